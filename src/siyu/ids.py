@@ -1,0 +1,58 @@
+"""Names of things: identifier kinds, identifier keys, and the ids derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final, NewType
+from uuid import UUID
+
+PersonId = NewType("PersonId", UUID)
+"""Public id of a person: the uid of its canonical identifier."""
+
+Anchor = NewType("Anchor", int)
+"""Dense number of an identifier inside one installation, 1 ≤ n < 2**32."""
+
+SEPARATOR: Final = "\x1f"
+
+SINGLE: Final = ("user_id", "unionid", "external_userid")
+"""One of a person, for ever of that person."""
+MANY: Final = ("openid", "member_card")
+"""Any number of a person, each for ever of that person."""
+CURRENT: Final = ("phone", "email")
+"""One at a time, history kept; may pass on to another person."""
+CARRIED: Final = ("anonymous_id", "device")
+"""Follow the stronger identifier last seen with them."""
+
+KIND_RANK: Final = {
+    kind: rank
+    for rank, kind in enumerate(
+        ("user_id", "unionid", "external_userid", "openid", "member_card", "phone", "email", "anonymous_id", "device")
+    )
+}
+"""Strength of the base kinds, 0 strongest. The strongest identifier of an event is its anchor."""
+
+
+def base_kind(kind: str) -> str:
+    """`openid:wx1` → `openid`: the kind without its scope (appid, corpid)."""
+    return kind.partition(":")[0]
+
+
+def identifier_key(kind: str, value: str) -> str:
+    """The one-string form of an identifier, as it travels in frames."""
+    return kind + SEPARATOR + value
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Inverse of `identifier_key`."""
+    kind, _, value = key.partition(SEPARATOR)
+    return kind, value
+
+
+def identifier_uid(key: str, secret: bytes) -> UUID:
+    """Public id of an identifier: HMAC-SHA256 under the installation's secret, so that a phone number cannot be
+    found by hashing all numbers. Version bits are set to 8 (RFC 9562, custom)."""
+    digest = bytearray(hmac.digest(secret, key.encode(), hashlib.sha256)[:16])
+    digest[6] = (digest[6] & 0x0F) | 0x80
+    digest[8] = (digest[8] & 0x3F) | 0x80
+    return UUID(bytes=bytes(digest))
