@@ -70,7 +70,7 @@ class Frame(NamedTuple):
 
 def dedupe_hash(source: str, event_id: str) -> int:
     """64 bits of (source, event_id). ClickHouse computes the same with `xxHash64(concat(source, '\\n', event_id))`."""
-    return xxhash.xxh64_intdigest(f"{source}\n{event_id}")
+    return xxhash.xxh64_intdigest(f"{source}\n{event_id}".encode())
 
 
 def encode_frame(arrivals: Sequence[Arrival]) -> tuple[bytes, int]:
