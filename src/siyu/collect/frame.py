@@ -40,6 +40,7 @@ _DEAD: Final = pa.schema(
         ("event_id", _TEXT),
         ("code", _TEXT),
         ("reason", _TEXT),
+        ("dialect", _TEXT),
         ("body", pa.binary()),
         ("received_at", _MILLIS),
     ]
@@ -116,6 +117,7 @@ def _dead_batch(arrivals: Sequence[Arrival]) -> pa.RecordBatch:
             "event_id": item.event_id,
             "code": item.code,
             "reason": item.reason,
+            "dialect": item.dialect,
             "body": item.body,
             "received_at": arrival.received_ms,
         }
