@@ -1,0 +1,148 @@
+"""A micro-batch as columns: what identity needs of it, and the rows ClickHouse gets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siyu.collect.event import Effects
+from siyu.collect.frame import Frame, effects_decoder
+from siyu.identity.anchors import DAY_MS, Anchors, Int64s, Sightings
+
+OTHERS_SEPARATOR: Final = "\x1e"
+ANY_KIND: Final = "any\x1f"
+
+STORED: Final = pa.schema(
+    [
+        ("anchor", pa.uint32()),
+        ("occurred_at", pa.timestamp("ms", tz="UTC")),
+        ("received_at", pa.timestamp("ms", tz="UTC")),
+        ("name", pa.dictionary(pa.int32(), pa.string())),
+        ("end", pa.dictionary(pa.int32(), pa.string())),
+        ("source", pa.dictionary(pa.int32(), pa.string())),
+        ("event_id", pa.string()),
+        ("others", pa.list_(pa.uint32())),
+        ("value_fen", pa.int64()),
+        ("properties", pa.string()),
+        ("context", pa.string()),
+        ("batch", pa.uint64()),
+    ]
+)
+"""Columns of the ClickHouse table `events`."""
+
+
+class Batch(NamedTuple):
+    """The new events of a stream range. Row order is the order of arrival."""
+
+    events: pa.Table
+    """collect.frame.SCHEMA"""
+    occurred_ms: Int64s
+    keys: list[str]
+    """Distinct identifier keys of all rows."""
+    place: npt.NDArray[np.int64]
+    """Row → place of its anchor in `keys`."""
+    others: dict[int, list[int]]
+    """Row → places of the other identifiers it carried."""
+    effects: dict[int, Effects]
+
+    def __len__(self) -> int:
+        return int(self.events.num_rows)
+
+
+def join_frames(frames: Sequence[Frame]) -> pa.Table:
+    """The events of several frames as one table of single chunks."""
+    return pa.concat_tables([frame.events for frame in frames]).unify_dictionaries().combine_chunks()
+
+
+def hashes_and_days(events: pa.Table) -> tuple[npt.NDArray[np.uint64], Int64s]:
+    """What `Seen` asks: the dedupe hash and the UTC day of each row."""
+    return _numpy(events["dedupe"]), _numpy(events["occurred_at"].cast(pa.int64())) // DAY_MS
+
+
+def prepare(events: pa.Table) -> Batch:
+    """Pick the identifiers out of the columns; decode the effects of those few rows that have some."""
+    encoded = events["anchor"].combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    keys: list[str] = encoded.dictionary.to_pylist()
+    places = dict(zip(keys, range(len(keys)), strict=True))
+
+    def place_of(key: str) -> int:
+        place = places.get(key)
+        if place is None:
+            place = places[key] = len(keys)
+            keys.append(key)
+        return place
+
+    effects = {row: effects_decoder.decode(blob) for row, blob in _present(events["effects"])}
+    others = {
+        row: [place_of(key) for key in text.split(OTHERS_SEPARATOR)] for row, text in _present(events["others"])
+    }
+    for row, effect in effects.items():
+        linked = [key for link in effect.links for key in link.keys if not key.startswith(ANY_KIND)]
+        if linked:
+            known = others.setdefault(row, [])
+            known.extend(place for place in map(place_of, linked) if place not in known)
+    return Batch(
+        events, _numpy(events["occurred_at"].cast(pa.int64())), keys, _numpy(encoded.indices).astype(np.int64),
+        others, effects,
+    )
+
+
+def sightings(batch: Batch) -> Sightings:
+    """When each key of the batch was seen first and last, and by which source first."""
+    rows = np.arange(len(batch))
+    place, at = batch.place, batch.occurred_ms
+    if batch.others:
+        extra_rows = np.fromiter((row for row, keys in batch.others.items() for _ in keys), np.int64)
+        extra_places = np.fromiter((key for keys in batch.others.values() for key in keys), np.int64)
+        rows = np.concatenate([rows, extra_rows])
+        place = np.concatenate([place, extra_places])
+        at = np.concatenate([at, batch.occurred_ms[extra_rows]])
+    order = np.lexsort((at, place))
+    ordered = place[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.concatenate([starts[1:], [len(ordered)]]) - 1
+    source = batch.events["source"].combine_chunks()
+    names = source.dictionary.to_pylist()
+    codes = _numpy(source.indices)
+    # Every key occurs at least once, so group k is key k.
+    return Sightings(
+        batch.keys, at[order[starts]], at[order[ends]], [names[c] for c in codes[rows[order[starts]]].tolist()]
+    )
+
+
+def stored_rows(batch: Batch, anchors: Anchors, batch_number: int) -> pa.Table:
+    """The rows for ClickHouse. `anchors[p]` is the number of `batch.keys[p]`."""
+    columns = {name: batch.events[name] for name in STORED.names if name in batch.events.column_names}
+    columns["anchor"] = pa.array(anchors[batch.place])
+    columns["others"] = _lists(batch, anchors)
+    columns["batch"] = pa.array(np.full(len(batch), batch_number, np.uint64))
+    return pa.table([columns[name] for name in STORED.names], schema=STORED)
+
+
+def _lists(batch: Batch, anchors: Anchors) -> pa.Array:
+    lengths = np.zeros(len(batch) + 1, np.int32)
+    flat: list[int] = []
+    for row in sorted(batch.others):
+        lengths[row + 1] = len(batch.others[row])
+        flat.extend(batch.others[row])
+    values = anchors[np.array(flat, np.int64)] if flat else np.empty(0, np.uint32)
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(values))
+
+
+def _present(column: pa.ChunkedArray) -> list[tuple[int, str]]:
+    """(row, value) of the rows that are not null."""
+    if column.null_count == len(column):
+        return []
+    rows = np.flatnonzero(_numpy(pc.is_valid(column)))
+    return list(zip(rows.tolist(), column.take(pa.array(rows)).to_pylist(), strict=True))
+
+
+def _numpy(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.generic]:
+    return column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()

@@ -1,0 +1,36 @@
+"""The stream as PostgreSQL tables."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, BigInteger, Column, Integer, LargeBinary, Table, Text, event
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from siyu.store.metadata import metadata
+
+stream_frames = Table(
+    "stream_frames",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("events", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Frames accepted and not yet processed."""
+
+# Frames are lz4 inside already: spare the server a second, useless compression.
+event.listen(
+    stream_frames, "after_create", DDL("ALTER TABLE stream_frames ALTER COLUMN body SET STORAGE EXTERNAL")
+)
+
+stream_partitions = Table(
+    "stream_partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("last_offset", BigInteger, nullable=False, comment="PostgreSQL stream: offset of the newest frame"),
+    Column("accepted", BigInteger, nullable=False, comment="events made durable since the beginning"),
+    Column("done_offset", BigInteger, nullable=False, comment="frames up to here are processed"),
+    Column("planned_offset", BigInteger, comment="end of the batch being processed; repeated exactly after a crash"),
+    Column("owner", Text, comment="processor that planned it: another one that took over fences it out"),
+    Column("processed", BigInteger, nullable=False, comment="events fully processed since the beginning"),
+    Column("processed_at", TIMESTAMP(timezone=True)),
+)
