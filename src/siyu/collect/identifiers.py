@@ -1,0 +1,135 @@
+"""Identifier values as the doors accept them: which kinds exist, what a clean value is, which values name nobody.
+
+Pure. A blocked value ("0", "undefined", a nil UUID …) is sent by broken ends for everybody at once; taking it for an
+identifier would join strangers, so it is ignored wherever it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from siyu.ids import KIND_RANK, SEPARATOR, base_kind
+
+KEY_JOIN: Final = "\x1e"
+"""Stands between the keys of `Event.others`."""
+VALUE_LENGTH_MAX: Final = 255
+
+_SCOPED: Final = frozenset(("openid", "external_userid"))
+_SCOPE: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+
+_WORDS: Final = """
+-1 null (null) <null> nil <nil> none undefined nan inf -inf infinity -infinity n/a na unknown anonymous guest test
+tester testing debug dummy default demo empty true false id uid userid user_id distinct_id distinctid anonymous_id
+anonymousid device_id deviceid openid unionid not_authenticated unidentified blank void [object] {} [] () ? ??
+ffffffff-ffff-ffff-ffff-ffffffffffff 9774d56d682e549c 未知 匿名 游客 无 空 测试
+"""
+_NOBODY: Final = frozenset(_WORDS.split()) | {"[object object]", "not set", "(not set)", "not available"}
+"""Lower case. 9774d56d682e549c is the Android id that a whole generation of phones shared."""
+_NOBODY_LENGTH_MAX: Final = max(map(len, _NOBODY))
+
+_PHONE_NOISE: Final = re.compile(r"\(0\)|[\s().\-/\u2010-\u2015]")
+_MAINLAND_MOBILE: Final = re.compile(r"1[3-9]\d{9}")
+_EMAIL: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+
+
+def blocked(kind: str, value: str) -> bool:
+    """Whether `value` names nobody: empty, too long, with control characters, all zeros and dashes, or a word such as
+    "undefined" that broken ends send for everyone. The same for every `kind` today."""
+    if not value.isprintable():
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+            return True
+        value = value.strip()
+    if len(value) <= _NOBODY_LENGTH_MAX:
+        return not value.strip("0-_. \t") or value.lower() in _NOBODY
+    return len(value) > VALUE_LENGTH_MAX
+
+
+def known_kind(kind: str) -> bool:
+    """Whether `kind` is one of INTERFACE's kinds, with a scope only where scopes exist (`openid:<appid>`)."""
+    base, _, scope = kind.partition(":")
+    if base not in KIND_RANK:
+        return False
+    return scope == "" if base not in _SCOPED else kind == base or _SCOPE.fullmatch(scope) is not None
+
+
+def text_of(value: object) -> str | None:
+    """An identifier value as text: numbers lose a senseless `.0`, blanks around go; None for anything else."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= 128 else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return str(int(value))
+    return None
+
+
+def phone_number(text: str) -> str | None:
+    """E.164 of a phone number, +86 where no country is given; None when it is none (masked, too short, letters)."""
+    digits = _PHONE_NOISE.sub("", unicodedata.normalize("NFKC", text))
+    if digits.startswith("00"):
+        digits = "+" + digits[2:]
+    if digits.startswith("+"):
+        national = digits[1:]
+        if national.startswith("860"):
+            national = "86" + national[2:].lstrip("0")
+    elif not digits.isdecimal():
+        return None
+    elif _MAINLAND_MOBILE.fullmatch(digits):
+        national = "86" + digits
+    elif digits.startswith("86") and _MAINLAND_MOBILE.fullmatch(digits[2:]):
+        national = digits
+    elif digits.startswith("0") and len(digits) in {10, 11, 12}:
+        national = "86" + digits[1:]
+    else:
+        return None
+    if not (national.isascii() and national.isdecimal() and 7 <= len(national) <= 15) or national[0] == "0":
+        return None
+    if national.startswith("861") and len(national) > 10 and not _MAINLAND_MOBILE.fullmatch(national[2:]):
+        return "+" + national if national.startswith("8610") else None
+    return "+" + national
+
+
+def email_address(text: str) -> str | None:
+    """The address in lower case, or None when it is none."""
+    address = unicodedata.normalize("NFKC", text).strip().lower().removeprefix("mailto:")
+    return address if _EMAIL.fullmatch(address) else None
+
+
+def clean_value(kind: str, value: object) -> str | None:
+    """The one spelling of an identifier value, or None when it names nobody or cannot be one."""
+    text = text_of(value)
+    if text is None or blocked(kind, text):
+        return None
+    if kind == "phone":
+        return phone_number(text)
+    if kind == "email":
+        return email_address(text)
+    return text
+
+
+def clean_key(kind: str, value: object) -> str | None:
+    """`ids.identifier_key` of the cleaned value, or None when there is nothing to use."""
+    text = clean_value(kind, value)
+    return None if text is None else kind + SEPARATOR + text
+
+
+def key_rank(key: str) -> int:
+    """Strength of an identifier key, 0 strongest."""
+    return KIND_RANK.get(base_kind(key.partition(SEPARATOR)[0]), len(KIND_RANK))
+
+
+def arrange(keys: Iterable[str | None]) -> tuple[str, str | None] | None:
+    """(anchor, others) of the keys an event carried: the strongest, and the rest joined; None without any key.
+    Equal strength: the first given is the anchor."""
+    distinct = list(dict.fromkeys(key for key in keys if key))
+    if not distinct:
+        return None
+    if len(distinct) > 1:
+        distinct.sort(key=key_rank)
+        return distinct[0], KEY_JOIN.join(distinct[1:])
+    return distinct[0], None
