@@ -1,0 +1,68 @@
+"""The ClickHouse tables as data: numbered, forward-only steps.
+
+A step is never changed once released; a later version adds one. `{engine}` and `{on_cluster}` are the two places where
+a cluster differs from one node (`EventStore.create_all`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster} (
+  number UInt32, name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = {merge_tree} ORDER BY number
+"""
+
+MIGRATIONS: Final[tuple[tuple[int, str, tuple[str, ...]], ...]] = (
+    (
+        1,
+        "events and who is who",
+        (
+            # fsync: an insert that was answered survives a power cut. window: a repeated token inserts nothing.
+            """
+CREATE TABLE IF NOT EXISTS events {on_cluster} (
+  anchor UInt32,
+  occurred_at DateTime64(3, 'UTC'),
+  received_at DateTime64(3, 'UTC'),
+  name LowCardinality(String),
+  end LowCardinality(String),
+  source LowCardinality(String),
+  event_id String,
+  others Array(UInt32),
+  value_fen Int64,
+  properties String,
+  context String,
+  batch UInt64
+) ENGINE = {merge_tree} PARTITION BY toYYYYMM(occurred_at) ORDER BY (anchor, occurred_at)
+SETTINGS {deduplication_window} = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+""",
+            """
+CREATE TABLE IF NOT EXISTS person_map {on_cluster} (anchor UInt32, person UInt32)
+ENGINE = Join(ANY, LEFT, anchor) SETTINGS join_any_take_last_row = 1
+""",
+            """
+CREATE TABLE IF NOT EXISTS person_spans {on_cluster} (
+  anchor UInt32, since Array(DateTime64(3, 'UTC')), person Array(UInt32)
+) ENGINE = Join(ANY, LEFT, anchor) SETTINGS join_any_take_last_row = 1
+""",
+        ),
+    ),
+)
+
+
+def statement(template: str, cluster: str | None = None) -> str:
+    """`template` for one node, or for every node of the ClickHouse cluster named."""
+    if cluster is None:
+        words = {
+            "on_cluster": "",
+            "merge_tree": "MergeTree",
+            "deduplication_window": "non_replicated_deduplication_window",
+        }
+    else:
+        words = {
+            "on_cluster": f"ON CLUSTER `{cluster}`",
+            "merge_tree": "ReplicatedMergeTree",
+            "deduplication_window": "replicated_deduplication_window",
+        }
+    return template.format_map(words)
