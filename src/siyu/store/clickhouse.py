@@ -53,7 +53,9 @@ class InsertRefused(SiyuError):
 
 def _unavailable(error: BaseException) -> EngineUnavailable:
     reason = str(error).strip().splitlines()
-    return EngineUnavailable(f"ClickHouse does not answer: {reason[0] if reason else type(error).__name__}", engine="clickhouse")
+    return EngineUnavailable(
+        f"ClickHouse does not answer: {reason[0] if reason else type(error).__name__}", engine="clickhouse"
+    )
 
 
 def _translate(error: Exception) -> Exception:
@@ -98,7 +100,9 @@ class EventStore:
                 raise
             raise translated from error
 
-    async def rows(self, sql: str, params: Params | None = None, *, settings: Params | None = None) -> list[tuple[Any, ...]]:
+    async def rows(
+        self, sql: str, params: Params | None = None, *, settings: Params | None = None
+    ) -> list[tuple[Any, ...]]:
         """The rows of a query; `{name:Type}` in `sql` takes `params["name"]` on the server. Times come back aware, UTC.
 
         Raises QueryTooExpensive, EngineUnavailable."""

@@ -46,7 +46,9 @@ def _is_loss(error: BaseException | None) -> bool:
 
 def _unavailable(error: BaseException) -> EngineUnavailable:
     reason = str(error).strip().splitlines()
-    return EngineUnavailable(f"PostgreSQL does not answer: {reason[0] if reason else type(error).__name__}", engine="postgresql")
+    return EngineUnavailable(
+        f"PostgreSQL does not answer: {reason[0] if reason else type(error).__name__}", engine="postgresql"
+    )
 
 
 def _refuse_closed(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:

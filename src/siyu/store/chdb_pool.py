@@ -1,0 +1,101 @@
+"""Connections to the embedded ClickHouse engine (chDB), with the state each one is in.
+
+Over HTTP every request brings its own database and settings, while a chDB connection keeps them. A lease therefore
+brings a connection to exactly the state asked for before the statement runs, and throws it away when that fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from queue import LifoQueue
+from typing import Any, Final
+
+import chdb
+
+_SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CHANGES_STATE: Final = re.compile(r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*(?:SET|USE)\b", re.IGNORECASE | re.DOTALL)
+_CODE: Final = re.compile(r"Code: (\d+)\.")
+
+
+class QueryFailed(Exception):
+    """The engine refused a statement; `number` is ClickHouse's error number."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class _Connection:
+    """One chDB connection and what has been set on it."""
+
+    def __init__(self, address: str) -> None:
+        self._raw = chdb.connect(address)
+        self._database = "default"
+        self._settings: dict[str, str] = {}
+
+    def run(self, sql: str, answer_format: str, params: Mapping[str, str] | None = None) -> Any:
+        try:
+            return self._raw.query(sql, answer_format, params=dict(params or {}))
+        except RuntimeError as error:
+            message = str(error)
+            number = _CODE.search(message)
+            raise QueryFailed(int(number[1]) if number else 1002, message) from None
+
+    def enter(self, database: str, settings: Mapping[str, str]) -> None:
+        """Select `database` and make `settings` the only ones that differ from the defaults."""
+        if database != self._database:
+            self.run(f"USE {_quoted(database, '`')}", "Null")
+            self._database = database
+        if settings == self._settings:
+            return
+        changes = [f"{name} = DEFAULT" for name in self._settings if name not in settings]
+        for name, value in settings.items():
+            if not _SETTING_NAME.fullmatch(name):
+                raise QueryFailed(115, f"Code: 115. DB::Exception: Unknown setting '{name[:100]}'. (UNKNOWN_SETTING)")
+            if self._settings.get(name) != value:
+                changes.append(f"{name} = {_quoted(value, chr(39))}")
+        self.run("SET " + ", ".join(changes), "Null")
+        self._settings = dict(settings)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+class ChdbPool:
+    """A bounded number of connections to one data folder; each runs one statement at a time."""
+
+    def __init__(self, address: str, connections_max: int) -> None:
+        self._address = address
+        self._free: LifoQueue[_Connection | None] = LifoQueue()
+        for _ in range(connections_max):
+            self._free.put(None)
+
+    def query(
+        self, sql: str, answer_format: str, *, database: str, settings: Mapping[str, str], params: Mapping[str, str]
+    ) -> Any:
+        """Run one statement in `database` under `settings`. Blocks while all connections are busy. Raises QueryFailed."""
+        connection = self._free.get()
+        keep = False
+        try:
+            connection = connection or _Connection(self._address)
+            connection.enter(database, settings)
+            keep = not _CHANGES_STATE.match(sql)
+            return connection.run(sql, answer_format, params)
+        finally:
+            if not keep and connection is not None:
+                connection.close()
+                connection = None
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Close the connections that are free now."""
+        while not self._free.empty():
+            connection = self._free.get()
+            if connection is not None:
+                connection.close()
+
+
+def _quoted(text: str, quote: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
+    return f"{quote}{escaped}{quote}"
