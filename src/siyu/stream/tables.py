@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, BigInteger, Column, Integer, LargeBinary, Table, Text, event
+from sqlalchemy import DDL, BigInteger, Column, Integer, LargeBinary, Table, Text, event, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from siyu.store.metadata import metadata
@@ -14,6 +14,7 @@ stream_frames = Table(
     Column("offset", BigInteger, primary_key=True),
     Column("events", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("accepted_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
 )
 """Frames accepted and not yet processed."""
 

@@ -1,0 +1,59 @@
+"""Errors as RFC 9457 problem details with a stable `code`. The only place where an error meets a status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from siyu.errors import Busy, EngineUnavailable, SiyuError
+
+log = structlog.get_logger()
+
+_HTTP_CODES = {
+    400: "MALFORMED_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "BUSY",
+}
+_DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[str, Any]]:
+    """A response with problem details; `more` are extension members."""
+    body = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status}
+    body |= {"code": code, "detail": detail}
+    body |= {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
+    headers = {}
+    if "retry_after_s" in more or status in (429, 503):
+        headers["Retry-After"] = str(int(more.get("retry_after_s", 2)))
+    return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def on_siyu_error(request: Request[Any, Any, Any], error: SiyuError) -> Response[dict[str, Any]]:
+    """A refusal of ours: its own code and status."""
+    if error.status >= 500 and not isinstance(error, EngineUnavailable | Busy):
+        log.error("request failed", path=request.url.path, code=error.code, error=str(error))
+    details = {name: value for name, value in error.details.items() if isinstance(value, str | int | float | list | dict)}
+    return problem(error.status, error.code, str(error), **details)
+
+
+def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    """What the framework refused: unknown path, wrong method, a body that does not fit its schema."""
+    more: dict[str, Any] = {}
+    if isinstance(error, ValidationException) and error.extra:
+        more["errors"] = error.extra
+    code = _HTTP_CODES.get(error.status_code, "MALFORMED_REQUEST" if error.status_code < 500 else "INTERNAL")
+    return problem(error.status_code, code, error.detail, **more)
+
+
+def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """A defect of ours: logged with its trace, answered without it."""
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return problem(500, "INTERNAL", "Something went wrong on our side; the log of the server has the details.")

@@ -1,0 +1,163 @@
+"""SQL of the processor: positions of the stream and dead letters. `connection` is a raw asyncpg connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from siyu.processor.seen import Hashes
+from siyu.store.clickhouse import EventStore
+
+_OPEN = """
+INSERT INTO stream_partitions (partition, last_offset, accepted, done_offset, processed)
+VALUES ($1, $2, 0, $2, 0) ON CONFLICT (partition) DO NOTHING
+"""
+_PLAN = """
+UPDATE stream_partitions SET planned_offset = $3, owner = $4
+WHERE partition = $1 AND done_offset = $2 AND (planned_offset IS NULL OR planned_offset = $3)
+"""
+_COMMIT = """
+UPDATE stream_partitions
+SET done_offset = $3, planned_offset = NULL, processed = processed + $5, processed_at = now()
+WHERE partition = $1 AND done_offset = $2 AND planned_offset = $3 AND owner = $4
+"""
+_HASHES = """
+SELECT toUInt32(toDate(occurred_at, 'UTC')) AS day, xxHash64(concat(source, '\\n', event_id)) AS hash
+FROM events
+WHERE occurred_at >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND occurred_at < fromUnixTimestamp64Milli({high:Int64}, 'UTC')
+  AND toUInt32(toDate(occurred_at, 'UTC')) IN {days:Array(UInt32)} AND batch != {batch:UInt64}
+"""
+_DAY_MS = 86_400_000
+
+
+class Position(NamedTuple):
+    """How far a partition is. Offsets start at 1; 0 = before the first."""
+
+    done: int
+    planned: int | None
+
+
+class StreamState(NamedTuple):
+    """What `GET /api/stream` tells."""
+
+    accepted: int
+    processed: int
+    dead: int
+    waiting_since: datetime | None
+    """When the oldest unprocessed frame was accepted, or the processor last moved, whichever is known."""
+
+
+class DeadLetter(NamedTuple):
+    """A row of `dead_letters` to write."""
+
+    source: str
+    event_id: str
+    code: str
+    reason: str
+    dialect: str
+    body: bytes
+    received_at: datetime
+
+
+async def open_partition(connection: Any, partition: int, start: int = 0) -> None:
+    """Make sure the partition has its row."""
+    await connection.execute(_OPEN, partition, start)
+
+
+async def position(connection: Any, partition: int) -> Position:
+    """Where processing stands."""
+    row = await connection.fetchrow(
+        "SELECT done_offset, planned_offset FROM stream_partitions WHERE partition = $1", partition
+    )
+    return Position(row[0], row[1])
+
+
+async def plan(connection: Any, partition: int, done: int, upto: int, owner: str) -> bool:
+    """Record that `owner` is about to process (done, upto]; False when somebody else went on from there."""
+    return await connection.execute(_PLAN, partition, done, upto, owner) == "UPDATE 1"
+
+
+async def commit(connection: Any, partition: int, done: int, upto: int, owner: str, events: int) -> bool:
+    """Move the position; False when another processor took over since the plan: then roll back."""
+    return await connection.execute(_COMMIT, partition, done, upto, owner, events) == "UPDATE 1"
+
+
+async def drop_frames(connection: Any, partition: int, upto: int) -> None:
+    """Frames of the PostgreSQL stream that are processed go in the same transaction."""
+    await connection.execute('DELETE FROM stream_frames WHERE partition = $1 AND "offset" <= $2', partition, upto)
+
+
+async def add_dead_letters(connection: Any, partition: int, upto: int, letters: Sequence[DeadLetter]) -> None:
+    """Keep what could not be processed; writing the same batch twice keeps it once."""
+    if not letters:
+        return
+    clean = [letter._replace(reason=letter.reason.replace("\x00", "\\0")) for letter in letters]
+    columns = [list(column) for column in zip(*clean, strict=True)]
+    await connection.execute(
+        """INSERT INTO dead_letters
+             (partition, "offset", ordinal, source, event_id, code, reason, dialect, body, received_at)
+           SELECT $1, $2, d.ordinal, d.source, d.event_id, d.code, d.reason, d.dialect, d.body, d.received_at
+           FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::timestamptz[])
+             WITH ORDINALITY AS d(source, event_id, code, reason, dialect, body, received_at, ordinal)
+           ON CONFLICT (partition, "offset", ordinal) DO NOTHING""",
+        partition,
+        upto,
+        *columns,
+    )
+
+
+async def stream_state(connection: Any) -> StreamState:
+    """Totals since the beginning; `dead` counts letters not replayed yet."""
+    row = await connection.fetchrow(
+        """SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(processed), 0)::bigint,
+                  (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL),
+                  coalesce((SELECT min(accepted_at) FROM stream_frames), min(processed_at))
+           FROM stream_partitions"""
+    )
+    return StreamState(max(row[0], row[1]), row[1], row[2], row[3])
+
+
+async def list_dead_letters(connection: Any, limit: int, before: int | None, source: str | None) -> list[Any]:
+    """Dead letters, newest first: id, source, event_id, code, reason, dialect, body, received_at, replayed_at."""
+    rows: list[Any] = await connection.fetch(
+        """SELECT id, source, event_id, code, reason, dialect, body, received_at, replayed_at FROM dead_letters
+           WHERE ($2::bigint IS NULL OR id < $2) AND ($3::text IS NULL OR source = $3) ORDER BY id DESC LIMIT $1""",
+        limit,
+        before,
+        source,
+    )
+    return rows
+
+
+async def find_dead_letter(connection: Any, letter_id: int) -> Any:
+    """A letter that was not replayed yet, or None."""
+    return await connection.fetchrow(
+        "SELECT id, source, dialect, body, received_at FROM dead_letters WHERE id = $1 AND replayed_at IS NULL", letter_id
+    )
+
+
+async def mark_replayed(connection: Any, letter_id: int, now: datetime) -> None:
+    """Take a letter off the list of those that wait."""
+    await connection.execute("UPDATE dead_letters SET replayed_at = $2 WHERE id = $1", letter_id, now)
+
+
+async def stored_hashes(events: EventStore, days: list[int], batch_number: int) -> dict[int, Hashes]:
+    """Dedupe hashes of the events stored for some days (days since 1970), without those of one batch.
+
+    That batch is the one being processed: after a crash its rows may be stored already and are not repeats of themselves."""
+    table = await events.arrow(
+        _HASHES,
+        {"low": min(days) * _DAY_MS, "high": (max(days) + 1) * _DAY_MS, "days": days, "batch": batch_number},
+    )
+    if table.num_rows == 0:
+        return {}
+    day, hashes = table["day"].to_numpy(), table["hash"].to_numpy()
+    if len(days) == 1:
+        return {days[0]: hashes}
+    order = np.argsort(day, kind="stable")
+    day, hashes = day[order], hashes[order]
+    names, starts = np.unique(day, return_index=True)
+    return dict(zip(names.tolist(), np.split(hashes, starts[1:]), strict=True))

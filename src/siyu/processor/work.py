@@ -1,0 +1,262 @@
+"""One partition's micro-batches: plan → dedupe → identify → store → effects and commit."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import structlog
+import xxhash
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from siyu.collect.frame import Frame, decode_frame
+from siyu.errors import EngineUnavailable, SiyuError
+from siyu.identity.anchors import AnchorRegistry, Anchors
+from siyu.processor import records
+from siyu.processor.batch import Batch, hashes_and_days, join_frames, prepare, sightings, stored_rows
+from siyu.processor.records import DeadLetter
+from siyu.processor.seen import Seen
+from siyu.store.clickhouse import EventStore, InsertRefused
+from siyu.store.postgres import Database
+from siyu.stream.stream import Stream, StreamFrame
+
+log = structlog.get_logger()
+
+EVENTS_MAX = 60_000
+"""Events of one micro-batch: large enough for ClickHouse, small enough to be visible within the second."""
+ERASURE_LOCK = 0x51_1A
+"""Advisory lock held shared by a batch and exclusively by an erasure: none happens in the middle of the other."""
+
+
+class Reaction(Protocol):
+    """What a room does with a batch inside the committing transaction; it answers the events it could not take."""
+
+    async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
+        """Write the room's effects; idempotence comes from the position in the same transaction."""
+
+    async def committed(self) -> None:
+        """The transaction is durable."""
+
+    def reset(self) -> None:
+        """A batch failed: forget everything remembered in this process."""
+
+
+class Fenced(SiyuError):
+    """Another processor took this partition over; its work counts, ours is dropped."""
+
+    code = "FENCED"
+    status = 409
+
+
+class Worker:
+    """Processes one partition until told to stop. One Worker per partition and process."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        db: Database,
+        events: EventStore,
+        stream: Stream,
+        registry: AnchorRegistry,
+        reactions: Sequence[Reaction],
+    ) -> None:
+        self._partition = partition
+        self._db = db
+        self._events = events
+        self._stream = stream
+        self._registry = registry
+        self._reactions = reactions
+        self._owner = secrets.token_hex(8)
+        self._batch_number = 0
+        self._seen = Seen(self._load_hashes)
+        self._ahead: tuple[int, asyncio.Task[list[StreamFrame]]] | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Process until `stopping` is set. An engine that is away is waited for; nothing is skipped."""
+        pause_s = 0.1
+        while not stopping.is_set():
+            try:
+                await self.step(wait_s=1.0)
+                pause_s = 0.1
+            except (SiyuError, OSError) as error:
+                expected = isinstance(error, EngineUnavailable | Fenced)
+                log.warning("batch failed, will be repeated", partition=self._partition, error=str(error))
+                self.reset()
+                if not expected:
+                    pause_s = max(pause_s, 1.0)
+                await _sleep(stopping, pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+            except Exception:
+                log.exception("batch failed, will be repeated", partition=self._partition)
+                self.reset()
+                await _sleep(stopping, pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+
+    def reset(self) -> None:
+        """Forget all that is remembered in this process: it may describe a batch that did not commit."""
+        self._seen = Seen(self._load_hashes)
+        self._registry.forget()
+        for reaction in self._reactions:
+            reaction.reset()
+        if self._ahead:
+            self._ahead[1].cancel()
+            self._ahead = None
+
+    async def step(self, wait_s: float) -> int:
+        """Process one batch; the number of events in it, 0 when none came within `wait_s` seconds."""
+        async with self._db.driver() as connection:
+            done, planned = await records.position(connection, self._partition)
+        frames = await self._next_frames(done, planned, wait_s)
+        if not frames:
+            return 0
+        async with self._db.driver() as connection:
+            await connection.execute("SELECT pg_advisory_lock_shared($1)", ERASURE_LOCK)
+            try:
+                await self._process(connection, done, frames)
+            finally:
+                if not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock_shared($1)", ERASURE_LOCK)
+        for reaction in self._reactions:
+            await reaction.committed()
+        return sum(frame.events for frame in frames)
+
+    async def _next_frames(self, done: int, planned: int | None, wait_s: float) -> list[StreamFrame]:
+        if planned is not None:
+            frames = await self._stream.read(self._partition, done, 1 << 40, wait_s)
+            return [frame for frame in frames if frame.offset <= planned]
+        if self._ahead and self._ahead[0] == done:
+            _, task = self._ahead
+            self._ahead = None
+            if frames := await task:
+                return frames
+        return await self._stream.read(self._partition, done, EVENTS_MAX, wait_s)
+
+    async def _process(self, connection: Any, done: int, frames: list[StreamFrame]) -> None:
+        upto = frames[-1].offset
+        token = f"{self._partition}:{done}-{upto}"
+        # The number leaves `upto` out: a range that was planned is repeated whole, so `done` names it.
+        self._batch_number = xxhash.xxh64_intdigest(f"{self._partition}:{done}".encode())
+        await self._registry.notice_erasures(connection)
+        decoded, letters = _decode(frames)
+        events = await self._new_events(join_frames(decoded)) if decoded else None
+        batch = prepare(events) if events is not None and events.num_rows else None
+        async with connection.transaction():
+            if not await records.plan(connection, self._partition, done, upto, self._owner):
+                raise Fenced(f"Partition {self._partition} went on elsewhere.")
+            anchors = await self._registry.register(connection, sightings(batch)) if batch else None
+        self._read_ahead(upto)
+        if batch is not None and anchors is not None:
+            if self._registry.erased_ms:
+                batch, anchors = _without_erased(batch, anchors, self._registry.erased_ms)
+            if len(batch):
+                letters += await self._store(batch, anchors, token)
+        await self._commit(done, upto, sum(frame.events for frame in frames), letters, batch, anchors)
+
+    async def _new_events(self, events: pa.Table) -> pa.Table:
+        hashes, days = hashes_and_days(events)
+        fresh = await self._seen.first_sightings(hashes, days)
+        return events if fresh.all() else events.filter(pa.array(fresh)).combine_chunks()
+
+    async def _store(self, batch: Batch, anchors: Anchors, token: str) -> list[DeadLetter]:
+        """One insert; when the engine refuses the rows, halves, until the bad ones stand alone."""
+        rows = stored_rows(batch, anchors, self._batch_number)
+        refused: list[tuple[int, str]] = []
+        await _insert(self._events, rows, 0, token, refused)
+        return [_refusal(batch, row, reason) for row, reason in refused]
+
+    async def _commit(
+        self,
+        done: int,
+        upto: int,
+        count: int,
+        letters: list[DeadLetter],
+        batch: Batch | None,
+        anchors: Anchors | None,
+    ) -> None:
+        async with self._db.begin() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            if not await records.commit(driver, self._partition, done, upto, self._owner, count):
+                raise Fenced(f"Partition {self._partition} was taken over.")
+            if batch is not None and anchors is not None and len(batch):
+                for reaction in self._reactions:
+                    letters = letters + await reaction.absorb(connection, batch, anchors)
+            await records.add_dead_letters(driver, self._partition, upto, letters)
+            await records.drop_frames(driver, self._partition, upto)
+
+    def _read_ahead(self, upto: int) -> None:
+        """Fetch the next frames while ClickHouse works on these."""
+        read = self._stream.read(self._partition, upto, EVENTS_MAX, 0)
+        self._ahead = (upto, asyncio.create_task(read))
+
+    async def _load_hashes(self, days: list[int]) -> dict[int, Any]:
+        return await records.stored_hashes(self._events, days, self._batch_number)
+
+
+def _decode(frames: Sequence[StreamFrame]) -> tuple[list[Frame], list[DeadLetter]]:
+    decoded: list[Frame] = []
+    letters: list[DeadLetter] = []
+    for stored in frames:
+        try:
+            frame = decode_frame(stored.body)
+        except pa.ArrowInvalid as error:
+            from datetime import UTC, datetime
+
+            letters.append(DeadLetter("", "", "FRAME_DAMAGED", str(error), "frame", stored.body, datetime.now(UTC)))
+            continue
+        decoded.append(frame)
+        letters.extend(DeadLetter(*(row[name] for name in DeadLetter._fields)) for row in frame.dead.to_pylist())
+    return decoded, letters
+
+
+def _without_erased(batch: Batch, anchors: Anchors, erased_ms: dict[str, int]) -> tuple[Batch, Anchors]:
+    """Drop events of erased people that happened before their erasure."""
+    until = np.array([erased_ms.get(key, -1) for key in batch.keys], np.int64)
+    keep = batch.occurred_ms > until[batch.place]
+    for row, places in batch.others.items():
+        keep[row] &= bool(all(batch.occurred_ms[row] > until[place] for place in places))
+    if keep.all():
+        return batch, anchors
+    numbers = dict(zip(batch.keys, anchors.tolist(), strict=True))
+    kept = prepare(batch.events.filter(pa.array(keep)).combine_chunks())
+    return kept, np.array([numbers[key] for key in kept.keys], np.uint32)
+
+
+async def _insert(
+    events: EventStore, rows: pa.Table, start: int, token: str, refused: list[tuple[int, str]]
+) -> None:
+    try:
+        await events.insert("events", rows, token=token)
+    except InsertRefused as error:
+        if rows.num_rows == 1:
+            refused.append((start, str(error)))
+            return
+        middle = rows.num_rows // 2
+        await _insert(events, rows.slice(0, middle), start, f"{token}/{start}+{middle}", refused)
+        rest = rows.slice(middle)
+        await _insert(events, rest, start + middle, f"{token}/{start + middle}+{rest.num_rows}", refused)
+
+
+def event_as_letter(batch: Batch, row: int, code: str, reason: str) -> DeadLetter:
+    """An event of a batch as a dead letter that can be replayed (dialect `event`)."""
+    from siyu.processor.replay import event_body
+
+    columns = batch.events.slice(row, 1).to_pylist()[0]
+    return DeadLetter(
+        columns["source"], columns["event_id"], code, reason, "event", event_body(columns), columns["received_at"]
+    )
+
+
+def _refusal(batch: Batch, row: int, reason: str) -> DeadLetter:
+    return event_as_letter(batch, row, "STORE_REFUSED", reason)
+
+
+async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return
