@@ -5,7 +5,7 @@ Layout: Arrow IPC stream, lz4 buffers; dead letters and the source travel as fur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ import pyarrow as pa
 import xxhash
 
 from siyu.collect.event import Effects, Event, Rejected
+from siyu.stream.stream import NewFrame
 
 _TEXT = pa.string()
 _MILLIS = pa.timestamp("ms", tz="UTC")
@@ -108,6 +109,47 @@ def encode_frame(arrivals: Sequence[Arrival]) -> tuple[bytes, int]:
     with pa.ipc.new_stream(sink, _DEAD, options=_OPTIONS) as writer:
         writer.write_batch(_dead_batch(arrivals))
     return sink.getvalue().to_pybytes(), len(events)
+
+
+def frames_of(arrivals: Sequence[Arrival], shards: int, bytes_max: int) -> list[NewFrame]:
+    """All arrivals as frames ready to append: one, unless the stream has several shards or the bodies are large.
+
+    An anchor's events always go to the same shard. An estimate of the uncompressed size keeps each under `bytes_max`."""
+    frames: list[NewFrame] = []
+    for shard, part in enumerate(_by_shard(arrivals, shards)):
+        for chunk in _by_size(part, bytes_max):
+            frames.append(NewFrame(*encode_frame(chunk), shard))
+    return frames
+
+
+def _by_shard(arrivals: Sequence[Arrival], shards: int) -> list[list[Arrival]]:
+    if shards == 1:
+        return [list(arrivals)]
+    parts: list[list[Arrival]] = [[] for _ in range(shards)]
+    for arrival in arrivals:
+        split: list[list[Event]] = [[] for _ in range(shards)]
+        for event in arrival.events:
+            split[xxhash.xxh32_intdigest(event.anchor.encode()) % shards].append(event)
+        for shard, events in enumerate(split):
+            rejected = arrival.rejected if shard == 0 else []
+            if events or rejected:
+                parts[shard].append(arrival._replace(events=events, rejected=rejected))
+    return parts
+
+
+def _by_size(arrivals: list[Arrival], bytes_max: int) -> Iterator[list[Arrival]]:
+    chunk: list[Arrival] = []
+    size = 0
+    for arrival in arrivals:
+        weight = sum(len(event.properties) + len(event.context) for event in arrival.events)
+        weight += 200 * len(arrival.events) + sum(len(item.body) for item in arrival.rejected)
+        if chunk and size + weight > bytes_max:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(arrival)
+        size += weight
+    if chunk:
+        yield chunk
 
 
 def _dead_batch(arrivals: Sequence[Arrival]) -> pa.RecordBatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from siyu.collect.frame import Arrival, encode_frame
+from siyu.collect.frame import Arrival, frames_of
 from siyu.errors import NotFound
 from siyu.processor import records
 from siyu.processor.replay import parse_again
@@ -53,7 +53,8 @@ async def replay_dead_letter(db: Database, stream: Stream, letter_id: int, now: 
     received_ms = int(letter["received_at"].timestamp() * 1000)
     events, rejected = parse_again(letter["dialect"], letter["body"], received_ms)
     if events:
-        await stream.append([encode_frame([Arrival(events, [], source, end, received_ms)])])
+        arrival = Arrival(events, [], source, end, received_ms)
+        await stream.append(frames_of([arrival], stream.shards, stream.frame_bytes_max))
         async with db.driver() as connection:
             await records.mark_replayed(connection, letter_id, now)
     return len(events), len(rejected)

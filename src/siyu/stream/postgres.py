@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from siyu.store.postgres import Database
-from siyu.stream.stream import StreamFrame
+from siyu.stream.stream import NewFrame, StreamFrame
 
 # The UPDATE locks the partition's row until commit, so offsets become visible in their order: a reader that has seen
 # offset n will never find a smaller one later.
@@ -39,10 +39,20 @@ class PostgresStream:
         self._arrived = asyncio.Event()
         self._listener: Any = None
 
-    async def append(self, frames: Sequence[tuple[bytes, int]]) -> None:
+    @property
+    def shards(self) -> int:
+        """One: PostgreSQL's stream has one partition."""
+        return 1
+
+    @property
+    def frame_bytes_max(self) -> int:
+        """Far below what a column can hold; keeps a batch in memory small."""
+        return 16_000_000
+
+    async def append(self, frames: Sequence[NewFrame]) -> None:
         """Make frames durable in one commit. Raises EngineUnavailable."""
         async with self._db.driver() as connection:
-            await connection.execute(_APPEND, [events for _, events in frames], [body for body, _ in frames])
+            await connection.execute(_APPEND, [frame.events for frame in frames], [frame.body for frame in frames])
 
     async def read(self, partition: int, after: int, events_max: int, wait_s: float) -> list[StreamFrame]:
         """Frames after an offset; waits for a NOTIFY up to `wait_s` seconds when there is none."""
@@ -70,13 +80,6 @@ class PostgresStream:
     async def assigned(self) -> list[int]:
         """Always partition 0."""
         return [0]
-
-    async def trim(self, partition: int, upto: int) -> None:
-        """Drop processed frames."""
-        async with self._db.driver() as connection:
-            await connection.execute(
-                'DELETE FROM stream_frames WHERE partition = $1 AND "offset" <= $2', partition, upto
-            )
 
     async def accepted(self) -> int:
         """Events made durable since the beginning."""

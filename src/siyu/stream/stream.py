@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
+class NewFrame(NamedTuple):
+    """A frame to append. All events of one anchor go to one shard, so their order is kept."""
+
+    body: bytes
+    events: int
+    shard: int = 0
+
+
 class StreamFrame(NamedTuple):
-    """One frame as read back."""
+    """One frame as read back. Offsets start at 1."""
 
     partition: int
     offset: int
@@ -18,8 +26,16 @@ class StreamFrame(NamedTuple):
 class Stream(Protocol):
     """Frames in, frames out, in order per partition."""
 
-    async def append(self, frames: Sequence[tuple[bytes, int]]) -> None:
-        """Make frames (body, events) durable; returns only then. Raises EngineUnavailable."""
+    @property
+    def shards(self) -> int:
+        """How many parts the events are to be split into by anchor."""
+
+    @property
+    def frame_bytes_max(self) -> int:
+        """Largest body of a frame."""
+
+    async def append(self, frames: Sequence[NewFrame]) -> None:
+        """Make frames durable; returns only then. Raises EngineUnavailable: then they may or may not be there."""
 
     async def read(self, partition: int, after: int, events_max: int, wait_s: float) -> list[StreamFrame]:
         """Frames of `partition` with offset > `after`, oldest first, until `events_max` is reached (at least one frame);
@@ -27,9 +43,6 @@ class Stream(Protocol):
 
     async def assigned(self) -> list[int]:
         """The partitions this processor reads now."""
-
-    async def trim(self, partition: int, upto: int) -> None:
-        """Frames with offset ≤ `upto` are processed and may be dropped."""
 
     async def accepted(self) -> int:
         """Events made durable since the beginning."""
