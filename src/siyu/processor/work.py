@@ -21,7 +21,7 @@ from siyu.processor.batch import Batch, hashes_and_days, join_frames, prepare, s
 from siyu.processor.records import DeadLetter
 from siyu.processor.seen import Seen
 from siyu.store.clickhouse import EventStore, InsertRefused
-from siyu.store.postgres import Database
+from siyu.store.postgres import Database, driver_of
 from siyu.stream.stream import Stream, StreamFrame
 
 log = structlog.get_logger()
@@ -179,7 +179,7 @@ class Worker:
         anchors: Anchors | None,
     ) -> None:
         async with self._db.begin() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
+            driver = await driver_of(connection)
             if not await records.commit(driver, self._partition, done, upto, self._owner, count):
                 raise Fenced(f"Partition {self._partition} was taken over.")
             if batch is not None and anchors is not None and len(batch):

@@ -57,6 +57,15 @@ def _refuse_closed(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> 
         raise exc.InvalidatePoolError("the server closed this connection")
 
 
+async def driver_of(connection: AsyncConnection) -> Any:
+    """The bare asyncpg connection under `connection`, inside its transaction."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if driver is not None and not driver.is_in_transaction():
+        # SQLAlchemy sends BEGIN with its first statement only; before that the driver would commit each of its own.
+        await connection.exec_driver_sql("SELECT 1")
+    return driver
+
+
 class Database:
     """One PostgreSQL database. Safe for concurrent use within one event loop."""
 

@@ -1,0 +1,111 @@
+"""What identity and profile do with a batch, inside the committing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from siyu.clock import Now
+from siyu.errors import EngineUnavailable
+from siyu.identity.anchors import Anchors
+from siyu.processor.batch import Batch
+from siyu.processor.records import DeadLetter
+from siyu.processor.work import event_as_letter
+from siyu.profile import actions as profile
+from siyu.profile.change import ProfileChange
+
+log = structlog.get_logger()
+
+_CONNECTION_CLASSES: Final = ("08", "53", "57P", "40")
+"""SQLSTATE prefixes that say nothing about the rows: connection, resources, shutdown, deadlock."""
+
+
+class ProfileReaction:
+    """Traits, tags, consent, touches and purchases."""
+
+    def __init__(self, now: Now) -> None:
+        self._now = now
+
+    async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
+        """Write what the batch changes; an event PostgreSQL will not take becomes a dead letter."""
+        letters: list[DeadLetter] = []
+        rows = sorted(row for row, effects in batch.effects.items() if effects)
+        ids, sources, ends = (_column(batch, name) for name in ("event_id", "source", "end"))
+
+        async def changes(part: Sequence[int]) -> None:
+            made = [
+                ProfileChange(
+                    int(anchors[batch.place[row]]),
+                    int(batch.occurred_ms[row]),
+                    ids(row),
+                    sources(row),
+                    ends(row),
+                    batch.effects[row],
+                )
+                for row in part
+            ]
+            for problem in await profile.absorb(connection, made, self._now()):
+                log.info("part of an event left out", code=problem.code, reason=problem.reason)
+
+        for row, reason in await _absorb_parts(connection, rows, changes):
+            letters.append(event_as_letter(batch, row, "PROFILE_REFUSED", reason))
+        value = batch.events["value_fen"].to_numpy()
+        bought = np.flatnonzero(value).tolist()
+        if bought:
+            await profile.absorb_purchases(
+                connection,
+                [
+                    (int(anchors[batch.place[row]]), int(batch.occurred_ms[row]), f"{sources(row)}\n{ids(row)}", int(value[row]))
+                    for row in bought
+                ],
+            )
+        return letters
+
+    async def committed(self) -> None:
+        """Nothing to do."""
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+
+def _column(batch: Batch, name: str) -> Callable[[int], str]:
+    column = batch.events[name]
+
+    def value(row: int) -> str:
+        text: str = column[row].as_py()
+        return text
+
+    return value
+
+
+async def _absorb_parts(
+    connection: AsyncConnection, rows: list[int], absorb: Callable[[Sequence[int]], Awaitable[None]]
+) -> list[tuple[int, str]]:
+    """All rows in one go; when PostgreSQL refuses, halves, until the refused rows stand alone: (row, reason) each."""
+    if not rows:
+        return []
+    try:
+        async with connection.begin_nested():
+            await absorb(rows)
+    except EngineUnavailable:
+        raise
+    except Exception as error:
+        if _about_the_connection(error):
+            raise
+        if len(rows) == 1:
+            return [(rows[0], str(error).splitlines()[0])]
+        middle = len(rows) // 2
+        first = await _absorb_parts(connection, rows[:middle], absorb)
+        return first + await _absorb_parts(connection, rows[middle:], absorb)
+    return []
+
+
+def _about_the_connection(error: Exception) -> bool:
+    cause: Any = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
+    return isinstance(cause, OSError) or (isinstance(state, str) and state.startswith(_CONNECTION_CLASSES))
