@@ -1,0 +1,191 @@
+"""Words for things that other rooms name by a code: kinds, ends, lifecycle stages, roles, errors. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from siyu.console.i18n import mark as _
+from siyu.console.i18n import translate
+from siyu.errors import SiyuError
+from siyu.ids import base_kind
+
+KINDS: Final = {
+    "user_id": (_("User ID"), "user-circle"),
+    "unionid": (_("UnionID"), "brand-wechat"),
+    "external_userid": (_("WeCom contact"), "id-badge-2"),
+    "openid": (_("OpenID"), "brand-wechat"),
+    "member_card": (_("Member card"), "credit-card"),
+    "phone": (_("Phone"), "phone"),
+    "email": (_("Email"), "mail"),
+    "anonymous_id": (_("Anonymous ID"), "fingerprint"),
+    "device": (_("Device"), "device-mobile"),
+    "any": (_("Any kind"), "hash"),
+}
+
+ENDS: Final = {
+    "mini_program": (_("Mini-program"), "brand-wechat"),
+    "official_account": (_("Official account"), "message"),
+    "wecom": (_("WeCom"), "id-badge-2"),
+    "web": (_("Website"), "world"),
+    "app": (_("App"), "device-mobile"),
+    "store": (_("Store"), "building-store"),
+    "server": (_("Server"), "server"),
+}
+
+LIFECYCLES: Final = {
+    "new": (_("New"), "seedling", "jade"),
+    "active": (_("Active"), "leaf", "sky"),
+    "vip": (_("VIP"), "crown", "gold"),
+    "sleeping": (_("Sleeping"), "zzz", "plum"),
+    "lost": (_("Lost"), "ghost", "stone"),
+}
+
+ROLES: Final = {
+    "manager": _("Manager"),
+    "operator": _("Operator"),
+    "developer": _("Developer"),
+}
+
+TOUCH_FIELDS: Final = {
+    "utm_source": _("Source"),
+    "utm_medium": _("Medium"),
+    "utm_campaign": _("Campaign"),
+    "utm_content": _("Content"),
+    "utm_term": _("Keyword"),
+    "scene": _("Scene"),
+    "state": _("Channel code"),
+    "inviter": _("Inviter"),
+    "referrer": _("Referrer"),
+    "click_id": _("Click ID"),
+}
+
+ERRORS: Final = {
+    "WRONG_PASSWORD": _("Name or password is wrong. Passwords are case-sensitive."),
+    "TOO_MANY_LOGINS": _("Too many wrong passwords. Wait 15 minutes, then try again."),
+    "WEAK_PASSWORD": _("A password needs 8 to 256 characters."),
+    "NAME_TAKEN": _("There is an operator of this name already. Choose another name."),
+    "LAST_MANAGER": _("This is the last manager. Make somebody else a manager first."),
+    "NOT_SIGNED_IN": _("Your session is over. Sign in again."),
+    "STALE_FORM": _("This page is older than your login. Reload it and try again."),
+    "FORBIDDEN": _("Your role may not do this. Ask a manager."),
+    "NOT_FOUND": _("This page or record does not exist (any more)."),
+    "PERSON_NOT_FOUND": _("No person has this identifier. Perhaps it was erased, or never seen."),
+    "INVALID_QUESTION": _("The question cannot be asked this way. Correct the field named below."),
+    "MALFORMED_REQUEST": _("Something in the form cannot be understood. Correct it and try again."),
+    "QUERY_TOO_EXPENSIVE": _("This question is too large. Narrow the time range or the number of groups."),
+    "ENGINE_UNAVAILABLE": _(
+        "A storage engine does not answer. Nothing is lost: events wait in the stream. Run “siyu doctor”."
+    ),
+    "BUSY": _("Too much at once. Wait a moment and try again."),
+    "CONFLICT": _("This contradicts what is already so. Reload the page and look again."),
+    "WRONG_TAG": _("A tag is 1 to 50 characters per level, levels joined by “/”."),
+    "TOO_LARGE": _("Too large. Send less at once."),
+    "INTERNAL": _("Something went wrong on our side. The server's log has the details."),
+}
+
+_EVENT_ICONS: Final = (
+    ("order", "shopping-cart"),
+    ("purchase", "shopping-cart"),
+    ("refund", "receipt-refund"),
+    ("pay", "wallet"),
+    ("cart", "shopping-cart"),
+    ("coupon", "ticket"),
+    ("page", "eye"),
+    ("view", "eye"),
+    ("screen", "eye"),
+    ("browse", "eye"),
+    ("search", "search"),
+    ("share", "share-2"),
+    ("invite", "user-plus"),
+    ("regist", "user-plus"),
+    ("signup", "user-plus"),
+    ("sign_up", "user-plus"),
+    ("follow", "heart"),
+    ("subscribe", "heart"),
+    ("check", "calendar-check"),
+    ("sign", "calendar-check"),
+    ("login", "login"),
+    ("identify", "user-circle"),
+    ("bind", "link"),
+    ("alias", "link"),
+    ("scan", "qrcode"),
+    ("click", "click"),
+    ("point", "star"),
+    ("gift", "gift"),
+    ("message", "message"),
+    ("chat", "message"),
+    ("launch", "bolt"),
+    ("start", "bolt"),
+    ("install", "download"),
+    ("profile", "id"),
+    ("ship", "truck"),
+    ("deliver", "truck"),
+    ("location", "map-pin"),
+)
+
+
+def event_icon(name: str) -> str:
+    """The icon of an event by its name; a dot of activity for unknown ones."""
+    lowered = name.lower()
+    return next((icon for part, icon in _EVENT_ICONS if part in lowered), "activity")
+
+
+class Labels(NamedTuple):
+    """Words in one language."""
+
+    locale: str
+
+    def text(self, message: str) -> str:
+        """A marked text."""
+        return translate(self.locale, message)
+
+    def kind(self, kind: str) -> str:
+        """An identifier kind; its scope in brackets: OpenID (wx1)."""
+        base, _colon, scope = kind.partition(":")
+        name = self.text(KINDS[base][0]) if base in KINDS else base
+        return f"{name} ({scope})" if scope else name
+
+    def kind_icon(self, kind: str) -> str:
+        """Its icon."""
+        base = base_kind(kind)
+        return KINDS[base][1] if base in KINDS else "hash"
+
+    def end(self, end: str) -> str:
+        """An end; a name of the brand's own stays as it is."""
+        return self.text(ENDS[end][0]) if end in ENDS else end or self.text(_("Unknown"))
+
+    def end_icon(self, end: str) -> str:
+        """Its icon."""
+        return ENDS[end][1] if end in ENDS else "plug"
+
+    def lifecycle(self, stage: str) -> str:
+        """A lifecycle stage."""
+        return self.text(LIFECYCLES[stage][0]) if stage in LIFECYCLES else stage
+
+    def lifecycle_icon(self, stage: str) -> str:
+        """Its icon."""
+        return LIFECYCLES[stage][1] if stage in LIFECYCLES else "user"
+
+    def lifecycle_tone(self, stage: str) -> str:
+        """Its colour."""
+        return LIFECYCLES[stage][2] if stage in LIFECYCLES else "stone"
+
+    def role(self, role: str) -> str:
+        """An operator's role."""
+        return self.text(ROLES.get(role, role))
+
+    def touch_field(self, field: str) -> str:
+        """A field of a touch."""
+        return self.text(TOUCH_FIELDS.get(field, field))
+
+    def event_icon(self, name: str) -> str:
+        """The icon of an event."""
+        return event_icon(name)
+
+    def error(self, error: SiyuError) -> str:
+        """What is wrong and what to do, by code; the error's own words when the code has none."""
+        for cls in type(error).__mro__:
+            code = cls.__dict__.get("code")
+            if code in ERRORS and code != "INTERNAL":
+                return self.text(ERRORS[code])
+        return str(error) if type(error) is not SiyuError else self.text(ERRORS["INTERNAL"])
