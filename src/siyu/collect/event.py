@@ -37,8 +37,8 @@ class Link(msgspec.Struct, gc=False, omit_defaults=True):
     rule: str
     """`bind` (these are one person's), `alias` (declared: the same person), `unbind` (no longer this person's)."""
     keys: list[str]
-    """Identifier keys. For `alias`: [key named, key it is the same as]; a named value whose kind is not known is written
-    with the kind `any` (`any\\x1fVALUE`): it binds whichever kinds of that value have evidence of their own.
+    """Identifier keys. For `alias`: [key named, key it is the same as]; a named value whose kind is not known is
+    written with the kind `any` (`any\\x1fVALUE`): it binds whichever kinds of that value have evidence of their own.
     For `unbind`: [key removed, key of the owner where known]."""
 
 
@@ -70,3 +70,5 @@ class Rejected(msgspec.Struct, gc=False):
     body: bytes
     """What was sent, as it came (cut at the event limit)."""
     event_id: str = ""
+    dialect: str = ""
+    """`segment`, `sensors`, `posthog`: which parser reads `body` on a replay."""

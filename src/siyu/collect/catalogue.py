@@ -1,0 +1,215 @@
+"""The catalogue of event names: data. Canonical names, labels, what other dialects call the same thing, and where the
+money of a purchase or refund stands.
+
+Names are stored as sent; the catalogue groups them for reports. Unknown names are welcome and mean what they mean.
+docs/events.md is written from here.
+"""
+# ruff: noqa: E501 - CATALOGUE is a table: one row, one line.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal, DecimalException
+from typing import Any, Final, NamedTuple
+
+FEN_MAX: Final = 10**13
+"""A hundred thousand million yuan: more is a mistake of the sender."""
+
+_YUAN_FIELDS: Final = (
+    "total",
+    "revenue",
+    "order_actual_amount",
+    "actual_amount",
+    "pay_amount",
+    "order_amount",
+    "amount",
+    "value",
+)
+_FEN_FIELDS: Final = ("amount_fen", "payable_fen", "total_fen")
+_REFUND_FIELDS: Final = ("refund_amount", "refund_total", *_YUAN_FIELDS)
+_REFUND_FEN_FIELDS: Final = ("refund_fen", *_FEN_FIELDS)
+_RENMINBI: Final = frozenset(("", "CNY", "RMB", "CNH", "¥", "￥", "元", "人民币"))
+
+
+class Entry(NamedTuple):
+    """One kind of behaviour."""
+
+    name: str
+    zh: str
+    en: str
+    group: str
+    aliases: tuple[str, ...] = ()
+    sign: int = 0
+    """+1: a purchase, −1: a refund, 0: no money of the brand's moved."""
+    entrance: bool = False
+    """The person came in here: `state` and `scene` in its properties are a channel code and a way in."""
+    behaviour: bool = True
+    """False: a message between an SDK and its server (a profile change), not something a person did."""
+
+
+GROUPS: Final = {
+    "browse": ("浏览", "Browsing"),
+    "cart": ("购物车", "Cart"),
+    "order": ("订单", "Orders"),
+    "coupon": ("优惠券", "Coupons"),
+    "member": ("会员与积分", "Membership and points"),
+    "share": ("分享与裂变", "Sharing and referral"),
+    "community": ("社群与好友", "Contacts and groups"),
+    "message": ("触达与消息", "Messages"),
+    "form": ("表单与预约", "Forms and booking"),
+    "account": ("账号", "Account"),
+    "consent": ("授权与标签", "Consent and tags"),
+    "system": ("系统", "System"),
+}
+"""Group → (Chinese, English) label."""
+
+# fmt: off
+CATALOGUE: Final[tuple[Entry, ...]] = (
+    Entry("page.viewed", "浏览页面", "Page viewed", "browse", ("page", "screen", "$pageview", "$screen", "$MPViewScreen", "$AppViewScreen", "page_view", "Page Viewed", "Screen Viewed")),
+    Entry("page.left", "离开页面", "Page left", "browse", ("$pageleave", "$WebStay", "$WebPageLeave", "$MPPageLeave", "$AppPageLeave")),
+    Entry("element.clicked", "点击元素", "Element clicked", "browse", ("$autocapture", "$WebClick", "$AppClick", "$MPClick", "Clicked", "$rageclick")),
+    Entry("app.opened", "打开应用", "App opened", "browse", ("$AppStart", "$MPLaunch", "$MPShow", "Application Opened", "Application Foregrounded", "$app_opened"), entrance=True),
+    Entry("app.closed", "离开应用", "App closed", "browse", ("$AppEnd", "$MPHide", "Application Backgrounded", "$app_backgrounded")),
+    Entry("app.installed", "安装应用", "App installed", "browse", ("$AppInstall", "Application Installed", "$app_installed"), entrance=True),
+    Entry("product.viewed", "浏览商品", "Product viewed", "browse", ("Product Viewed", "ViewProduct", "CommodityDetail", "view_item", "product_viewed")),
+    Entry("product.list_viewed", "浏览商品列表", "Product list viewed", "browse", ("Product List Viewed", "view_item_list")),
+    Entry("product.clicked", "点击商品", "Product clicked", "browse", ("Product Clicked", "select_item")),
+    Entry("product.searched", "搜索商品", "Products searched", "browse", ("Products Searched", "SearchRequest", "search")),
+    Entry("product.favourited", "收藏商品", "Product added to wishlist", "browse", ("Product Added to Wishlist", "add_to_wishlist", "CollectCommodity")),
+    Entry("content.viewed", "阅读内容", "Content viewed", "browse", ("Content Viewed", "Article Viewed")),
+    Entry("live.entered", "进入直播间", "Live room entered", "browse", ("Live Room Entered",), entrance=True),
+    Entry("store.visited", "到店", "Store visited", "browse", ("Store Visited",), entrance=True),
+    Entry("cart.added", "加入购物车", "Added to cart", "cart", ("Product Added", "AddToShoppingCart", "add_to_cart", "AddToCart", "add2cart", "added_to_cart")),
+    Entry("cart.removed", "移出购物车", "Removed from cart", "cart", ("Product Removed", "remove_from_cart", "RemoveFromCart")),
+    Entry("cart.viewed", "查看购物车", "Cart viewed", "cart", ("Cart Viewed", "view_cart", "ShoppingCart")),
+    Entry("cart.shared", "分享购物车", "Cart shared", "cart", ("Cart Shared",)),
+    Entry("order.checkout_started", "开始结算", "Checkout started", "order", ("Checkout Started", "begin_checkout", "Checkout Step Viewed", "Checkout Step Completed")),
+    Entry("order.payment_info", "填写支付信息", "Payment info entered", "order", ("Payment Info Entered", "add_payment_info")),
+    Entry("order.created", "提交订单", "Order created", "order", ("SubmitOrder", "Order Created", "Order Placed", "submitOrder")),
+    Entry("order.paid", "支付订单", "Order paid", "order", ("Order Completed", "Order Paid", "PayOrder", "payOrder", "purchase", "order_completed", "Completed Order"), sign=1),
+    Entry("order.fulfilled", "发货", "Order shipped", "order", ("Order Fulfilled", "Order Shipped")),
+    Entry("order.received", "确认收货", "Order received", "order", ("Order Delivered", "ReceiveOrder")),
+    Entry("order.completed", "订单完成", "Order closed", "order", ("Order Closed",)),
+    Entry("order.updated", "修改订单", "Order updated", "order", ("Order Updated",)),
+    Entry("order.cancelled", "取消订单", "Order cancelled", "order", ("Order Cancelled", "CancelPayOrder", "CancelOrder")),
+    Entry("order.refunded", "退款", "Order refunded", "order", ("Order Refunded", "refund", "RefundOrder", "order_refunded"), sign=-1),
+    Entry("order.reviewed", "评价商品", "Product reviewed", "order", ("Product Reviewed", "ProductComment")),
+    Entry("coupon.viewed", "看到优惠券", "Coupon viewed", "coupon", ("Coupon Viewed", "Promotion Viewed", "view_promotion")),
+    Entry("coupon.claimed", "领取优惠券", "Coupon claimed", "coupon", ("Coupon Entered", "ReceiveCoupon", "GetCoupon", "receiveDiscount")),
+    Entry("coupon.issued", "发放优惠券", "Coupon issued", "coupon"),
+    Entry("coupon.applied", "使用优惠券", "Coupon applied", "coupon", ("Coupon Applied", "UseCoupon", "UseDiscount")),
+    Entry("coupon.denied", "优惠券不可用", "Coupon denied", "coupon", ("Coupon Denied",)),
+    Entry("coupon.redeemed", "核销优惠券", "Coupon redeemed", "coupon", ("Coupon Redeemed",)),
+    Entry("coupon.expired", "优惠券过期", "Coupon expired", "coupon"),
+    Entry("coupon.removed", "取消使用优惠券", "Coupon removed", "coupon", ("Coupon Removed",)),
+    Entry("promotion.clicked", "点击活动", "Promotion clicked", "coupon", ("Promotion Clicked", "select_promotion"), entrance=True),
+    Entry("checkin.done", "签到", "Checked in", "member", ("Checked In", "check_in", "SignIn", "CheckIn")),
+    Entry("member.joined", "成为会员", "Membership joined", "member", ("Membership Joined",)),
+    Entry("member.tier_changed", "等级变化", "Tier changed", "member", ("Tier Changed",)),
+    Entry("points.earned", "获得积分", "Points earned", "member", ("Points Earned",)),
+    Entry("points.spent", "使用积分", "Points spent", "member", ("Points Spent", "spend_virtual_currency")),
+    Entry("points.expired", "积分过期", "Points expired", "member"),
+    Entry("quest.completed", "完成任务", "Quest completed", "member", ("Quest Completed",)),
+    Entry("lottery.drawn", "抽奖", "Lottery drawn", "member", ("Lottery Drawn",)),
+    Entry("share.sent", "发起分享", "Shared", "share", ("Product Shared", "$MPShare", "share", "Content Shared", "Shared")),
+    Entry("share.opened", "打开分享", "Share opened", "share", ("Share Opened",), entrance=True),
+    Entry("share.engaged", "好友参与分享", "Friend took part", "share", ("Share Engaged",), entrance=True),
+    Entry("invite.sent", "邀请好友", "Invite sent", "share", ("Invite Sent",)),
+    Entry("invite.accepted", "接受邀请", "Invite accepted", "share", ("Invite Accepted",), entrance=True),
+    Entry("assist.started", "发起助力", "Assist started", "share"),
+    Entry("assist.given", "助力好友", "Assist given", "share"),
+    Entry("groupbuy.opened", "开团", "Group buy opened", "share"),
+    Entry("groupbuy.joined", "参团", "Group buy joined", "share"),
+    Entry("groupbuy.completed", "成团", "Group buy completed", "share"),
+    Entry("wecom.contact_added", "添加企业微信好友", "WeCom contact added", "community", (), entrance=True),
+    Entry("wecom.contact_deleted", "删除企业微信好友", "WeCom contact deleted", "community"),
+    Entry("wecom.group_joined", "加入会员群", "WeCom group joined", "community", (), entrance=True),
+    Entry("wecom.group_left", "退出会员群", "WeCom group left", "community"),
+    Entry("official_account.followed", "关注公众号", "Official account followed", "community", (), entrance=True),
+    Entry("official_account.unfollowed", "取消关注公众号", "Official account unfollowed", "community"),
+    Entry("official_account.scanned", "扫公众号二维码", "Official account code scanned", "community", (), entrance=True),
+    Entry("official_account.messaged", "公众号发消息", "Message to official account", "community"),
+    Entry("official_account.menu_clicked", "点击公众号菜单", "Official account menu clicked", "community"),
+    Entry("message.sent", "发送消息", "Message sent", "message", ("Email Sent", "SMS Sent", "Push Notification Sent")),
+    Entry("message.delivered", "消息送达", "Message delivered", "message", ("Email Delivered", "SMS Delivered")),
+    Entry("message.opened", "打开消息", "Message opened", "message", ("Email Opened", "Push Notification Received")),
+    Entry("message.clicked", "点击消息", "Message clicked", "message", ("Email Link Clicked", "Push Notification Tapped", "$AppPushClick"), entrance=True),
+    Entry("message.failed", "消息失败", "Message failed", "message", ("Email Bounced", "SMS Failed")),
+    Entry("message.unsubscribed", "退订", "Unsubscribed", "message", ("Unsubscribed", "Email Unsubscribed")),
+    Entry("form.viewed", "查看表单", "Form viewed", "form", ("Form Viewed",)),
+    Entry("form.submitted", "提交表单", "Form submitted", "form", ("Form Submitted", "form_submit", "generate_lead", "Lead Captured")),
+    Entry("booking.made", "预约", "Booking made", "form", ("Booking Made", "Appointment Booked")),
+    Entry("booking.attended", "预约到店", "Booking attended", "form", ("Booking Attended",)),
+    Entry("booking.cancelled", "取消预约", "Booking cancelled", "form", ("Booking Cancelled",)),
+    Entry("survey.answered", "填写问卷", "Survey answered", "form", ("survey sent", "Survey Submitted")),
+    Entry("user.registered", "注册", "Registered", "account", ("Signed Up", "$SignUp", "sign_up", "signUp", "User Signed Up", "user_signed_up"), entrance=True),
+    Entry("user.login", "登录", "Logged in", "account", ("Signed In", "login", "Logged In", "LoginResult")),
+    Entry("user.logout", "退出登录", "Logged out", "account", ("Signed Out", "logout", "Logged Out")),
+    Entry("consent.updated", "修改授权", "Consent updated", "consent", ("Segment Consent Preference Updated",)),
+    Entry("tag.added", "打标签", "Tag added", "consent", behaviour=False),
+    Entry("tag.removed", "移除标签", "Tag removed", "consent", behaviour=False),
+    Entry("profile.updated", "更新资料", "Profile updated", "system", ("identify", "group", "$identify", "$set", "$set_once", "$unset", "$groupidentify", "profile_set", "profile_set_once", "profile_increment", "profile_append", "profile_unset", "profile_delete"), behaviour=False),
+    Entry("identity.linked", "关联身份", "Identity linked", "system", ("alias", "$create_alias", "$merge_dangerously", "$BindID", "$UnbindID"), behaviour=False),
+    Entry("item.updated", "更新物品", "Item updated", "system", ("item_set", "item_delete"), behaviour=False),
+    Entry("error.raised", "出错", "Error", "system", ("$exception", "AppCrashed")),
+    Entry("web_vitals.measured", "网页性能", "Web vitals", "system", ("$web_vitals", "$$heatmap", "$feature_flag_called"), behaviour=False),
+)
+# fmt: on
+
+BY_NAME: Final[Mapping[str, Entry]] = {name: entry for entry in CATALOGUE for name in (entry.name, *entry.aliases)}
+"""Canonical name or alias → entry."""
+
+
+def canonical(name: str) -> str:
+    """The catalogue's name for a stored name; the name itself when it is not in the catalogue."""
+    entry = BY_NAME.get(name)
+    return entry.name if entry else name
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """All stored names that mean the same as `name`, itself first."""
+    entry = BY_NAME.get(name)
+    return (name,) if entry is None else (name, *(n for n in (entry.name, *entry.aliases) if n != name))
+
+
+def label(name: str, locale: str = "zh_CN") -> str:
+    """What people read for a stored name."""
+    entry = BY_NAME.get(name)
+    if entry is None:
+        return name
+    return entry.zh if locale.startswith("zh") else entry.en
+
+
+def fen(amount: object, *, unit_fen: int) -> int | None:
+    """An amount as whole fen, exactly: 19.9 yuan (`unit_fen` 100) → 1990. Halves of a fen go up. None when it is no
+    amount: a text without a number, infinite, over `FEN_MAX`."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
+        return None
+    text = str(amount).strip().lstrip("¥￥").replace(",", "").removesuffix("元").strip()
+    try:
+        number = Decimal(text)
+        if not number.is_finite() or abs(number) * unit_fen > FEN_MAX:
+            return None
+        return int((number * unit_fen).to_integral_value(ROUND_HALF_UP))
+    except DecimalException:
+        return None
+
+
+def value_fen(name: str, properties: Mapping[str, Any]) -> int:
+    """The money an event moved: positive for a purchase, negative for a refund, 0 for everything else, for amounts that
+    are none and for other currencies than renminbi (a dollar is not counted as a yuan)."""
+    entry = BY_NAME.get(name)
+    if entry is None or entry.sign == 0:
+        return 0
+    currency = properties.get("currency")
+    if isinstance(currency, str) and currency.strip().upper() not in _RENMINBI:
+        return 0
+    purchase = entry.sign > 0
+    for fields, unit_fen in (
+        (_FEN_FIELDS if purchase else _REFUND_FEN_FIELDS, 1),
+        (_YUAN_FIELDS if purchase else _REFUND_FIELDS, 100),
+    ):
+        for field in fields:
+            if field in properties and (amount := fen(properties[field], unit_fen=unit_fen)) is not None:
+                return entry.sign * abs(amount)
+    return 0

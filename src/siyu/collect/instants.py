@@ -1,0 +1,159 @@
+"""Times as senders write them → epoch milliseconds, and the correction of a sender's wrong clock. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, tzinfo
+from typing import Final, NamedTuple
+
+SKEW_TOLERANCE_MS: Final = 1_000
+"""A difference between sending and receiving below this is the network's, not a wrong clock's."""
+
+_PYTHON_SENSORS: Final = re.compile(r"(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})\.(\d{1,3})")
+_LOOSE: Final = re.compile(
+    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?)?"
+    r"\s*(Z|[+-]\d{2}:?\d{2})?",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d*)?")
+
+
+_SECONDS: Final = {f":{second:02}": second * 1_000 for second in range(60)}
+_MILLIS: Final = {f".{ms:03}": ms for ms in range(1_000)}
+_TAIL_AT: Final = {20: 19, 25: 19, 24: 23, 29: 23, 27: 26, 32: 26}
+"""Length of an ISO text with seconds → where its offset begins (Z or ±hh:mm; no, three or six fraction digits)."""
+_MINUTES_MAX: Final = 20_000
+_minutes: dict[str, int] = {}
+
+
+def epoch_ms(value: object, zone: tzinfo = UTC, *, unpadded_ms: bool = False) -> int | None:
+    """Epoch milliseconds of ISO texts (any offset; without one: in `zone`), of 10-digit seconds, 13-digit milliseconds,
+    16- and 19-digit micro- and nanoseconds, as numbers or texts. None when it is no possible time.
+
+    `unpadded_ms`: "12:00:00.7" means 7 ms, as the Sensors Python SDK writes it. Instants before 1970 are negative."""
+    if isinstance(value, str):
+        ms = _common_ms(value)
+        if ms is not None:
+            return ms
+        if unpadded_ms and (match := _PYTHON_SENSORS.fullmatch(value.strip())):
+            seconds = _iso_ms(match[1], zone)
+            return None if seconds is None else seconds + int(match[2])
+        if value.isdecimal() and len(value) != 8:
+            return _loose_ms(value, zone)
+        return _iso_ms(value, zone)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return _number_ms(value)
+
+
+def _common_ms(text: str) -> int | None:
+    """The forms that SDKs write, ten times faster: the minute is remembered, the rest looked up. None for others."""
+    tail_at = _TAIL_AT.get(len(text))
+    if tail_at is None:
+        return None
+    second = _SECONDS.get(text[16:19])
+    if second is None:
+        return None
+    if tail_at > 19:
+        ms = _MILLIS.get(text[19:23])
+        if ms is None or (tail_at == 26 and not text[23:26].isdecimal()):
+            return None
+        second += ms
+    minute = text[:16] + text[tail_at:]
+    start = _minutes.get(minute)
+    if start is None:
+        try:
+            instant = datetime.fromisoformat(minute)
+        except ValueError:
+            return None
+        if instant.tzinfo is None or len(minute) not in {17, 22}:
+            return None
+        try:
+            start = _to_ms(instant)
+        except (OverflowError, ValueError):
+            return None
+        if len(_minutes) >= _MINUTES_MAX:
+            _minutes.clear()
+        _minutes[minute] = start
+    return start + second
+
+
+def _iso_ms(text: str, zone: tzinfo) -> int | None:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return _loose_ms(text.strip(), zone)
+    try:
+        return _to_ms(instant if instant.tzinfo is not None else instant.replace(tzinfo=zone))
+    except (OverflowError, ValueError):
+        return None
+
+
+def _to_ms(instant: datetime) -> int:
+    # Microseconds apart: float seconds of today have only 22 bits for them, and rounding must not move a millisecond.
+    return int(instant.replace(microsecond=0).timestamp()) * 1000 + instant.microsecond // 1000
+
+
+def _number_ms(number: float) -> int | None:
+    if number != number or number < 1e8 or number >= 1e20:  # noqa: PLR0124 - NaN is the only value unequal to itself
+        return None
+    if number < 1e11:
+        return int(number * 1000)
+    if number < 1e14:
+        return int(number)
+    return int(number // 1000) if number < 1e17 else int(number // 1_000_000)
+
+
+def _loose_ms(text: str, zone: tzinfo) -> int | None:
+    if _NUMBER.fullmatch(text):
+        digits = text.lstrip("+")
+        return _number_ms(float(digits) if "." in digits else int(digits))
+    match = _LOOSE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    seconds = min(int(second or 0), 59) if second == "60" else int(second or 0)
+    try:
+        moment = datetime.combine(
+            date(int(year), int(month), int(day)), time(int(hour or 0), int(minute or 0), seconds)
+        )
+        moment = moment.replace(microsecond=int((fraction or "0")[:6].ljust(6, "0")))
+        return _to_ms(moment.replace(tzinfo=_zone_of(offset, zone)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone_of(offset: str | None, zone: tzinfo) -> tzinfo:
+    if offset is None:
+        return zone
+    if offset in {"Z", "z"}:
+        return UTC
+    text = offset if ":" in offset else offset[:3] + ":" + offset[3:]
+    found = datetime.fromisoformat("2000-01-01T00:00:00" + text).tzinfo
+    return found if found is not None else zone
+
+
+def skew_ms(sent: object, now_ms: int, zone: tzinfo = UTC) -> int:
+    """How far the sender's clock is behind ours: now − sent; 0 when `sent` is absent, impossible or about right."""
+    if sent is None:
+        return 0
+    sent_ms = epoch_ms(sent, zone)
+    if sent_ms is None:
+        return 0
+    skew = now_ms - sent_ms
+    return 0 if -SKEW_TOLERANCE_MS <= skew <= SKEW_TOLERANCE_MS else skew
+
+
+class Settled(NamedTuple):
+    """When an event happened, and whether that is a guess because its own time cannot be."""
+
+    ms: int
+    clamped: bool
+
+
+def settle(ms: int, skew: int, now_ms: int, future_ms: int) -> Settled:
+    """The corrected time. Before 1970 or further ahead than `future_ms`: the time of receipt, marked as clamped."""
+    corrected = ms + skew
+    if ms >= 0 and 0 <= corrected <= now_ms + future_ms:
+        return Settled(corrected, False)
+    return Settled(now_ms, True)
