@@ -52,8 +52,11 @@ def main() -> None:
     config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ServerConfig)
     data = Path(config.data)
     data.mkdir(parents=True, exist_ok=True)
-    with (data.parent / "lock").open("w") as lock:
+    with (data.parent / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for a predecessor that is still ending
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         where = address(config)
         readers, writers = ChdbPool(where, READERS_MAX), ChdbPool(where, WRITERS_MAX)
         writers.query("SELECT 1", "Null", database="default", settings={}, params={})

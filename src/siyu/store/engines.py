@@ -1,0 +1,129 @@
+"""The engines of one SIYU_HOME: started by whoever comes first, shared by every later `siyu` command.
+
+The first process holds the lock `run/lock` and starts what no setting points elsewhere; it writes the addresses to
+`run/engines.json` (0600). Others find the lock held and read the addresses. A command that owns the engines waits at its
+end for those that use them; `siyu serve` does not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from siyu.errors import EngineUnavailable, SiyuError
+from siyu.settings import Settings
+from siyu.store.embedded_clickhouse import EmbeddedClickHouse
+from siyu.store.embedded_postgres import EmbeddedPostgres
+from siyu.store.files import write_private
+
+ATTACH_SECONDS_MAX: Final = 90.0
+
+OnEvent = Callable[[str, Mapping[str, object]], None]
+
+
+class HomeInUse(SiyuError):
+    """Another process works on this SIYU_HOME; the message names it."""
+
+    code = "HOME_IN_USE"
+    status = 409
+
+
+class Engines(msgspec.Struct, frozen=True):
+    """Where the engines are."""
+
+    database_url: str
+    events_url: str
+    notes: tuple[str, ...] = ()
+    """Lines the operator should read once."""
+
+
+def _silent(_event: str, _facts: Mapping[str, object]) -> None:
+    return
+
+
+@contextmanager
+def open_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEvent = _silent) -> Iterator[Engines]:
+    """The engines of `settings.home`, running for the time of the context.
+
+    With `exclusive` (a server) raises HomeInUse when another process has this home; without, shares its engines.
+    Raises EngineStartFailed, EngineUnavailable."""
+    if not exclusive and settings.database_url and settings.events_url:
+        yield Engines(settings.database_url, settings.events_url)
+        return
+    run = settings.home_path / "run"
+    settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run.mkdir(mode=0o700, exist_ok=True)
+    with (run / "lock").open("a+") as lock, (run / "users.lock").open("a") as users:
+        if _try_lock(lock):
+            with _own(settings, run, lock, on_event) as engines:
+                try:
+                    yield engines
+                finally:
+                    (run / "engines.json").unlink(missing_ok=True)
+                    if not exclusive:
+                        fcntl.flock(users, fcntl.LOCK_EX)  # until the last command that shares them has ended
+        elif exclusive:
+            raise HomeInUse(f"{settings.home_path} is in use by {_holder(lock)}. Stop it, or choose another SIYU_HOME.")
+        else:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            yield _attach(run, lock)
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _own(settings: Settings, run: Path, lock: IO[str], on_event: OnEvent) -> Iterator[Engines]:
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} ({' '.join([Path(sys.argv[0]).name, *sys.argv[1:2]])})")
+    lock.flush()
+    (run / "engines.json").unlink(missing_ok=True)
+    notes: list[str] = []
+    database_url, events_url = settings.database_url, settings.events_url
+    with ExitStack() as stack:
+        if events_url is None:
+            clickhouse = EmbeddedClickHouse(settings.home_path, on_event=on_event)
+            stack.callback(clickhouse.close)
+            clickhouse.begin()
+        if database_url is None:
+            postgres = EmbeddedPostgres(settings.home_path, on_event=on_event)
+            stack.callback(postgres.close)
+            if postgres.note:
+                notes.append(postgres.note)
+            postgres.open()
+            database_url = postgres.url
+        if events_url is None:
+            clickhouse.keeper.wait_ready()
+            events_url = clickhouse.url
+        engines = Engines(database_url, events_url, tuple(notes))
+        write_private(run / "engines.json", msgspec.json.encode(engines))
+        yield engines
+
+
+def _attach(run: Path, lock: IO[str]) -> Engines:
+    """The addresses the owner has written, once its engines are up."""
+    deadline = time.monotonic() + ATTACH_SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            return msgspec.json.decode((run / "engines.json").read_bytes(), type=Engines)
+        except (OSError, msgspec.DecodeError):
+            time.sleep(0.05)
+    raise EngineUnavailable(f"The engines of {run.parent}, owned by {_holder(lock)}, are not up.", engine="embedded")
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    return lock.read() or "another process"

@@ -1,0 +1,201 @@
+"""Child processes kept alive: started, watched, started again with growing pauses, and stopped.
+
+Every child has a thread of its own that starts it and waits for it. That is not a matter of taste: the kernel ends a
+child when the *thread* that started it ends, so the thread must live as long as the child.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from siyu.errors import SiyuError
+
+PAUSE_SECONDS_MIN: Final = 0.2
+PAUSE_SECONDS_MAX: Final = 15.0
+STEADY_SECONDS: Final = 30.0
+"""A child that lived this long has recovered: its next pause is the shortest again."""
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+
+_LAUNCHER: Final = Path(__file__).with_name("launch.py")
+
+
+class EngineStartFailed(SiyuError):
+    """An engine could not be started; the message ends with the last lines of its log."""
+
+    code = "ENGINE_START_FAILED"
+
+
+class Program(NamedTuple):
+    """What to run."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = None
+    log: Path | None = None
+    """Where its output goes; None = ours."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    uid: int | None = None
+    gid: int | None = None
+    cwd: Path | None = None
+    pass_fds: Sequence[int] = ()
+
+
+def start(program: Program) -> subprocess.Popen[bytes]:
+    """Start `program` as a child that ends when the calling thread's process ends."""
+    me = os.geteuid()
+    argv = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(_LAUNCHER),
+        str(int(program.stop_signal)),
+        str(me if program.uid is None else program.uid),
+        str(os.getegid() if program.gid is None else program.gid),
+        str(os.getpid()),
+        *program.argv,
+    ]
+    stdin = subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE
+    if program.log is None:
+        return subprocess.Popen(  # noqa: S603 - our own programs, no shell
+            argv, stdin=stdin, env=program.env, cwd=program.cwd, pass_fds=program.pass_fds, start_new_session=True
+        )
+    _turn_over(program.log)
+    with program.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own programs, no shell
+            argv,
+            stdin=stdin,
+            stdout=log,
+            stderr=log,
+            env=program.env,
+            cwd=program.cwd,
+            pass_fds=program.pass_fds,
+            start_new_session=True,
+        )
+
+
+def stop(process: subprocess.Popen[bytes], signals: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Send each signal in turn, waiting its seconds for the end; SIGKILL comes last in any case."""
+    for number, seconds in (*signals, (signal.SIGKILL, 10.0)):
+        if process.poll() is None:
+            process.send_signal(number)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                continue
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def log_tail(path: Path, lines: int = 12) -> str:
+    """The last lines of a log, for an error message."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - 8192))
+        return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def _turn_over(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_suffix(log.suffix + ".1"))
+
+
+class Keeper(threading.Thread):
+    """Keeps one program running until `close`."""
+
+    def __init__(
+        self,
+        name: str,
+        program: Callable[[], Program],
+        *,
+        is_ready: Callable[[], bool] = lambda: True,
+        ready_seconds_max: float = 60.0,
+        stop_signals: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 10.0),),
+        on_event: Callable[[str, Mapping[str, object]], None] = lambda _event, _facts: None,
+    ) -> None:
+        super().__init__(name=f"keep-{name}", daemon=True)
+        self._label = name
+        self._program = program
+        self._is_ready = is_ready
+        self._ready_seconds_max = ready_seconds_max
+        self._stop_signals = stop_signals
+        self._on_event = on_event
+        self._closing = threading.Event()
+        self._settled = threading.Event()
+        self._failure: Exception | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+
+    def open(self) -> None:
+        """Start, and wait until the program is ready. Raises EngineStartFailed."""
+        self.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait for the first start. Raises EngineStartFailed."""
+        self._settled.wait()
+        if self._failure is not None:
+            self.join()
+            raise self._failure
+
+    def close(self) -> None:
+        """Stop the program and forget it."""
+        self._closing.set()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        """The thread: start, watch, start again."""
+        pause = PAUSE_SECONDS_MIN
+        while not self._closing.is_set():
+            began = time.monotonic()
+            try:
+                if self._once():
+                    return
+            except Exception as error:
+                if not self._settled.is_set():
+                    self._failure = error
+                    self._settled.set()
+                    return
+                self._on_event("start_failed", {"process": self._label, "reason": str(error)})
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = PAUSE_SECONDS_MIN
+            self._closing.wait(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            self.restarts += 1
+
+    def _once(self) -> bool:
+        """One life of the program. True when it was ended by us."""
+        program = self._program()
+        process = self.process = start(program)
+        try:
+            if not self._await_ready(process, program):
+                return True
+            self._settled.set()
+            self._on_event("started", {"process": self._label, "pid": process.pid})
+            while process.poll() is None:
+                if self._closing.wait(0.1):
+                    return True
+            self._on_event("ended", {"process": self._label, "pid": process.pid, "status": process.returncode})
+            return False
+        finally:
+            stop(process, self._stop_signals)
+
+    def _await_ready(self, process: subprocess.Popen[bytes], program: Program) -> bool:
+        deadline = time.monotonic() + self._ready_seconds_max
+        while not self._is_ready():
+            tail = log_tail(program.log) if program.log else ""
+            if process.poll() is not None:
+                raise EngineStartFailed(f"{self._label} ended with status {process.returncode}.\n{tail}")
+            if time.monotonic() > deadline:
+                raise EngineStartFailed(f"{self._label} was not ready after {self._ready_seconds_max:.0f} s.\n{tail}")
+            if self._closing.wait(0.02):
+                return False
+        return True

@@ -1,0 +1,80 @@
+"""Fixtures every test may use: the real embedded engines, once per run, and a fresh empty database in each per test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from siyu.settings import Settings
+from siyu.store.clickhouse import EventStore
+from siyu.store.engines import Engines, open_engines
+from siyu.store.postgres import Database
+
+
+def remove_home(home: Path) -> None:
+    """Remove a SIYU_HOME of a test, and what stands outside of it when the tests run as root."""
+    pointer = home / "postgres" / "folder"
+    if pointer.exists():
+        outside = Path(pointer.read_text())
+        shutil.rmtree(outside, ignore_errors=True)
+        outside.with_name(outside.name + ".home").unlink(missing_ok=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    """The embedded engines in a home of their own."""
+    home = tmp_path_factory.mktemp("engines") / "home"
+    try:
+        with open_engines(Settings(home=str(home))) as running:
+            yield running
+    finally:
+        remove_home(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(engines: Engines) -> str:
+    """DSN of the running PostgreSQL; its database belongs to nobody's test."""
+    return engines.database_url
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(engines: Engines) -> str:
+    """URL of the running ClickHouse; its database belongs to nobody's test."""
+    return engines.events_url
+
+
+@pytest.fixture
+async def db(postgres_dsn: str) -> AsyncIterator[Database]:
+    """A fresh empty PostgreSQL database: `await db.create_all()` makes the tables of the rooms imported."""
+    name = f"t_{uuid4().hex}"
+    admin = await Database.open(postgres_dsn, connections_max=1)
+    async with admin.driver() as connection:
+        await connection.execute(f"CREATE DATABASE {name}")
+    fresh = await Database.open(postgres_dsn.replace("@/siyu?", f"@/{name}?"))
+    try:
+        yield fresh
+    finally:
+        await fresh.close()
+        async with admin.driver() as connection:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.fixture
+async def events(clickhouse_url: str) -> AsyncIterator[EventStore]:
+    """A fresh empty ClickHouse database: `await events.create_all()` makes the tables."""
+    name = f"t_{uuid4().hex}"
+    admin = await EventStore.open(clickhouse_url, threads_max=1)
+    await admin.command(f"CREATE DATABASE {name}")
+    fresh = await EventStore.open(clickhouse_url.rpartition("/")[0] + "/" + name)
+    try:
+        yield fresh
+    finally:
+        await fresh.close()
+        await admin.command(f"DROP DATABASE {name}")
+        await admin.close()
