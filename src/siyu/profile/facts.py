@@ -1,0 +1,113 @@
+"""What the logs hold about persons, as read in one statement for a whole list of them.
+
+Every log is read by member identifier and by the time in which that identifier was the person's: so a phone that was
+passed on, or a shared device, leaves with each person what happened in that person's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from siyu.profile.catalogue import BUILT_IN, Declared
+from siyu.profile.consent import Decision
+from siyu.profile.tag import TagChange, TagOp
+from siyu.profile.touch import Touch
+from siyu.profile.trait import TraitEffects, TraitEvent
+
+BEGINNING_MS: Final = -62_135_596_800_000
+END_MS: Final = 253_402_300_799_000
+"""Times that stand for 'always before' and 'still': years 1 and 9999."""
+
+_trait_effects: Final = msgspec.json.Decoder(TraitEffects)
+_fields: Final = msgspec.json.Decoder(dict[str, str])
+
+
+class Span(NamedTuple):
+    """The time [since, until) in which an identifier was a person's."""
+
+    person: int
+    anchor: int
+    since_ms: int = BEGINNING_MS
+    until_ms: int = END_MS
+
+
+class IdentifierRow(NamedTuple):
+    """A member identifier."""
+
+    anchor: int
+    kind: str
+    value: str
+    uid: str
+    first_ms: int
+    last_ms: int
+    """Precise to a day."""
+    source: str
+
+
+class Purchases(NamedTuple):
+    """Sums over the purchases of a person."""
+
+    last_ms: int | None = None
+    orders: int = 0
+    spend_fen: int = 0
+    recent_orders: int = 0
+    recent_spend_fen: int = 0
+
+
+class Facts:
+    """What is known about one person."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.spans = spans
+        self.identifiers: list[IdentifierRow] = []
+        self.traits: list[TraitEvent] = []
+        self.tags: list[TagOp] = []
+        self.consents: list[Decision] = []
+        self.touches: list[Touch] = []
+        """The first and the last of each identifier, not all."""
+        self.purchases = Purchases()
+
+
+class Shared(NamedTuple):
+    """What is the same for all persons."""
+
+    declared: dict[str, Declared]
+    figures: dict[str, str]
+    """profile_figures: JSON text by name."""
+
+
+def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict[int, Facts], Shared]:
+    """The rows of `read.FACTS` (section, person, anchor, n, k, a, b, c, d) by person, in the order of `spans`."""
+    facts: dict[int, Facts] = {}
+    for span in spans:
+        facts.setdefault(span.person, Facts([])).spans = [*facts[span.person].spans, span]
+    shared = Shared(dict(BUILT_IN), {})
+    touches: list[Sequence[Any]] = []
+    names: dict[int, IdentifierRow] = {}
+    for row in rows:
+        section, person, anchor, n, k, a, b, c, d = row
+        if section == "figure":
+            shared.figures[a] = b
+        elif section == "declared":
+            shared.declared[a] = Declared(b, c, d)
+        elif section == "trait":
+            facts[person].traits.append(TraitEvent(n, a, b, anchor, _trait_effects.decode(c)))
+        elif section == "identifier":
+            names[anchor] = IdentifierRow(anchor, a, b, c, n, k, d)
+            facts[person].identifiers.append(names[anchor])
+        elif section == "tag":
+            facts[person].tags.append(TagOp(n, a, TagChange(k), b, c, d))
+        elif section == "consent":
+            channel, _, version = d.partition("\n")
+            facts[person].consents.append(Decision(n, a, bool(k), b, channel, c, version))
+        elif section == "touch":
+            touches.append(row)
+        elif section == "purchases":
+            facts[person].purchases = Purchases(n, k, int(a), int(b), int(c))
+    for _, person, anchor, n, _k, a, b, c, d in touches:
+        name = names[anchor]
+        facts[person].touches.append(Touch(n, a, b, c, name.kind, name.value, _fields.decode(d)))
+    return facts, shared

@@ -1,0 +1,162 @@
+"""Tables of the profile: append-only logs per identifier (anchor), and the little that is configured.
+
+`key` is the 64-bit hash of (source, event id): with anchor and time it makes every write idempotent.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP, UUID
+from sqlalchemy.schema import SchemaItem
+
+from siyu.store.metadata import metadata
+
+TIME = TIMESTAMP(timezone=True, precision=3)
+SORTED = Text(collation="C")
+"""Compared by code point, as Python does."""
+
+
+def _trait_columns() -> list[SchemaItem]:
+    return [
+        Column("anchor", BigInteger, nullable=False),
+        Column("at", TIME, nullable=False),
+        Column("key", BigInteger, nullable=False),
+        Column("event_id", SORTED, nullable=False),
+        Column("source", SORTED, nullable=False),
+        Column("label", SORTED, comment="the person's name in lower case, where the event sets one"),
+        Column("ops", Text, nullable=False, comment="trait.TraitEffects as JSON"),
+        PrimaryKeyConstraint("anchor", "at", "key"),
+    ]
+
+
+trait_changes = Table(
+    "trait_changes",
+    metadata,
+    *_trait_columns(),
+    Index("ix_trait_changes_label", "label", postgresql_where=text("label IS NOT NULL")),
+)
+"""The log of trait operations: what a fold needs."""
+
+superseded_traits = Table("superseded_traits", metadata, *_trait_columns())
+"""The rest of the log: events that cannot matter to a fold any more, kept for the history."""
+
+declared_traits = Table(
+    "declared_traits",
+    metadata,
+    Column("name", SORTED, primary_key=True),
+    Column("type", Text, nullable=False, comment="catalogue.TraitType"),
+    Column("label_zh", Text, nullable=False),
+    Column("label_en", Text, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("parent", BigInteger, ForeignKey("tags.id"), index=True),
+    Column("name", SORTED, nullable=False),
+    Column("path", SORTED, nullable=False, unique=True, comment="names from the root down, joined by /"),
+    Column("created_at", TIME, nullable=False),
+)
+
+tag_paths = Table(
+    "tag_paths",
+    metadata,
+    Column("path", SORTED, primary_key=True, comment="a path the tag has or once had"),
+    Column("tag", BigInteger, ForeignKey("tags.id", ondelete="CASCADE"), nullable=False, index=True),
+)
+
+tag_ops = Table(
+    "tag_ops",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("tag", BigInteger, ForeignKey("tags.id"), nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("key", BigInteger, nullable=False),
+    Column("change", SmallInteger, nullable=False, comment="tag.TagChange"),
+    Column("event_id", SORTED, nullable=False),
+    Column("origin", Text, nullable=False, comment="manual, rule, import or event"),
+    Column("by", Text, nullable=False),
+    PrimaryKeyConstraint("anchor", "tag", "at", "key", "change"),
+    Index("ix_tag_ops_tag_anchor", "tag", "anchor"),
+)
+
+consent_ops = Table(
+    "consent_ops",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("purpose", SORTED, nullable=False),
+    Column("channel", SORTED, nullable=False, comment="* = all"),
+    Column("at", TIME, nullable=False),
+    Column("key", BigInteger, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("event_id", SORTED, nullable=False),
+    Column("source", SORTED, nullable=False),
+    Column("text_version", Text, nullable=False),
+    PrimaryKeyConstraint("anchor", "purpose", "channel", "at", "key", "withdrawn"),
+)
+
+touches = Table(
+    "touches",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("key", BigInteger, nullable=False),
+    Column("event_id", SORTED, nullable=False),
+    Column("source", SORTED, nullable=False),
+    Column("end", Text, nullable=False),
+    Column("fields", Text, nullable=False, comment="JSON object of texts"),
+    PrimaryKeyConstraint("anchor", "at", "key"),
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("key", BigInteger, nullable=False),
+    Column("value_fen", BigInteger, nullable=False, comment="negative: a refund"),
+    PrimaryKeyConstraint("anchor", "at", "key", postgresql_include=["value_fen"]),
+)
+"""Money of events, one row each: a day's sum could not be split where a shared identifier changed its person."""
+
+profile_figures = Table(
+    "profile_figures",
+    metadata,
+    Column("name", Text, primary_key=True, comment="lifecycle: thresholds; rfm: cut points"),
+    Column("value", Text, nullable=False, comment="JSON"),
+    Column("changed_at", TIME, nullable=False),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("person_id", UUID(as_uuid=True), nullable=False, index=True),
+    Column("at", TIME, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("path", Text, comment="the file on this machine; null when it was sent to the caller"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("person_id", UUID(as_uuid=True), nullable=False, index=True, comment="keyed hash, leads to nobody any more"),
+    Column("at", TIME, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rows", Text, nullable=False, comment="JSON: rows removed per store"),
+)
