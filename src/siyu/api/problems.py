@@ -40,7 +40,9 @@ def on_siyu_error(request: Request[Any, Any, Any], error: SiyuError) -> Response
     """A refusal of ours: its own code and status."""
     if error.status >= 500 and not isinstance(error, EngineUnavailable | Busy):
         log.error("request failed", path=request.url.path, code=error.code, error=str(error))
-    details = {name: value for name, value in error.details.items() if isinstance(value, str | int | float | list | dict)}
+    details = {
+        name: value for name, value in error.details.items() if isinstance(value, str | int | float | list | dict)
+    }
     return problem(error.status, error.code, str(error), **details)
 
 

@@ -52,14 +52,19 @@ class AnchorRegistry:
         """Erased identifiers met so far → the instant before which nothing of theirs comes back."""
         return self._erased_ms
 
+    def forget(self) -> None:
+        """Drop what is remembered: a transaction that registered something did not commit."""
+        self._anchor.clear()
+        self._erased_ms.clear()
+        self._tombstone_seq = 0
+
     async def notice_erasures(self, connection: Any) -> bool:
         """Forget everything remembered when somebody was erased since the last call; True when so."""
         seq = await records.last_tombstone(connection)
         if seq == self._tombstone_seq:
             return False
+        self.forget()
         self._tombstone_seq = seq
-        self._anchor.clear()
-        self._erased_ms.clear()
         return True
 
     async def register(self, connection: Any, seen: Sightings) -> Anchors:
@@ -84,7 +89,9 @@ class AnchorRegistry:
             self._erased_ms[seen.keys[uids[uid]]] = int(erased_at.timestamp() * 1000)
         known = await records.find_identifiers(connection, list(uids))
         missing = [
-            uid for uid, i in uids.items() if uid not in known and seen.high_ms[i] > self._erased_ms.get(seen.keys[i], -1)
+            uid
+            for uid, i in uids.items()
+            if uid not in known and seen.high_ms[i] > self._erased_ms.get(seen.keys[i], -1)
         ]
         if missing:
             known |= await self._insert(connection, seen, [(uid, uids[uid]) for uid in missing])

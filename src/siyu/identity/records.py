@@ -36,9 +36,7 @@ async def find_identifiers(connection: Any, uids: Sequence[UUID]) -> dict[UUID, 
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
-async def insert_identifiers(
-    connection: Any, rows: Sequence[tuple[UUID, str, str, datetime, datetime, str]]
-) -> None:
+async def insert_identifiers(connection: Any, rows: Sequence[tuple[UUID, str, str, datetime, datetime, str]]) -> None:
     """Register (uid, kind, value, first_seen, last_seen, source); those already there stay as they are."""
     await connection.execute(_INSERT, *[list(column) for column in zip(*rows, strict=True)])
 

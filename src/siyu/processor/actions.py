@@ -32,9 +32,7 @@ async def stream_state(db: Database) -> State:
     return State(state.accepted, state.processed, state.dead, lag_s)
 
 
-async def dead_letters(
-    db: Database, *, limit: int, before: int | None = None, source: str | None = None
-) -> list[Any]:
+async def dead_letters(db: Database, *, limit: int, before: int | None = None, source: str | None = None) -> list[Any]:
     """Dead letters, newest first, as rows with the columns of `dead_letters`."""
     async with db.driver() as connection:
         return await records.list_dead_letters(connection, limit, before, source)

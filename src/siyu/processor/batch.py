@@ -80,17 +80,19 @@ def prepare(events: pa.Table) -> Batch:
         return place
 
     effects = {row: effects_decoder.decode(blob) for row, blob in _present(events["effects"])}
-    others = {
-        row: [place_of(key) for key in text.split(OTHERS_SEPARATOR)] for row, text in _present(events["others"])
-    }
+    others = {row: [place_of(key) for key in text.split(OTHERS_SEPARATOR)] for row, text in _present(events["others"])}
     for row, effect in effects.items():
         linked = [key for link in effect.links for key in link.keys if not key.startswith(ANY_KIND)]
         if linked:
             known = others.setdefault(row, [])
             known.extend(place for place in map(place_of, linked) if place not in known)
     return Batch(
-        events, _numpy(events["occurred_at"].cast(pa.int64())), keys, _numpy(encoded.indices).astype(np.int64),
-        others, effects,
+        events,
+        _numpy(events["occurred_at"].cast(pa.int64())),
+        keys,
+        _numpy(encoded.indices).astype(np.int64),
+        others,
+        effects,
     )
 
 

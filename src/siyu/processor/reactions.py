@@ -60,7 +60,12 @@ class ProfileReaction:
             await profile.absorb_purchases(
                 connection,
                 [
-                    (int(anchors[batch.place[row]]), int(batch.occurred_ms[row]), f"{sources(row)}\n{ids(row)}", int(value[row]))
+                    (
+                        int(anchors[batch.place[row]]),
+                        int(batch.occurred_ms[row]),
+                        f"{sources(row)}\n{ids(row)}",
+                        int(value[row]),
+                    )
                     for row in bought
                 ],
             )

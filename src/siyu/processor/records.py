@@ -27,7 +27,8 @@ WHERE partition = $1 AND done_offset = $2 AND planned_offset = $3 AND owner = $4
 _HASHES = """
 SELECT toUInt32(toDate(occurred_at, 'UTC')) AS day, xxHash64(concat(source, '\\n', event_id)) AS hash
 FROM events
-WHERE occurred_at >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND occurred_at < fromUnixTimestamp64Milli({high:Int64}, 'UTC')
+WHERE occurred_at >= fromUnixTimestamp64Milli({low:Int64}, 'UTC')
+  AND occurred_at < fromUnixTimestamp64Milli({high:Int64}, 'UTC')
   AND toUInt32(toDate(occurred_at, 'UTC')) IN {days:Array(UInt32)} AND batch != {batch:UInt64}
 """
 _DAY_MS = 86_400_000
@@ -80,7 +81,7 @@ async def plan(connection: Any, partition: int, done: int, upto: int, owner: str
     return await connection.execute(_PLAN, partition, done, upto, owner) == "UPDATE 1"
 
 
-async def commit(connection: Any, partition: int, done: int, upto: int, owner: str, events: int) -> bool:
+async def commit(connection: Any, partition: int, done: int, upto: int, owner: str, *, events: int) -> bool:
     """Move the position; False when another processor took over since the plan: then roll back."""
     return await connection.execute(_COMMIT, partition, done, upto, owner, events) == "UPDATE 1"
 
@@ -135,7 +136,8 @@ async def list_dead_letters(connection: Any, limit: int, before: int | None, sou
 async def find_dead_letter(connection: Any, letter_id: int) -> Any:
     """A letter that was not replayed yet, or None."""
     return await connection.fetchrow(
-        "SELECT id, source, dialect, body, received_at FROM dead_letters WHERE id = $1 AND replayed_at IS NULL", letter_id
+        "SELECT id, source, dialect, body, received_at FROM dead_letters WHERE id = $1 AND replayed_at IS NULL",
+        letter_id,
     )
 
 
@@ -147,7 +149,7 @@ async def mark_replayed(connection: Any, letter_id: int, now: datetime) -> None:
 async def stored_hashes(events: EventStore, days: list[int], batch_number: int) -> dict[int, Hashes]:
     """Dedupe hashes of the events stored for some days (days since 1970), without those of one batch.
 
-    That batch is the one being processed: after a crash its rows may be stored already and are not repeats of themselves."""
+    That batch is the one being processed: after a crash its rows may be stored already, no repeats of themselves."""
     table = await events.arrow(
         _HASHES,
         {"low": min(days) * _DAY_MS, "high": (max(days) + 1) * _DAY_MS, "days": days, "batch": batch_number},

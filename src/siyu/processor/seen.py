@@ -1,6 +1,6 @@
 """Which events were stored already: exact, by 64-bit hashes kept per UTC day of the event.
 
-A sender that repeats an event repeats its time of happening, so only the day of the event and its neighbours are looked at.
+A sender that repeats an event repeats its time of happening, so only its day and the neighbours are looked at.
 Hashes of a day are read from ClickHouse when the day is first met and kept as sorted runs (8 bytes an event).
 """
 
@@ -35,9 +35,7 @@ class _Day:
 
     def add(self, sorted_hashes: Hashes) -> None:
         self.runs.append(sorted_hashes)
-        while len(self.runs) > 1 and (
-            len(self.runs) > _RUNS_MAX or len(self.runs[-2]) < 2 * len(self.runs[-1])
-        ):
+        while len(self.runs) > 1 and (len(self.runs) > _RUNS_MAX or len(self.runs[-2]) < 2 * len(self.runs[-1])):
             merged = np.concatenate([self.runs.pop(), self.runs.pop()])
             merged.sort(kind="stable")
             self.runs.append(merged)

@@ -155,7 +155,7 @@ class Worker:
                 batch, anchors = _without_erased(batch, anchors, self._registry.erased_ms)
             if len(batch):
                 letters += await self._store(batch, anchors, token)
-        await self._commit(done, upto, sum(frame.events for frame in frames), letters, batch, anchors)
+        await self._commit(done, frames, letters, batch, anchors)
 
     async def _new_events(self, events: pa.Table) -> pa.Table:
         hashes, days = hashes_and_days(events)
@@ -172,15 +172,15 @@ class Worker:
     async def _commit(
         self,
         done: int,
-        upto: int,
-        count: int,
+        frames: list[StreamFrame],
         letters: list[DeadLetter],
         batch: Batch | None,
         anchors: Anchors | None,
     ) -> None:
+        upto, count = frames[-1].offset, sum(frame.events for frame in frames)
         async with self._db.begin() as connection:
             driver = await driver_of(connection)
-            if not await records.commit(driver, self._partition, done, upto, self._owner, count):
+            if not await records.commit(driver, self._partition, done, upto, self._owner, events=count):
                 raise Fenced(f"Partition {self._partition} was taken over.")
             if batch is not None and anchors is not None and len(batch):
                 for reaction in self._reactions:
@@ -226,9 +226,7 @@ def _without_erased(batch: Batch, anchors: Anchors, erased_ms: dict[str, int]) -
     return kept, np.array([numbers[key] for key in kept.keys], np.uint32)
 
 
-async def _insert(
-    events: EventStore, rows: pa.Table, start: int, token: str, refused: list[tuple[int, str]]
-) -> None:
+async def _insert(events: EventStore, rows: pa.Table, start: int, token: str, refused: list[tuple[int, str]]) -> None:
     try:
         await events.insert("events", rows, token=token)
     except InsertRefused as error:

@@ -1,6 +1,6 @@
 """The stream over the Kafka protocol: one topic, partitioned by anchor, a consumer group of processors.
 
-Positions are kept in PostgreSQL beside the effects they stand for, never in Kafka: that is what makes an effect happen once.
+Positions are kept in PostgreSQL beside the effects they stand for, never in Kafka: so an effect happens once.
 A frame that is produced twice (a retried request) is harmless, since events are deduplicated by their id.
 """
 

@@ -38,7 +38,7 @@ class Stream(Protocol):
         """Make frames durable; returns only then. Raises EngineUnavailable: then they may or may not be there."""
 
     async def read(self, partition: int, after: int, events_max: int, wait_s: float) -> list[StreamFrame]:
-        """Frames of `partition` with offset > `after`, oldest first, until `events_max` is reached (at least one frame);
+        """Frames of `partition` with offset > `after`, oldest first, until `events_max` is reached (one at least);
         waits up to `wait_s` seconds when there is none."""
 
     async def assigned(self) -> list[int]:

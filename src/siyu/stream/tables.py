@@ -19,9 +19,7 @@ stream_frames = Table(
 """Frames accepted and not yet processed."""
 
 # Frames are lz4 inside already: spare the server a second, useless compression.
-event.listen(
-    stream_frames, "after_create", DDL("ALTER TABLE stream_frames ALTER COLUMN body SET STORAGE EXTERNAL")
-)
+event.listen(stream_frames, "after_create", DDL("ALTER TABLE stream_frames ALTER COLUMN body SET STORAGE EXTERNAL"))
 
 stream_partitions = Table(
     "stream_partitions",
