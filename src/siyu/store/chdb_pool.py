@@ -74,7 +74,7 @@ class ChdbPool:
     def query(
         self, sql: str, answer_format: str, *, database: str, settings: Mapping[str, str], params: Mapping[str, str]
     ) -> Any:
-        """Run one statement in `database` under `settings`. Blocks while all connections are busy. Raises QueryFailed."""
+        """Run one statement in `database` under `settings`; waits for a free connection. Raises QueryFailed."""
         connection = self._free.get()
         keep = False
         try:

@@ -60,15 +60,14 @@ def _unavailable(error: BaseException) -> EngineUnavailable:
 
 def _translate(error: Exception) -> Exception:
     """The error to raise for `error`: ours where it has a name of ours, itself where it is a mistake in the query."""
+    if isinstance(error, HTTPError | OSError):
+        return _unavailable(error)
     if isinstance(error, ClickHouseError):
-        number = getattr(error, "code", None)
+        number: int | None = getattr(error, "code", None)
         if number in _TOO_EXPENSIVE:
             return QueryTooExpensive(f"The query is over its limits: {str(error).splitlines()[0]}")
         if number in _NO_ROOM or (number is None and isinstance(error, OperationalError)):
             return _unavailable(error)
-        return error
-    if isinstance(error, HTTPError | OSError):
-        return _unavailable(error)
     return error
 
 
@@ -199,7 +198,8 @@ def _arrow_stream(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows.combine_chunks())
-    return sink.getvalue().to_pybytes()
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
 
 
 def tables() -> Sequence[str]:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -39,10 +40,12 @@ _INSERT_WITH_DATA: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOT_SETTINGS: Final = frozenset(
-    "query user password database quota_key session_id session_timeout session_check query_id default_format compress "
-    "decompress wait_end_of_query buffer_size client_protocol_version role stacktrace enable_http_compression "
-    "send_progress_in_http_headers http_headers_progress_interval_ms cancel_http_readonly_queries_on_client_close "
-    "http_write_exception_in_output_format".split()
+    {
+        *("query", "user", "password", "database", "quota_key", "session_id", "session_timeout", "session_check"),
+        *("query_id", "default_format", "compress", "decompress", "wait_end_of_query", "buffer_size", "role"),
+        *("client_protocol_version", "stacktrace", "enable_http_compression", "send_progress_in_http_headers"),
+        *("http_headers_progress_interval_ms", "cancel_http_readonly_queries_on_client_close"),
+    }
 )
 _COMPRESSIONS: Final = {"": "none", "identity": "none", "gzip": "gzip", "zstd": "zstd", "lz4": "lz4", "br": "br"}
 _STATUS: Final = {
@@ -146,7 +149,7 @@ class ClickHouseHttp:
         )
         if writes:
             return await work
-        gone = asyncio.ensure_future(receive())
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not work.cancel():
@@ -210,6 +213,11 @@ async def _read(headers: dict[str, str], arguments: dict[str, str], receive: Rec
     return _Request(f"{statement}\n{text}" if statement and text else statement or text, arguments, None, compression)
 
 
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] != "http.request":
@@ -255,13 +263,15 @@ def _insert_from_file(statement: str, descriptor: int, compression: str) -> str:
 
 
 def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
-    message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    head = b"Content-Type: " + content_type.encode() + b"\r\n\r\n"
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
     fields: dict[str, str] = {}
-    for part in message.get_payload():
+    for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
-        if part.get_filename() is not None or not isinstance(name, str):
+        content = part.get_payload(decode=True)
+        if part.get_filename() is not None or not isinstance(name, str) or not isinstance(content, bytes):
             raise QueryFailed(48, "Code: 48. DB::Exception: External tables are not supported here. (NOT_IMPLEMENTED)")
-        fields[name] = part.get_payload(decode=True).decode()
+        fields[name] = content.decode()
     return fields
 
 

@@ -154,9 +154,12 @@ class EmbeddedPostgres:
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self._binaries.major >= 17 else []
         try:
             self._run(
-                [self._binaries.initdb, "-D", fresh, "-U", self._credentials.admin_user, "--pwfile", password_file]
-                + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *locale]
-                + ["--no-sync", "--no-instructions"]
+                [
+                    self._binaries.initdb,
+                    *("-D", str(fresh), "-U", self._credentials.admin_user),
+                    *("--pwfile", str(password_file), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", *locale),
+                    *("--no-sync", "--no-instructions"),
+                ]
             )
         finally:
             password_file.unlink()

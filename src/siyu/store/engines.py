@@ -1,8 +1,8 @@
 """The engines of one SIYU_HOME: started by whoever comes first, shared by every later `siyu` command.
 
 The first process holds the lock `run/lock` and starts what no setting points elsewhere; it writes the addresses to
-`run/engines.json` (0600). Others find the lock held and read the addresses. A command that owns the engines waits at its
-end for those that use them; `siyu serve` does not.
+`run/engines.json` (0600). Others find the lock held and read the addresses. A command that owns the engines waits at
+its end for those that use them; `siyu serve` does not.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 
@@ -25,8 +24,8 @@ def _become(uid: int, gid: int) -> None:
         os.setuid(uid)
 
 
-def _exec_bound_to(parent: int, death_signal: int, argv: Sequence[str]) -> None:
-    """Replace this process by the program, bound to the life of `parent`. Binding comes after setuid, which clears it."""
+def _exec_bound_to(parent: int, death_signal: int, argv: list[str]) -> None:
+    """Become the program, bound to the life of `parent`. Binding comes after setuid, which clears it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
@@ -35,7 +34,7 @@ def _exec_bound_to(parent: int, death_signal: int, argv: Sequence[str]) -> None:
     os.execv(argv[0], argv)  # noqa: S606 - the program is ours, no shell is wanted
 
 
-def _run_watching_pipe(death_signal: int, argv: Sequence[str]) -> int:
+def _run_watching_pipe(death_signal: int, argv: list[str]) -> int:
     """Run the program as a child; pass signals on to it, and stop it when standard input ends."""
     program = subprocess.Popen(argv, stdin=subprocess.DEVNULL)  # noqa: S603 - the program is ours
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

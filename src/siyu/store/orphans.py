@@ -20,7 +20,7 @@ def processes_in(folder: Path) -> set[int]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
-                if os.readlink(f"/proc/{entry.name}/cwd") == wanted:
+                if str(Path(entry.path, "cwd").readlink()) == wanted:
                     found.add(int(entry.name))
             except OSError:  # ended, or somebody else's
                 continue

@@ -75,7 +75,7 @@ class Database:
 
     @classmethod
     async def open(cls, dsn: str, *, connections_max: int = 16) -> Database:
-        """Connect to `dsn` (`postgresql://…`, any form of libpq URI). Raises EngineUnavailable when it does not answer."""
+        """Connect to `dsn` (`postgresql://…`, any libpq URI). Raises EngineUnavailable when it does not answer."""
 
         async def connect() -> asyncpg.Connection:
             return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=COMMAND_SECONDS_MAX)
@@ -121,19 +121,19 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction: committed at the end, rolled back on any exception. Raises EngineUnavailable."""
+        """A connection in a transaction: committed at the end, rolled back on error. Raises EngineUnavailable."""
         async with self.connect() as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """The bare asyncpg connection (COPY, UNNEST, LISTEN), from the same pool, in autocommit. Raises EngineUnavailable."""
+        """A bare asyncpg connection (COPY, UNNEST) from the same pool, in autocommit. Raises EngineUnavailable."""
         async with self.connect() as connection:
             raw = await connection.get_raw_connection()
             yield raw.driver_connection
 
     async def listen(self, channel: str, call: Callable[[], object]) -> Any:
-        """A connection of its own that calls `call` whenever `channel` is notified; `close()` it. Raises EngineUnavailable."""
+        """A connection of its own; every NOTIFY of `channel` calls `call`. `close` it. Raises EngineUnavailable."""
 
         def notified(*_: object) -> None:
             call()
