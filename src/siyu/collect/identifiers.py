@@ -28,6 +28,7 @@ ffffffff-ffff-ffff-ffff-ffffffffffff 9774d56d682e549c 未知 匿名 游客 无 �
 """
 _NOBODY: Final = frozenset(_WORDS.split()) | {"[object object]", "not set", "(not set)", "not available"}
 """Lower case. 9774d56d682e549c is the Android id that a whole generation of phones shared."""
+_ZEROS: Final = "0-_. \t"
 _NOBODY_LENGTH_MAX: Final = max(map(len, _NOBODY))
 
 _PHONE_NOISE: Final = re.compile(r"\(0\)|[\s().\-/\u2010-\u2015]")
@@ -43,7 +44,7 @@ def blocked(kind: str, value: str) -> bool:
             return True
         value = value.strip()
     if len(value) <= _NOBODY_LENGTH_MAX:
-        return not value.strip("0-_. \t") or value.lower() in _NOBODY
+        return value.lower() in _NOBODY or (value[-1:] in _ZEROS and not value.strip(_ZEROS))
     return len(value) > VALUE_LENGTH_MAX
 
 
@@ -116,6 +117,18 @@ def clean_key(kind: str, value: object) -> str | None:
     """`ids.identifier_key` of the cleaned value, or None when there is nothing to use."""
     text = clean_value(kind, value)
     return None if text is None else kind + SEPARATOR + text
+
+
+def plain(value: object) -> bool:
+    """Whether `value` is a text that `clean_value` leaves as it is, for kinds without a spelling of their own. A quick
+    yes; no means: ask `clean_value`."""
+    return (
+        type(value) is str
+        and value.isprintable()
+        and value[-1:] not in _ZEROS
+        and value[0] != " "
+        and (len(value) <= VALUE_LENGTH_MAX if len(value) > _NOBODY_LENGTH_MAX else value.lower() not in _NOBODY)
+    )
 
 
 def key_rank(key: str) -> int:

@@ -105,10 +105,10 @@ def dumps(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def split_items(body: bytes, field: bytes | None) -> list[bytes] | None:
-    """The raw items of a JSON array: of the array under the name `field` of the top object, or of the top array when
-    `field` is None. Looks only at quotes and brackets, so one broken item does not hide the others. None when there is
-    no such array or it does not end."""
+def split_items(body: bytes, field: bytes | None) -> tuple[list[bytes], bytes] | None:
+    """The raw items of a JSON array, and the body with that array emptied: of the array under the name `field` of the
+    top object, or of the top array when `field` is None. Looks only at quotes and brackets, so one broken item does not
+    hide the others. None when there is no such array or it does not end."""
     start = _array_start(body, field)
     if start is None:
         return None
@@ -118,7 +118,7 @@ def split_items(body: bytes, field: bytes | None) -> list[bytes] | None:
         if count > _TOKENS_MAX:
             return None
         mark = token[0]
-        if mark in b"{[":
+        if mark in (b"{", b"["):
             depth += 1
         elif mark == b"," and depth == 0:
             items.append(body[begin : token.start()].strip())
@@ -126,7 +126,7 @@ def split_items(body: bytes, field: bytes | None) -> list[bytes] | None:
         elif mark in (b"}", b"]"):
             if depth == 0:
                 items.append(body[begin : token.start()].strip())
-                return [item for item in items if item]
+                return [item for item in items if item], body[:start] + body[token.start() :]
             depth -= 1
     return None
 
@@ -140,7 +140,7 @@ def _array_start(body: bytes, field: bytes | None) -> int | None:
         mark = token[0]
         if count > _TOKENS_MAX:
             return None
-        if mark in b"{[":
+        if mark in (b"{", b"["):
             depth += 1
         elif mark in (b"}", b"]"):
             depth -= 1
