@@ -49,7 +49,7 @@ def resolve(
     identifiers: Mapping[int, Identifier],
     links: Iterable[Link],
     members_max: int,
-    outside: Mapping[int, Spans] | None = None,
+    outside: Mapping[int, tuple[Identifier, Spans]] | None = None,
 ) -> Resolution:
     """Persons from evidence. `links` holds each link once; retracted ones are left out by the caller.
 
@@ -117,10 +117,12 @@ class _Weighing:
         identifiers: Mapping[int, Identifier],
         links: list[Link],
         members_max: int,
-        outside: Mapping[int, Spans] | None,
+        outside: Mapping[int, tuple[Identifier, Spans]],
     ) -> None:
         self._identifiers = identifiers
-        self._outside = outside or {}
+        self._outside = {id_: spans for id_, (_, spans) in outside.items()}
+        self._kinds = {id_: identifier.kind for id_, (identifier, _) in outside.items()}
+        self._kinds |= {id_: identifier.kind for id_, identifier in identifiers.items()}
         self._named: dict[int, list[int]] = {}
         self._tiers: dict[Tier, list[Link]] = {tier: [] for tier in Tier}
         for link in links:
@@ -136,14 +138,13 @@ class _Weighing:
         self._timeline: dict[int, list[tuple[int, int]]] = {}
 
     def _kind(self, id_: int) -> str:
-        # Outside identifiers only own carried ones; any strong kind gives the same tier.
-        return self._identifiers[id_].kind if id_ in self._identifiers else "user_id"
+        return self._kinds[id_]
 
     def _refuse(self, link: Link, reason: Reason) -> None:
         self.refused.setdefault(link.link_id, reason)
 
     def join_declared(self) -> None:
-        """Aliases, by (time, link id). A named value stands for the identifiers that have it, for nobody if none has."""
+        """Aliases, by (time, id). A named value stands for the identifiers that have it; if none has, for nobody."""
         for link in sorted(self._tiers[Tier.DECLARED], key=lambda link: (link.times[0], link.link_id)):
             at = link.times[0]
             ends = [self._named.get(end, ()) if self._kind(end) == NAMED_KIND else (end,) for end in (link.a, link.b)]

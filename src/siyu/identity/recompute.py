@@ -1,0 +1,178 @@
+"""Persons of the touched part of the evidence, computed again and written where they differ.
+
+Everything here only feeds `resolution.resolve` with what it needs and keeps its answer. The evidence of a person is
+small; a carried identifier (a shared tablet) is looked at alone, so that it does not tie its users' evidence together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from siyu.identity import link_records as records
+from siyu.identity.contention import Group, Intervals, contended, quiet
+from siyu.identity.evidence import Identifier, Link, Tier, is_carried, is_current
+from siyu.identity.exact_times import exact_times
+from siyu.identity.link_records import LinkRow
+from siyu.identity.parts import cuts_of
+from siyu.identity.resolution import BEGINNING, Resolution, Spans, resolve
+from siyu.store.clickhouse import EventStore
+
+
+class Settled(NamedTuple):
+    """A weighed link, and when a further sighting of it changes nothing."""
+
+    row: LinkRow
+    quiet: Intervals
+
+
+class Outcome(NamedTuple):
+    """What a recomputation found."""
+
+    moved: set[int]
+    """Anchors whose person changed, at whatever time."""
+    touched: set[int]
+    """Ends of links whose standing changed."""
+    settled: list[Settled]
+
+
+class Recompute:
+    """One recomputation, in the caller's transaction, under `link_records.lock_writers`."""
+
+    def __init__(self, connection: Any, events: EventStore, members_max: int) -> None:
+        self._connection = connection
+        self._events = events
+        self._members_max = members_max
+        self._identifiers: dict[int, Identifier] = {}
+        self._owners: dict[int, Identifier] = {}
+        self._outside: dict[int, Spans] = {}
+        self._rows: dict[UUID, LinkRow] = {}
+        self._groups: list[Group] = []
+        self._read: dict[UUID, object] = {}
+        self._times: dict[UUID, list[int]] = {}
+        self._resolution = Resolution({}, {}, frozenset())
+        self._old: dict[int, Spans] = {}
+
+    async def run(self, seeds: Collection[int]) -> Outcome:
+        """Recompute what the links of `seeds` reach. Raises EngineUnavailable."""
+        capped = await records.cap(self._connection, sorted(seeds), self._members_max)
+        touched = {end for ends in capped for end in ends}
+        await self._load_core(touched.union(seeds))
+        await self._weigh()
+        waiting = {id_ for id_ in self._identifiers if self._carried(id_)}
+        moved = {id_ for id_ in self._moved() if not self._carried(id_)}
+        followed: set[int] = set()
+        while waiting := (waiting | set(await records.followers(self._connection, sorted(moved)))) - followed:
+            followed |= waiting
+            await self._load_carried(waiting)
+            await self._weigh()
+            moved, waiting = self._moved(), set()
+        moved = self._moved()
+        await records.replace_spans(self._connection, {id_: self._resolution.spans[id_] for id_ in moved})
+        marked = self._mark()
+        await records.mark_links(self._connection, marked)
+        touched |= {end for row in marked for end in (row.a, row.b)}
+        return Outcome(moved, touched, self._settled())
+
+    def _carried(self, id_: int) -> bool:
+        return is_carried(self._identifiers[id_].kind)
+
+    async def _load_core(self, seeds: Iterable[int]) -> None:
+        """The links that can join `seeds` to others, theirs, and so on to the end."""
+        frontier = set(seeds) - self._identifiers.keys()
+        loaded: set[int] = set()
+        while frontier:
+            rows = await records.core_links(self._connection, sorted(frontier))
+            self._rows |= {row.link_id: row for row in rows}
+            loaded |= frontier
+            frontier = {end for row in rows for end in (row.a, row.b)} - loaded - self._identifiers.keys()
+        if loaded:
+            found = await records.identifiers_of(self._connection, loaded)
+            self._identifiers |= {id_: identifier for id_, (identifier, _) in found.items()}
+            self._old |= await records.spans_of(self._connection, loaded)
+
+    async def _load_carried(self, ids: Collection[int]) -> None:
+        """Whom these carried identifiers were seen with, and whose those are."""
+        await self._load_core(ids)
+        rows = await records.carried_links(self._connection, sorted(ids))
+        self._rows |= {row.link_id: row for row in rows}
+        strangers = {row.a for row in rows} - self._identifiers.keys() - self._owners.keys()
+        if strangers:
+            known = await records.spans_of(self._connection, strangers)
+            self._outside |= {id_: known.get(id_, ((BEGINNING, id_),)) for id_ in strangers}
+            found = await records.identifiers_of(self._connection, strangers)
+            self._owners |= {id_: identifier for id_, (identifier, _) in found.items()}
+
+    def _moved(self) -> set[int]:
+        spans = self._resolution.spans
+        return {id_ for id_ in spans if spans[id_] != self._old.get(id_, ((BEGINNING, id_),))}
+
+    async def _weigh(self) -> None:
+        """Resolve; where the result makes further times matter, read them and resolve again."""
+        resolved = False
+        while True:
+            everyone = self._owners | self._identifiers
+            spans = self._outside | self._resolution.spans
+            cuts = cuts_of(map(_plain, self._rows.values()))
+            self._groups = contended(everyone, self._rows.values(), spans, cuts)
+            unread = [group for group in self._groups if any(self._read.get(id_) != _sign(group) for id_ in group)]
+            if resolved and not unread:
+                return
+            if unread:
+                times = await exact_times(self._events, [wanted for group in unread for wanted in group.values()])
+                for group in unread:
+                    self._read |= dict.fromkeys(group, _sign(group))
+                    self._times |= {id_: times.get((wanted.a, wanted.b), []) for id_, wanted in group.items()}
+            exact = {id_ for group in self._groups for id_ in group}
+            links = [
+                Link(*_plain(row)[:4], tuple(sorted({row.first_ms, *self._times[row.link_id]})))
+                if row.link_id in exact
+                else _plain(row)
+                for row in self._rows.values()
+            ]
+            outside = {
+                id_: (identifier, self._outside[id_])
+                for id_, identifier in self._owners.items()
+                if id_ not in self._identifiers
+            }
+            self._resolution = resolve(self._identifiers, links, self._members_max, outside)
+            resolved = True
+
+    def _mark(self) -> list[LinkRow]:
+        """Rows whose marks changed, as they are now."""
+        exact = {id_ for group in self._groups for id_ in group}
+        changed = []
+        for row in self._rows.values():
+            reason = self._resolution.refused.get(row.link_id)
+            new = row._replace(
+                exact=row.link_id in exact,
+                refused=reason.code if reason else None,
+                clash=(reason.kind or None) if reason else None,
+                passed=row.link_id in self._resolution.passed,
+            )
+            if new != row:
+                changed.append(new)
+                self._rows[row.link_id] = new
+        return changed
+
+    def _settled(self) -> list[Settled]:
+        spans = self._outside | self._resolution.spans
+        everyone = self._owners | self._identifiers
+
+        def contested(row: LinkRow) -> bool:
+            tier = row.weight // 10
+            return tier == Tier.STRONG or (tier == Tier.CURRENT and is_current(everyone[row.a].kind))
+
+        times = {id_: {*self._times.get(id_, ()), row.first_ms} for id_, row in self._rows.items()}
+        intervals = quiet(self._rows.values(), self._groups, times, spans, contested)
+        return [Settled(row, intervals[row.link_id]) for row in self._rows.values() if row.rule in {"seen", "bind"}]
+
+
+def _plain(row: LinkRow) -> Link:
+    """The link with its first time only."""
+    return Link(row.link_id, row.a, row.b, row.rule, (row.first_ms,))  # type: ignore[arg-type]  # a rule by its table
+
+
+def _sign(group: Group) -> object:
+    return tuple(sorted((id_, wanted.breaks) for id_, wanted in group.items()))
