@@ -1,0 +1,168 @@
+"""Ingest, end to end: HTTP batches of 100 → durable → identified → in ClickHouse, against decode + bare Arrow insert.
+
+Client, server and engines share the machine's cores. `python -m bench.ingest [--events N] [--persons N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import clickhouse_connect
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from bench.load import bodies, request, send_all
+from bench.server import WRITE_KEY, Server, running_server
+
+
+class Floor(NamedTuple):
+    """What the bare parts do with the same bodies."""
+
+    events_per_second: float
+    decode_us: float
+    insert_us: float
+
+
+class _Item(msgspec.Struct):
+    messageId: str
+    userId: str
+    event: str
+    timestamp: str
+    properties: msgspec.Raw
+    context: msgspec.Raw
+
+
+class _Body(msgspec.Struct):
+    batch: list[_Item]
+
+
+def floor(server: Server, sent: list[bytes]) -> Floor:
+    """Decode with msgspec, then insert the same events as Arrow into a bare table of the same engine."""
+    address = json.loads((server.home / "run" / "engines.json").read_text())["events_url"]
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    client = clickhouse_connect.get_client(
+        host=parts.hostname, port=parts.port, username=parts.username or "default", password=parts.password or ""
+    )
+    client.command(
+        "CREATE TABLE IF NOT EXISTS bench_floor (id String, user String, name LowCardinality(String),"
+        " at String, properties String, context String) ENGINE = MergeTree ORDER BY (user, at)"
+    )
+    decoder = msgspec.json.Decoder(_Body)
+    started = time.perf_counter()
+    items = [item for body in sent for item in decoder.decode(body).batch]
+    decoded = time.perf_counter()
+    for start in range(0, len(items), 50_000):
+        part = items[start : start + 50_000]
+        table = pa.table(
+            {
+                "id": [item.messageId for item in part],
+                "user": [item.userId for item in part],
+                "name": pa.array([item.event for item in part]).dictionary_encode(),
+                "at": [item.timestamp for item in part],
+                "properties": [bytes(item.properties) for item in part],
+                "context": [bytes(item.context) for item in part],
+            }
+        )
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        client.raw_insert("bench_floor", table.column_names, sink.getvalue(), fmt="ArrowStream")
+    ended = time.perf_counter()
+    client.command("DROP TABLE bench_floor SYNC")
+    count = len(items)
+    return Floor(count / (ended - started), (decoded - started) / count * 1e6, (ended - decoded) / count * 1e6)
+
+
+def run(server: Server, events: int, persons: int, tag: str) -> tuple[float, float, int, list[bytes]]:
+    """(events/s until all are processed, events/s until all are acknowledged, refusals, the bodies)."""
+    sent = list(bodies(events, persons, tag=tag, seed=len(tag) * 7 + ord(tag[-1])))
+    requests = [request(body, WRITE_KEY) for body in sent]
+    before = server.get("/api/stream")["processed"]
+    started = time.perf_counter()
+    result = asyncio.run(send_all(server.port, requests))
+    done = server.wait_processed(before + events)
+    return events / (done - started), events / result.seconds, result.refused, sent
+
+
+def visibility(server: Server, events_per_second: float, seconds: float, persons: int) -> tuple[float, float, float]:
+    """(p50, p99, max) seconds from acknowledged to countable in ClickHouse, under a steady load."""
+    total = int(events_per_second * seconds / 100) * 100
+    requests = [request(body, WRITE_KEY) for body in bodies(total, persons, tag="half", seed=5)]
+    waits: list[float] = []
+
+    async def probes() -> None:
+        end = time.perf_counter() + seconds
+        number = 0
+        while time.perf_counter() < end:
+            number += 1
+            body = json.dumps(
+                {"batch": [{"type": "track", "userId": f"probe-{number}", "event": "probe", "messageId": f"p{time.time_ns()}"}]}
+            ).encode()
+            await send_all(server.port, [request(body, WRITE_KEY)], connections=1)
+            acknowledged = time.perf_counter()
+            while True:
+                try:
+                    await asyncio.to_thread(server.get, f"/api/persons/lookup?kind=user_id&value=probe-{number}")
+                    break
+                except OSError:
+                    await asyncio.sleep(0.01)
+            waits.append(time.perf_counter() - acknowledged)
+            await asyncio.sleep(0.2)
+
+    async def both() -> None:
+        await asyncio.gather(
+            send_all(server.port, requests, per_second=events_per_second / 100), probes()
+        )
+
+    asyncio.run(both())
+    return statistics.median(waits), float(np.percentile(waits, 99)), max(waits)
+
+
+def main() -> dict[str, Any]:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--persons", type=int, default=1_000_000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with running_server() as server:
+        idle = server.memory_mb()
+        first, _, _, sent = run(server, options.events, options.persons, "new")
+        known, acknowledged, refused, _ = run(server, options.events, options.persons, "known")
+        peak = server.memory_mb()
+        bare = floor(server, sent)
+        known2, acknowledged2, _, _ = run(server, options.events, options.persons, "again")
+        bare2 = floor(server, sent)
+        rate = max(known, known2)
+        ground = max(bare.events_per_second, bare2.events_per_second)
+        p50, p99, worst = visibility(server, rate / 2, 15, options.persons)
+    rows = {
+        "floor: msgspec decode + bare Arrow insert, events/s": f"{ground:,.0f}",
+        "ingest, every person new, events/s": f"{first:,.0f} ({first / ground:.2f} of the floor)",
+        "ingest, persons known, events/s": f"{rate:,.0f} ({rate / ground:.2f} of the floor)",
+        "acknowledged to the client, events/s": f"{max(acknowledged, acknowledged2):,.0f}",
+        "answers other than 200": f"{refused}",
+        "accepted → visible at half of that rate, s": f"p50 {p50:.2f}, p99 {p99:.2f}, max {worst:.2f}",
+        "memory idle, MB": f"{sum(idle.values()):,.0f}",
+        "memory at full ingest, MB": f"{sum(peak.values()):,.0f}",
+    }
+    print("| ingest | measured |\n| --- | --- |")
+    for name, value in rows.items():
+        print(f"| {name} | {value} |")
+    if options.json:
+        options.json.write_text(json.dumps({"rows": rows, "idle": idle, "peak": peak}, indent=1))
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    main()

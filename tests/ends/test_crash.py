@@ -1,0 +1,111 @@
+"""kill -9 of each process while events pour in: nothing acknowledged is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ends.server import Server
+
+ROUNDS = int(os.environ.get("SIYU_CRASH_ROUNDS", "8"))
+"""20 in the full run (`SIYU_CRASH_ROUNDS=20 make test`)."""
+VICTIMS = ("siyu.app process", "siyu.app web", "clickhouse_server", "postgres", "parent")
+
+
+class Sender(threading.Thread):
+    """Sends batches for ever; a batch that was not acknowledged is sent again under the same ids, as SDKs do."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.acknowledged: set[str] = set()
+        self.done = threading.Event()
+        self._number = 0
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            ids = [f"m-{self._number + i}" for i in range(20)]
+            self._number += 20
+            batch = [self.event(number, message_id) for number, message_id in enumerate(ids)]
+            while not self.server.batch(batch):
+                time.sleep(0.05)
+            self.acknowledged.update(ids)
+
+    @staticmethod
+    def event(number: int, message_id: str) -> dict[str, Any]:
+        user = f"u{hash(message_id) % 50}"
+        if number == 0:
+            return {"type": "identify", "messageId": message_id, "userId": user, "traits": {"visits": message_id}}
+        return {"type": "track", "messageId": message_id, "userId": user, "event": "crash.tested"}
+
+
+def victim_pid(server: Server, name: str) -> int | None:
+    """The process to kill; of PostgreSQL a backend or the postmaster, whichever chance picks."""
+    assert server.process is not None
+    if name == "parent":
+        return server.process.pid
+    matching = [pid for pid, command in server.family().items() if name in command]
+    return random.choice(matching) if matching else None
+
+
+@pytest.mark.timeout(1500)
+def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home")
+    server.start()
+    sender = Sender(server)
+    sender.start()
+    killed = []
+    try:
+        for turn in range(ROUNDS):
+            time.sleep(random.uniform(0.3, 1.5))
+            name = VICTIMS[turn % len(VICTIMS)]
+            pid = victim_pid(server, name)
+            if pid is None:
+                continue
+            killed.append(name)
+            if name == "parent":
+                server.kill()
+                server.start()
+            else:
+                os.kill(pid, signal.SIGKILL)
+                server.wait_ready()
+        time.sleep(1)
+        sender.done.set()
+        sender.join(120)
+        assert not sender.is_alive(), server.log()[-4000:]
+        server.wait_processed(len(sender.acknowledged), 120)
+        assert set(killed) == set(VICTIMS[: min(ROUNDS, len(VICTIMS))])
+        assert counted(server) == len(sender.acknowledged)
+    finally:
+        sender.done.set()
+        server.stop()
+
+
+def counted(server: Server) -> int:
+    """Events the engine counts, each once."""
+    question = {
+        "kind": "trend",
+        "range": {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"},
+        "interval": "month",
+        "series": [{"event": "crash.tested", "math": "count"}],
+    }
+    answer = server.post("/api/questions", question)
+    total = sum(sum(series["values"]) for series in answer["series"])
+    # One of every twenty events is an identify, stored under its own name.
+    return round(total / 19 * 20)
+
+
+def test_the_server_ends_cleanly_and_leaves_no_process(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home")
+    server.start()
+    family = server.family()
+    assert server.stop() == 0
+    time.sleep(0.5)
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
