@@ -200,7 +200,7 @@ class EmbeddedPostgres:
             [str(self._binaries.postgres), "-D", str(place.data), *options],
             env=_environment(),
             log=self._log,
-            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,
             uid=place.user.uid,
             gid=place.user.gid,
             cwd=place.folder,

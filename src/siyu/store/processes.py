@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from siyu.errors import SiyuError
 
@@ -39,8 +40,11 @@ class Program(NamedTuple):
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     log: Path | None = None
-    """Where its output goes; None = ours."""
-    stop_signal: signal.Signals = signal.SIGTERM
+    """File that takes its output."""
+    on_line: Callable[[str], None] | None = None
+    """Takes each line of its output. With neither, its output is ours."""
+    death_signal: signal.Signals = signal.SIGTERM
+    """What the kernel sends it when we end without having stopped it."""
     uid: int | None = None
     gid: int | None = None
     cwd: Path | None = None
@@ -55,29 +59,36 @@ def start(program: Program) -> subprocess.Popen[bytes]:
         "-I",
         "-S",
         str(_LAUNCHER),
-        str(int(program.stop_signal)),
+        str(int(program.death_signal)),
         str(me if program.uid is None else program.uid),
         str(os.getegid() if program.gid is None else program.gid),
         str(os.getpid()),
         *program.argv,
     ]
-    stdin = subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE
-    if program.log is None:
-        return subprocess.Popen(  # noqa: S603 - our own programs, no shell
-            argv, stdin=stdin, env=program.env, cwd=program.cwd, pass_fds=program.pass_fds, start_new_session=True
-        )
-    _turn_over(program.log)
-    with program.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own programs, no shell
+    with ExitStack() as files:
+        output: IO[bytes] | int | None = subprocess.PIPE if program.on_line else None
+        if program.log is not None:
+            _turn_over(program.log)
+            output = files.enter_context(program.log.open("ab"))
+        process = subprocess.Popen(  # noqa: S603 - our own programs, no shell
             argv,
-            stdin=stdin,
-            stdout=log,
-            stderr=log,
+            stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT if output is not None else None,
             env=program.env,
             cwd=program.cwd,
             pass_fds=program.pass_fds,
             start_new_session=True,
         )
+    if process.stdout is not None and program.on_line is not None:
+        threading.Thread(target=_read_lines, args=(process.stdout, program.on_line), daemon=True).start()
+    return process
+
+
+def _read_lines(output: IO[bytes], on_line: Callable[[str], None]) -> None:
+    with output:
+        for line in output:
+            on_line(line.decode("utf-8", "replace"))
 
 
 def stop(process: subprocess.Popen[bytes], signals: Sequence[tuple[signal.Signals, float]]) -> None:
@@ -145,8 +156,12 @@ class Keeper(threading.Thread):
             self.join()
             raise self._failure
 
+    def ask_close(self) -> None:
+        """Begin to stop, without waiting."""
+        self._closing.set()
+
     def close(self) -> None:
-        """Stop the program and forget it."""
+        """Stop the program and wait for its end."""
         self._closing.set()
         if self.is_alive():
             self.join()

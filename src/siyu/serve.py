@@ -1,0 +1,260 @@
+"""`siyu serve`: the supervisor. It starts the engines and the working processes, watches them, and ends them.
+
+It holds no business of its own and imports none, so that nothing here can fail for a reason of the rooms. The listening
+socket is bound once, here, and inherited by every web process: a restart of one refuses no connection.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TextIO
+
+import msgspec
+
+from siyu.errors import SiyuError
+from siyu.settings import Settings
+from siyu.store.engines import Engines, open_engines
+from siyu.store.processes import Keeper, Program
+
+Role = Literal["all", "collect", "process", "web"]
+ROLES: Final[tuple[Role, ...]] = ("all", "collect", "process", "web")
+
+BOOTSTRAP_SECONDS_MAX: Final = 120.0
+READY_SECONDS_MAX: Final = 60.0
+STOP_SECONDS: Final = 15.0
+"""A working process that does not end within this time of SIGTERM is killed; nothing durable is lost by that."""
+PORT_SECONDS_MAX: Final = 5.0
+"""How long to wait for a predecessor that is still ending to leave the port."""
+
+APP: Final = (sys.executable, "-m", "siyu.app")
+
+
+class PortInUse(SiyuError):
+    """Another program listens on the port; the message says what to do."""
+
+    code = "PORT_IN_USE"
+    status = 409
+
+
+class StartFailed(SiyuError):
+    """The tables or the first keys could not be made; the message ends with what the process said."""
+
+    code = "START_FAILED"
+
+
+class Journal:
+    """What happens to the processes, a line each: for people on a terminal, JSON anywhere else."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._people = out.isatty()
+        self._lock = threading.Lock()
+
+    def event(self, event: str, facts: Mapping[str, object]) -> None:
+        """One line about a process."""
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if self._people:
+            words = " ".join(f"{name}={value}" for name, value in facts.items() if name != "process")
+            self._write(f"{moment[11:19]} [{facts.get('process', 'siyu')}] {event} {words}\n")
+        else:
+            self._write(json.dumps({"time": moment, "event": event, **facts}, ensure_ascii=False, default=str) + "\n")
+
+    def line(self, process: str, line: str) -> None:
+        """One line of a process's output, with its name before it."""
+        self._write(f"[{process}] {line.rstrip()}\n")
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            self._out.write(text)
+            self._out.flush()
+
+
+def serve(
+    settings: Settings,
+    *,
+    role: Role = "all",
+    workers: int = 1,
+    app: Sequence[str] = APP,
+    on_ready: Callable[[str, Mapping[str, str]], None] = lambda _url, _shown: None,
+    out: TextIO | None = None,
+) -> None:
+    """Run until SIGTERM or Ctrl-C. `app` is the command to which `web`, `collect`, `process` or `bootstrap` is added.
+
+    `on_ready` is called once with the URL and what `bootstrap` printed (keys, login).
+    Raises HomeInUse, PortInUse, EngineStartFailed, EngineUnavailable, StartFailed."""
+    journal = Journal(out or sys.stderr)
+    stopping = _stop_on_signals()
+    with ExitStack() as stack:
+        listener = None
+        if role != "process":
+            listener = stack.enter_context(_bind(settings.host, settings.port))
+        exclusive = settings.database_url is None or settings.events_url is None
+        engines = stack.enter_context(open_engines(settings, exclusive=exclusive, on_event=journal.event))
+        env = environment(settings, engines)
+        if listener is not None:
+            env |= {"SIYU_PORT": str(listener.getsockname()[1]), "SIYU_LISTEN_FD": str(listener.fileno())}
+        for note in engines.notes:
+            journal.event("note", {"process": "siyu", "note": note})
+        shown = _bootstrap(app, env)
+        keepers = _workers(app, role, workers, env, listener=listener, journal=journal)
+        stack.callback(_close_all, keepers)
+        for keeper in keepers:
+            keeper.start()
+        for keeper in keepers:
+            keeper.wait_ready()
+        on_ready(_url(settings.host, listener) if listener else "", shown)
+        while not stopping.wait(1.0):
+            pass
+        journal.event("stopping", {"process": "siyu"})
+
+
+def environment(settings: Settings, engines: Engines) -> dict[str, str]:
+    """Our environment with every setting and the engines' addresses, for the working processes."""
+    chosen = msgspec.structs.asdict(settings) | {
+        "home": str(settings.home_path),
+        "database_url": engines.database_url,
+        "events_url": engines.events_url,
+    }
+    return dict(os.environ) | {
+        f"SIYU_{name.upper()}": str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in chosen.items()
+        if value is not None
+    }
+
+
+def _stop_on_signals() -> threading.Event:
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    return stopping
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    deadline = time.monotonic() + PORT_SECONDS_MAX
+    while True:
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            return listener
+        except OSError as error:
+            listener.close()
+            if time.monotonic() > deadline or isinstance(error, PermissionError):
+                raise PortInUse(
+                    f"{host}:{port} cannot be listened on ({error.strerror}). Stop what uses it, or set SIYU_PORT."
+                ) from error
+            time.sleep(0.1)
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{named}:{listener.getsockname()[1]}"
+
+
+def _bootstrap(app: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+    """Tables, first keys, first operator; answers what to show to people."""
+    answer = subprocess.run(  # noqa: S603 - our own program
+        [*app, "bootstrap"], env=env, capture_output=True, text=True, check=False, timeout=BOOTSTRAP_SECONDS_MAX
+    )
+    if answer.returncode != 0:
+        raise StartFailed(f"The start failed: {answer.stderr.strip()[-4000:]}")
+    shown: dict[str, str] = json.loads(answer.stdout.strip().rpartition("\n")[2])
+    return shown
+
+
+def _workers(
+    app: Sequence[str],
+    role: Role,
+    workers: int,
+    env: Mapping[str, str],
+    *,
+    listener: socket.socket | None,
+    journal: Journal,
+) -> list[Keeper]:
+    names: list[tuple[str, str]] = []
+    if listener is not None:
+        door = "collect" if role == "collect" else "web"
+        names += [(door if workers == 1 else f"{door} {number + 1}", door) for number in range(workers)]
+    if role in ("all", "process"):
+        names.append(("process", "process"))
+    return [_worker(name, [*app, word], env, listener, journal) for name, word in names]
+
+
+def _worker(
+    name: str, argv: list[str], env: Mapping[str, str], listener: socket.socket | None, journal: Journal
+) -> Keeper:
+    serves = listener is not None and argv[-1] != "process"
+    program = Program(
+        argv,
+        env={**env, "SIYU_PROCESS": name},
+        on_line=lambda line: journal.line(name, line),
+        # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
+        death_signal=signal.SIGKILL,
+        pass_fds=(listener.fileno(),) if serves and listener is not None else (),
+    )
+    address = listener.getsockname()[:2] if serves and listener is not None else None
+    return Keeper(
+        name,
+        lambda: program,
+        is_ready=(lambda: _answers(address)) if address else (lambda: True),
+        ready_seconds_max=READY_SECONDS_MAX,
+        stop_signals=((signal.SIGTERM, STOP_SECONDS),),
+        on_event=journal.event,
+    )
+
+
+def _answers(address: tuple[Any, ...]) -> bool:
+    """Whether somebody answers /healthz; before the first listens, a connection is refused at once."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104
+    connection = http.client.HTTPConnection(host, address[1], timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _close_all(keepers: Sequence[Keeper]) -> None:
+    """All at once, then wait for each."""
+    for keeper in keepers:
+        keeper.ask_close()
+    for keeper in keepers:
+        keeper.close()
+
+
+def banner(url: str, shown: Mapping[str, str], settings: Settings, version: str) -> str:
+    """What the operator needs to begin, in both languages."""
+    rows = [
+        ("控制台 Console", url),
+        ("登录 Login", shown.get("console_user", "")),
+        ("密码 Password", shown.get("console_password", "")),
+        ("写入密钥 Write key", shown.get("write_key", "")),
+        ("API 令牌 API token", shown.get("api_token", "")),
+        ("数据 Data", str(settings.home_path)),
+    ]
+    lines = [f"  {label}{' ' * (22 - _width(label))}{value}" for label, value in rows if value]
+    title = f"  私域 Siyu {version} 已启动 is running · Ctrl-C 停止 stops everything"
+    return "\n".join(["", title, "", *lines, ""])
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: a Chinese character takes two."""
+    return sum(2 if ord(character) > 0x2E7F else 1 for character in text)
