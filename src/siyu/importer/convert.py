@@ -16,7 +16,7 @@ from siyu.importer.columns import MISSING, Bad, Cells, Chunk, FileColumns
 from siyu.importer.mapping import Field, Mapping
 from siyu.importer.reading import Row
 
-PERSON_IMPORTED: Final = "person.imported"
+PROFILE_UPDATED: Final = "profile.updated"
 NAME_CHARS_MAX: Final = 200
 _NOBODY: Final = ("", None)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -123,7 +123,7 @@ class Converter:
     def _names(self, chunk: Chunk, bad: Bad) -> list[str]:
         given = self._mapping.name
         if self._name is None or given is None:
-            return [given.constant or "" if given else PERSON_IMPORTED] * len(chunk)
+            return [given.constant or "" if given else PROFILE_UPDATED] * len(chunk)
         names = self._name(chunk, bad)
         _refuse_missing(names, bad, "no event name")
         return [given.rename.get(name, name) for name in names] if given.rename else names

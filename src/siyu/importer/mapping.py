@@ -104,7 +104,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     id: str
     rows: Literal["events", "persons"] = "events"
-    """`persons`: rows state traits and tags; the event stored is `person.imported`."""
+    """`persons`: rows state traits and tags; the event stored is `profile.updated`."""
     about: str = ""
     about_zh: str = ""
     end: str = ""

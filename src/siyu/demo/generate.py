@@ -1,0 +1,117 @@
+"""The whole demo as HTTP requests, in order of days. The same seed and end date give the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from siyu.demo.book import DAY_MS, ZONE, Book
+from siyu.demo.contacts import Contacts
+from siyu.demo.people import populate
+from siyu.demo.season import DAYS, day_weights
+from siyu.demo.shopping import Shopping
+from siyu.demo.visits import Visits, draw_visits
+
+SEED: Final = 20_260_618
+END_OF_DOOR: Final = {"server": "shop", "landing": "web"}
+"""The end whose write key a door uses, where it is not called like the door."""
+_SEGMENT_LINES: Final = 700
+_SEGMENT_BYTES: Final = 440_000
+_SENSORS_LINES: Final = 1_000
+_POSTHOG_LINES: Final = 700
+
+
+class DoorRequest(NamedTuple):
+    """One POST."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    events: int
+    day: int
+    """Day of the period."""
+
+
+def generate(seed: int, now: datetime, keys: Mapping[str, str]) -> Iterator[DoorRequest]:
+    """All requests of the demo. The period ends with the local day of `now` (aware); nothing happens after `now`.
+
+    `keys`: end → write key; the key of `""` serves ends that have none of their own."""
+    end = now.astimezone(ZONE).date()
+    rng = np.random.Generator(np.random.PCG64(seed))
+    weights = day_weights(end)
+    people = populate(rng, weights)
+    visits = draw_visits(rng, people, weights)
+    book = Book(people, end)
+    Contacts(book, people, rng).write(weights)
+    shopping = Shopping(book, people)
+    starts = np.searchsorted(visits.at_ms, np.arange(DAYS + 1) * DAY_MS).tolist()
+    now_at = int(now.timestamp() * 1000) - book.ms(0)
+    for day in range(DAYS):
+        _visit_all(shopping, visits, starts[day], starts[day + 1])
+        for door, lines in book.take(day).items():
+            told = [line for at, line in lines if at < now_at]
+            if told:
+                yield from _pack(door, told, keys, day)
+
+
+def _visit_all(shopping: Shopping, visits: Visits, start: int, stop: int) -> None:
+    columns = zip(
+        visits.person[start:stop].tolist(),
+        visits.end[start:stop].tolist(),
+        visits.at_ms[start:stop].tolist(),
+        (visits.first[start:stop] == 1).tolist(),
+        visits.views[start:stop].tolist(),
+        visits.wants[start:stop].tolist(),
+        (visits.refill[start:stop] == 1).tolist(),
+        visits.draws[start:stop].tolist(),
+        strict=True,
+    )
+    for row in columns:
+        shopping.visit(*row)
+
+
+def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Iterator[DoorRequest]:
+    end = END_OF_DOOR.get(door, door)
+    key = keys[end] if end in keys else keys[""]
+    if door in {"mini_program", "official_account"}:
+        for part in _parts(lines, _SENSORS_LINES, 2_000_000):
+            yield _sensors(door, part, key, day)
+    elif door == "landing":
+        for part in _parts(lines, _POSTHOG_LINES, _SEGMENT_BYTES):
+            body = f'{{"api_key":{json.dumps(key)},"historical_migration":true,"batch":[{",".join(part)}]}}'
+            yield DoorRequest("/batch/", {"Content-Type": "application/json"}, body.encode(), len(part), day)
+    else:
+        basic = base64.b64encode(f"{key}:".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+        for part in _parts(lines, _SEGMENT_LINES, _SEGMENT_BYTES):
+            yield DoorRequest("/v1/batch", headers, f'{{"batch":[{",".join(part)}]}}'.encode(), len(part), day)
+
+
+def _sensors(door: str, lines: list[str], key: str, day: int) -> DoorRequest:
+    """`data_list` = base64 of gzip, as a form. No modification time in the gzip header: the bytes must be the same."""
+    packed = gzip.compress(f"[{','.join(lines)}]".encode(), compresslevel=1, mtime=0)
+    body = b"data_list=" + quote(base64.b64encode(packed), safe="").encode() + b"&gzip=1"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return DoorRequest(f"/sa?project={door}&token={quote(key, safe='')}", headers, body, len(lines), day)
+
+
+def _parts(lines: list[str], lines_max: int, bytes_max: int) -> Iterator[list[str]]:
+    """Runs of lines within the limits of a door. A Chinese character is three bytes."""
+    part: list[str] = []
+    size = 0
+    for line in lines:
+        weight = len(line.encode()) + 1
+        if part and (len(part) >= lines_max or size + weight > bytes_max):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += weight
+    if part:
+        yield part
