@@ -75,7 +75,7 @@ def installation_secret(settings: Settings) -> bytes:
         return settings.secret_key.encode()
     path = settings.home_path / "secret"
     if not path.exists():
-        write_private(path, secrets.token_hex(32))
+        write_private(path, secrets.token_hex(32).encode())
     return path.read_text().strip().encode()
 
 
@@ -202,7 +202,7 @@ async def bootstrap(settings: Settings) -> dict[str, str]:
         fresh["console_password"] = password
     credentials = known | fresh
     if credentials != known:
-        write_private(path, msgspec.json.encode(credentials).decode())
+        write_private(path, msgspec.json.encode(credentials))
     return credentials
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -146,5 +146,5 @@ def _present(column: pa.ChunkedArray) -> list[tuple[int, str]]:
     return list(zip(rows.tolist(), column.take(pa.array(rows)).to_pylist(), strict=True))
 
 
-def _numpy(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.generic]:
+def _numpy(column: pa.ChunkedArray | pa.Array) -> Any:
     return column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()

@@ -78,12 +78,14 @@ async def position(connection: Any, partition: int) -> Position:
 
 async def plan(connection: Any, partition: int, done: int, upto: int, owner: str) -> bool:
     """Record that `owner` is about to process (done, upto]; False when somebody else went on from there."""
-    return await connection.execute(_PLAN, partition, done, upto, owner) == "UPDATE 1"
+    status: str = await connection.execute(_PLAN, partition, done, upto, owner)
+    return status == "UPDATE 1"
 
 
 async def commit(connection: Any, partition: int, done: int, upto: int, owner: str, *, events: int) -> bool:
     """Move the position; False when another processor took over since the plan: then roll back."""
-    return await connection.execute(_COMMIT, partition, done, upto, owner, events) == "UPDATE 1"
+    status: str = await connection.execute(_COMMIT, partition, done, upto, owner, events)
+    return status == "UPDATE 1"
 
 
 async def drop_frames(connection: Any, partition: int, upto: int) -> None:
