@@ -77,6 +77,15 @@ def open_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEve
             yield _attach(run, lock)
 
 
+def is_home_in_use(settings: Settings) -> bool:
+    """Whether some process holds the engines of this home now."""
+    path = settings.home_path / "run" / "lock"
+    if not path.exists():
+        return False
+    with path.open("a") as lock:
+        return not _try_lock(lock)
+
+
 def _try_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
