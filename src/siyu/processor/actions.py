@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from siyu.collect.frame import Arrival, frames_of
+from siyu.collect.records import end_of
 from siyu.errors import NotFound
 from siyu.processor import records
 from siyu.processor.replay import parse_again
@@ -45,9 +46,11 @@ async def replay_dead_letter(db: Database, stream: Stream, letter_id: int, now: 
     makes a second append harmless while a lost one would not be."""
     async with db.driver() as connection:
         letter = await records.find_dead_letter(connection, letter_id)
-        if letter is None:
-            raise NotFound(f"There is no dead letter {letter_id} that waits for a replay.")
-        source, end = letter["source"], await records.end_of_source(connection, letter["source"])
+    if letter is None:
+        raise NotFound(f"There is no dead letter {letter_id} that waits for a replay.")
+    source = letter["source"]
+    async with db.connect() as connection:
+        end = await end_of(connection, source)
     received_ms = int(letter["received_at"].timestamp() * 1000)
     events, rejected = parse_again(letter["dialect"], letter["body"], received_ms)
     if events:

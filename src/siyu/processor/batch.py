@@ -48,6 +48,8 @@ class Batch(NamedTuple):
     """Row → place of its anchor in `keys`."""
     others: dict[int, list[int]]
     """Row → places of the other identifiers it carried."""
+    mentioned: dict[int, list[int]]
+    """Row → places of identifiers that its aliases and unbinds name."""
     effects: dict[int, Effects]
 
     def __len__(self) -> int:
@@ -81,17 +83,23 @@ def prepare(events: pa.Table) -> Batch:
 
     effects = {row: effects_decoder.decode(blob) for row, blob in _present(events["effects"])}
     others = {row: [place_of(key) for key in text.split(OTHERS_SEPARATOR)] for row, text in _present(events["others"])}
+    mentioned: dict[int, list[int]] = {}
+    indices = _numpy(encoded.indices).astype(np.int64)
     for row, effect in effects.items():
-        linked = [key for link in effect.links for key in link.keys if not key.startswith(ANY_KIND)]
-        if linked:
-            known = others.setdefault(row, [])
-            known.extend(place for place in map(place_of, linked) if place not in known)
+        for link in effect.links:
+            linked = [place_of(key) for key in link.keys if not key.startswith(ANY_KIND)]
+            if link.rule == "bind":
+                known = others.setdefault(row, [])
+                known.extend(place for place in linked if place not in known and place != indices[row])
+            else:
+                mentioned.setdefault(row, []).extend(linked)
     return Batch(
         events,
         _numpy(events["occurred_at"].cast(pa.int64())),
         keys,
-        _numpy(encoded.indices).astype(np.int64),
+        indices,
         others,
+        mentioned,
         effects,
     )
 
@@ -100,9 +108,10 @@ def sightings(batch: Batch) -> Sightings:
     """When each key of the batch was seen first and last, and by which source first."""
     rows = np.arange(len(batch))
     place, at = batch.place, batch.occurred_ms
-    if batch.others:
-        extra_rows = np.fromiter((row for row, keys in batch.others.items() for _ in keys), np.int64)
-        extra_places = np.fromiter((key for keys in batch.others.values() for key in keys), np.int64)
+    extra = [*batch.others.items(), *batch.mentioned.items()]
+    if extra:
+        extra_rows = np.fromiter((row for row, keys in extra for _ in keys), np.int64)
+        extra_places = np.fromiter((key for _, keys in extra for key in keys), np.int64)
         rows = np.concatenate([rows, extra_rows])
         place = np.concatenate([place, extra_places])
         at = np.concatenate([at, batch.occurred_ms[extra_rows]])

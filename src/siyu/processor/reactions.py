@@ -13,16 +13,78 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from siyu.clock import Now
 from siyu.errors import EngineUnavailable
 from siyu.identity.anchors import Anchors
-from siyu.processor.batch import Batch
+from siyu.identity.resolver import Evidence, Resolver, Statement
+from siyu.processor.batch import ANY_KIND, Batch
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
 from siyu.profile import actions as profile
 from siyu.profile.change import ProfileChange
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import driver_of
 
 log = structlog.get_logger()
 
 _CONNECTION_CLASSES: Final = ("08", "53", "57P", "40")
 """SQLSTATE prefixes that say nothing about the rows: connection, resources, shutdown, deadlock."""
+
+
+class IdentityReaction:
+    """Links between identifiers, and the persons that follow from them."""
+
+    def __init__(self, events: EventStore, secret: bytes, members_max: int, changed: Callable[[], None]) -> None:
+        self._events = events
+        self._secret = secret
+        self._members_max = members_max
+        self._changed = changed
+        self._moved = False
+        self._resolver = Resolver(secret, members_max)
+
+    async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
+        """Take in what the batch says about who is who; identity refuses by marking links, never by dead letters."""
+        moved = await self._resolver.absorb(await driver_of(connection), self._events, evidence(batch, anchors))
+        self._moved = bool(moved)
+        return []
+
+    async def committed(self) -> None:
+        """Wake the mirror of who is who in ClickHouse."""
+        if self._moved:
+            self._moved = False
+            self._changed()
+
+    def reset(self) -> None:
+        """The resolver's memory describes committed batches only."""
+        self._resolver = Resolver(self._secret, self._members_max)
+
+
+def evidence(batch: Batch, anchors: Anchors) -> Evidence:
+    """The pairs of identifiers that stood on one event, and what events declare. Pure."""
+    bound = {row for row, effects in batch.effects.items() if any(link.rule == "bind" for link in effects.links)}
+    pairs = [(row, place) for row, places in batch.others.items() for place in places]
+    rows = np.fromiter((row for row, _ in pairs), np.int64, len(pairs))
+    places = np.fromiter((place for _, place in pairs), np.int64, len(pairs))
+    number = dict(zip(batch.keys, anchors.tolist(), strict=True))
+
+    def end(key: str) -> int | str:
+        return key.removeprefix(ANY_KIND) if key.startswith(ANY_KIND) else number[key]
+
+    statements = [
+        Statement(link.rule, end(link.keys[0]), end(link.keys[1]) if len(link.keys) > 1 else None, at, row)
+        for row, effects in sorted(batch.effects.items())
+        for link in effects.links
+        if link.rule != "bind"
+        for at in (int(batch.occurred_ms[row]),)
+    ]
+    ids, sources = _column(batch, "event_id"), _column(batch, "source")
+    return Evidence(
+        anchors[batch.place[rows]],
+        anchors[places],
+        batch.occurred_ms[rows],
+        rows,
+        np.fromiter((row in bound for row, _ in pairs), np.bool_, len(pairs)),
+        statements,
+        anchors,
+        lambda row: (ids(row), sources(row)),
+    )
 
 
 class ProfileReaction:
