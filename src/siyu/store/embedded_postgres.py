@@ -207,7 +207,7 @@ class EmbeddedPostgres:
         )
 
     def _clear_remains(self) -> None:
-        """End what an earlier start left running, and drop a lock file whose process number now is somebody else's."""
+        """End what an earlier start left running, and drop lock files whose process number now is somebody else's."""
         lock = self._place.data / "postmaster.pid"
         first_line = lock.read_text().partition("\n")[0] if lock.exists() else ""
         postmaster = int(first_line) if first_line.isdigit() else None
@@ -218,7 +218,8 @@ class EmbeddedPostgres:
                 first=[postmaster] if postmaster in running else [],
                 signals=((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)),
             )
-        lock.unlink(missing_ok=True)
+        for remains in (lock, *self._place.sockets.glob(_SOCKET_NAME + "*")):
+            remains.unlink(missing_ok=True)
 
     def _is_ready(self) -> bool:
         """As pg_ctl does: the server writes its state into the eighth line of its lock file."""

@@ -60,6 +60,7 @@ def end_orphans(
         first = ()
         for pid in targets:
             _send(pid, number)
+            _send(pid, signal.SIGCONT)  # a stopped process hears nothing but SIGKILL
         deadline = time.monotonic() + seconds
         while running():
             if time.monotonic() > deadline:
