@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -84,6 +84,11 @@ _DATE: Final = re.compile(r"(\d{4})(?:[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})�
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _SECONDS_MAX: Final = 100_000_000_000
 """Epoch numbers above are milliseconds (as seconds they would lie after the year 5100)."""
+
+
+def declared_of(rows: Iterable[tuple[str, str, str, str]]) -> dict[str, Declared]:
+    """The catalogue with the brand's own declarations, (name, type, label_zh, label_en), over the built-in ones."""
+    return {**BUILT_IN, **{name: Declared(type_, zh, en) for name, type_, zh, en in rows if type_ in TYPES}}  # type: ignore[arg-type]  # checked against TYPES
 
 
 def coerce(declared: Declared | None, value: Any) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from siyu.profile.catalogue import BUILT_IN, Declared
+from siyu.profile.catalogue import Declared, declared_of
 from siyu.profile.consent import Decision
 from siyu.profile.tag import TagChange, TagOp
 from siyu.profile.touch import Touch
@@ -21,8 +21,8 @@ BEGINNING_MS: Final = -62_135_596_800_000
 END_MS: Final = 253_402_300_799_000
 """Times that stand for 'always before' and 'still': years 1 and 9999."""
 
-_trait_effects: Final = msgspec.json.Decoder(TraitEffects)
-_fields: Final = msgspec.json.Decoder(dict[str, str])
+decode_ops: Final = msgspec.json.Decoder(TraitEffects).decode
+decode_fields: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Span(NamedTuple):
@@ -84,17 +84,18 @@ def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict
     facts: dict[int, Facts] = {}
     for span in spans:
         facts.setdefault(span.person, Facts([])).spans = [*facts[span.person].spans, span]
-    shared = Shared(dict(BUILT_IN), {})
+    figures: dict[str, str] = {}
+    declared: list[tuple[str, str, str, str]] = []
     touches: list[Sequence[Any]] = []
     names: dict[int, IdentifierRow] = {}
     for row in rows:
         section, person, anchor, n, k, a, b, c, d = row
         if section == "figure":
-            shared.figures[a] = b
+            figures[a] = b
         elif section == "declared":
-            shared.declared[a] = Declared(b, c, d)
+            declared.append((a, b, c, d))
         elif section == "trait":
-            facts[person].traits.append(TraitEvent(n, a, b, anchor, _trait_effects.decode(c)))
+            facts[person].traits.append(TraitEvent(n, a, b, anchor, decode_ops(c)))
         elif section == "identifier":
             names[anchor] = IdentifierRow(anchor, a, b, c, n, k, d)
             facts[person].identifiers.append(names[anchor])
@@ -109,5 +110,5 @@ def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict
             facts[person].purchases = Purchases(n, k, int(a), int(b), int(c))
     for _, person, anchor, n, _k, a, b, c, d in touches:
         name = names[anchor]
-        facts[person].touches.append(Touch(n, a, b, c, name.kind, name.value, _fields.decode(d)))
-    return facts, shared
+        facts[person].touches.append(Touch(n, a, b, c, name.kind, name.value, decode_fields(d)))
+    return facts, Shared(declared_of(declared), figures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,6 +20,14 @@ from siyu.profile.trait import TraitOp, TraitValue, fold
 
 LIFECYCLE_FIGURE: Final = "lifecycle"
 RFM_FIGURE: Final = "rfm"
+
+
+class Moment(NamedTuple):
+    """When and where a person is looked at."""
+
+    now: datetime
+    zone: ZoneInfo
+    """The brand's: in it a day begins."""
 
 
 class IdentifierSeen(msgspec.Struct, frozen=True):
@@ -87,8 +95,9 @@ class Portrait(msgspec.Struct, frozen=True):
     last_touch: TouchSeen | None
 
 
-def portrait(person: int, facts: Facts, shared: Shared, now: datetime, zone: ZoneInfo) -> Portrait:
-    """The portrait of `person` (its canonical anchor) at `now`."""
+def portrait(person: int, facts: Facts, shared: Shared, moment: Moment) -> Portrait:
+    """The portrait of `person` (its canonical anchor)."""
+    now, zone = moment
     now_ms = int(now.timestamp() * 1000)
     current, former = _identifiers(facts, now_ms)
     seen = [*current, *former]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from siyu.profile.facts import Facts, Shared, Span, sort_out
+from siyu.profile.consent import Decision
+from siyu.profile.facts import Facts, Shared, Span, decode_fields, decode_ops, sort_out
+from siyu.profile.lifecycle import Thresholds
+from siyu.profile.tag import TagChange, TagOp
+from siyu.profile.touch import Touch
+from siyu.profile.trait import TraitEvent
 
 _MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
 _AT: Final = _MS.format("r.at")
 _IN_SPAN: Final = "r.anchor = m.anchor AND r.at >= m.since AND r.at < m.until"
-_SPANS: Final = """
+SPANS: Final = """
 WITH m AS MATERIALIZED (
   SELECT person, anchor, timestamptz 'epoch' + since * interval '1 millisecond' AS since,
          timestamptz 'epoch' + until * interval '1 millisecond' AS until
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u(person, anchor, since, until)
 )
 """
-FACTS: Final = f"""{_SPANS}
+FACTS: Final = f"""{SPANS}
 SELECT 'identifier' AS section, m.person, i.id AS anchor, {_MS.format("i.first_seen")} AS n,
        {_MS.format("i.last_seen")} AS k, i.kind AS a, i.value AS b, i.uid::text AS c, i.source AS d
 FROM (SELECT DISTINCT person, anchor FROM m) m JOIN identifiers i ON i.id = m.anchor
@@ -42,64 +47,100 @@ JOIN touches r ON r.anchor = m.anchor AND r.at IN (e.first, e.last)
 UNION ALL
 SELECT 'purchases', m.person, 0, (extract(epoch FROM max(r.at) FILTER (WHERE r.value_fen > 0)) * 1000)::bigint,
        count(*) FILTER (WHERE r.value_fen > 0), sum(r.value_fen)::text,
-       (count(*) FILTER (WHERE r.value_fen > 0 AND r.at >= $5))::text,
-       coalesce(sum(r.value_fen) FILTER (WHERE r.at >= $5), 0)::text, NULL
-FROM m JOIN purchases r ON {_IN_SPAN} GROUP BY m.person
+       (count(*) FILTER (WHERE r.value_fen > 0 AND r.at >= w.since))::text,
+       coalesce(sum(r.value_fen) FILTER (WHERE r.at >= w.since), 0)::text, NULL
+FROM m JOIN purchases r ON {_IN_SPAN}
+CROSS JOIN (SELECT $5::timestamptz - make_interval(days => coalesce(
+  (SELECT (value::json ->> 'vip_window_days')::int FROM profile_figures WHERE name = 'lifecycle'), $6)) AS since) w
+GROUP BY m.person
 UNION ALL
 SELECT 'figure', 0, 0, 0, 0, name, value, NULL, NULL FROM profile_figures
 UNION ALL
 SELECT 'declared', 0, 0, 0, 0, name, type, label_zh, label_en FROM declared_traits
 """
-_HISTORY: Final = f"""{_SPANS}
+MATCHES_MAX: Final = 200
+# A prefix as a range: the planner can use an index for it also when the query is a parameter.
+_MATCHES: Final = """
+(SELECT id, 0 AS rank FROM identifiers WHERE value = ANY($1::text[]) LIMIT $4)
+UNION ALL
+(SELECT id, 1 FROM identifiers
+ WHERE value COLLATE "C" >= $2 AND value COLLATE "C" < $2 || U&'\\+10FFFF' AND starts_with(value, $2) LIMIT $4)
+UNION ALL
+(SELECT anchor, 2 FROM trait_changes
+ WHERE label IS NOT NULL AND label >= $3 AND label < $3 || U&'\\+10FFFF' AND starts_with(label, $3) LIMIT $4)
+ORDER BY rank
+"""
+_HISTORY: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.source, r.anchor, r.ops
 FROM m JOIN (SELECT * FROM trait_changes UNION SELECT * FROM superseded_traits) r ON {_IN_SPAN}
 """
-_TOUCHES: Final = f"""{_SPANS}
-SELECT {_AT}, r.event_id, r.source, r."end", r.fields, i.kind, i.value
+_TOUCHES: Final = f"""{SPANS}
+SELECT {_AT}, r.event_id, r.source, r."end", i.kind, i.value, r.fields
 FROM m JOIN touches r ON {_IN_SPAN} JOIN identifiers i ON i.id = m.anchor
 ORDER BY r.at DESC, r.event_id DESC LIMIT $5
 """
-_CONSENTS: Final = f"""{_SPANS}
+_CONSENTS: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.withdrawn, r.purpose, r.channel, r.source, r.text_version
 FROM m JOIN consent_ops r ON {_IN_SPAN} ORDER BY r.at DESC, r.event_id DESC
 """
-_TAGS: Final = f"""{_SPANS}
+_TAGS: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.change, t.path, r.origin, r.by
 FROM m JOIN tag_ops r ON {_IN_SPAN} JOIN tags t ON t.id = r.tag ORDER BY r.at DESC, r.event_id DESC, r.change DESC
 """
 
 
-def _columns(spans: Sequence[Span]) -> list[list[int]]:
+def columns_of(spans: Sequence[Span]) -> list[list[int]]:
+    """The parameters $1 to $4 of `SPANS`."""
     return [list(column) for column in zip(*spans, strict=True)] or [[], [], [], []]
 
 
-async def facts_of(
-    connection: Any, spans: Sequence[Span], now: datetime, vip_window_days: int
-) -> tuple[dict[int, Facts], Shared]:
+async def facts_of(connection: Any, spans: Sequence[Span], now: datetime) -> tuple[dict[int, Facts], Shared]:
     """All that portraits of the persons of `spans` are made of, by person, in one round trip."""
-    rows = await connection.fetch(FACTS, *_columns(spans), now - timedelta(days=vip_window_days))
+    rows = await connection.fetch(FACTS, *columns_of(spans), now, Thresholds().vip_window_days)
     return sort_out(rows, spans)
 
 
-async def trait_rows(connection: Any, spans: Sequence[Span]) -> list[Any]:
-    """The whole log of traits: (at_ms, event_id, source, anchor, ops)."""
-    rows: list[Any] = await connection.fetch(_HISTORY, *_columns(spans))
-    return rows
+async def trait_events(connection: Any, spans: Sequence[Span]) -> list[TraitEvent]:
+    """The whole log of traits, also what a fold does not need."""
+    rows = await connection.fetch(_HISTORY, *columns_of(spans))
+    return [
+        TraitEvent(at_ms, event_id, source, anchor, decode_ops(ops)) for at_ms, event_id, source, anchor, ops in rows
+    ]
 
 
-async def touch_rows(connection: Any, spans: Sequence[Span], limit: int) -> list[Any]:
-    """Touches, newest first: (at_ms, event_id, source, end, fields, kind, value)."""
-    rows: list[Any] = await connection.fetch(_TOUCHES, *_columns(spans), limit)
-    return rows
+async def touches(connection: Any, spans: Sequence[Span], limit: int | None) -> list[Touch]:
+    """Touches, newest first; all without a limit."""
+    rows = await connection.fetch(_TOUCHES, *columns_of(spans), limit)
+    return [
+        Touch(at, event_id, source, end, kind, value, decode_fields(text))
+        for at, event_id, source, end, kind, value, text in rows
+    ]
 
 
-async def consent_rows(connection: Any, spans: Sequence[Span]) -> list[Any]:
-    """Decisions, newest first, in the order of `Decision`'s fields."""
-    rows: list[Any] = await connection.fetch(_CONSENTS, *_columns(spans))
-    return rows
+async def consents(connection: Any, spans: Sequence[Span]) -> list[Decision]:
+    """Decisions, newest first."""
+    return [Decision(*row) for row in await connection.fetch(_CONSENTS, *columns_of(spans))]
 
 
-async def tag_rows(connection: Any, spans: Sequence[Span]) -> list[Any]:
-    """Tag operations, newest first, in the order of `TagOp`'s fields."""
-    rows: list[Any] = await connection.fetch(_TAGS, *_columns(spans))
-    return rows
+async def tags(connection: Any, spans: Sequence[Span]) -> list[TagOp]:
+    """Tags given and taken, newest first."""
+    rows = await connection.fetch(_TAGS, *columns_of(spans))
+    return [TagOp(row[0], row[1], TagChange(row[2]), *row[3:]) for row in rows]
+
+
+async def identifier_names(connection: Any, anchors: Iterable[int]) -> dict[int, dict[str, str]]:
+    """{kind, value} of each anchor."""
+    rows = await connection.fetch("SELECT id, kind, value FROM identifiers WHERE id = ANY($1::bigint[])", list(anchors))
+    return {row[0]: {"kind": row[1], "value": row[2]} for row in rows}
+
+
+async def newest_anchors(connection: Any, limit: int) -> list[int]:
+    """The anchors registered last, newest first."""
+    return [row[0] for row in await connection.fetch("SELECT id FROM identifiers ORDER BY id DESC LIMIT $1", limit)]
+
+
+async def matching_anchors(connection: Any, spellings: Sequence[str], query: str) -> list[int]:
+    """Anchors whose identifier is one of `spellings`, then those whose identifier, then those whose name, begins with
+    `query`; at most `MATCHES_MAX` of each."""
+    rows = await connection.fetch(_MATCHES, list(spellings), query, query.lower(), MATCHES_MAX)
+    return list(dict.fromkeys(row[0] for row in rows))

@@ -7,13 +7,15 @@ Rows are inserted in key order, so that two writers of the same keys cannot wait
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from asyncpg import UniqueViolationError
 
 from siyu.profile.change import TagRow
+from siyu.profile.facts import decode_ops
 from siyu.profile.tag import PATH_JOIN, Tag, lineage
+from siyu.profile.trait import TraitEvent
 
 _LOGS: Final = {
     "trait_changes": "anchor at key event_id source label ops",
@@ -169,3 +171,78 @@ async def read_declared(connection: Any) -> list[tuple[str, str, str, str]]:
     """(name, type, label_zh, label_en) of the declarations of this brand."""
     rows = await connection.fetch("SELECT name, type, label_zh, label_en FROM declared_traits ORDER BY name")
     return [tuple(row) for row in rows]
+
+
+async def anchors_with_tag(connection: Any, path: str) -> list[int]:
+    """Identifiers that were ever given the tag at this path or one below it."""
+    rows = await connection.fetch(
+        """SELECT DISTINCT o.anchor FROM tags t JOIN tag_ops o ON o.tag = t.id
+           WHERE t.path = $1 OR starts_with(t.path, $2) ORDER BY o.anchor""",
+        path,
+        path + PATH_JOIN,
+    )
+    return [row[0] for row in rows]
+
+
+async def rfm_cuts(connection: Any, today: date, zone: str) -> Sequence[list[int] | None]:
+    """The 20, 40, 60, 80 % points of all buyers: (recency_days, frequency, monetary_fen), each discrete."""
+    points = "percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]::float8[]) WITHIN GROUP (ORDER BY {0})"
+    row = await connection.fetchrow(
+        f"""
+        WITH spans AS (
+          SELECT anchor, person, since, lead(since) OVER (PARTITION BY anchor ORDER BY since) AS until FROM memberships
+        ), bought AS (
+          SELECT coalesce(s.person, p.anchor) AS person, p.at, p.value_fen
+          FROM purchases p LEFT JOIN spans s
+            ON s.anchor = p.anchor AND (s.since <= p.at OR s.since <= 'epoch') AND (s.until IS NULL OR p.at < s.until)
+        ), buyer AS (
+          SELECT person, max(at) FILTER (WHERE value_fen > 0) AS last, count(*) FILTER (WHERE value_fen > 0) AS orders,
+                 sum(value_fen)::bigint AS spend
+          FROM bought GROUP BY person HAVING bool_or(value_fen > 0)
+        )
+        SELECT {points.format("greatest(0, $1::date - (last AT TIME ZONE $2)::date)")}::bigint[],
+               {points.format("orders")}::bigint[], {points.format("spend")}::bigint[] FROM buyer
+        """,
+        today,
+        zone,
+    )
+    points_of: Sequence[list[int] | None] = tuple(row)
+    return points_of
+
+
+async def busy_anchors(connection: Any, kinds: Sequence[str], events_max: int) -> list[int]:
+    """Identifiers of these base kinds with more than `events_max` events in the log of traits."""
+    rows = await connection.fetch(
+        """SELECT c.anchor FROM (SELECT anchor FROM trait_changes GROUP BY anchor HAVING count(*) > $2) c
+           JOIN identifiers i ON i.id = c.anchor WHERE split_part(i.kind, ':', 1) = ANY($1::text[])""",
+        list(kinds),
+        events_max,
+    )
+    return [row[0] for row in rows]
+
+
+async def keyed_trait_events(connection: Any, anchor: int) -> dict[tuple[datetime, int], TraitEvent]:
+    """An identifier's events in the log of traits by their (at, key)."""
+    rows = await connection.fetch(
+        """SELECT at, key, (extract(epoch FROM at) * 1000)::bigint, event_id, source, ops
+           FROM trait_changes WHERE anchor = $1""",
+        anchor,
+    )
+    return {
+        (at, key): TraitEvent(at_ms, event_id, source, anchor, decode_ops(ops))
+        for at, key, at_ms, event_id, source, ops in rows
+    }
+
+
+async def put_aside(connection: Any, anchor: int, keys: Sequence[tuple[datetime, int]]) -> int:
+    """Move events of an identifier to superseded_traits; how many."""
+    done = await connection.execute(
+        """WITH gone AS (
+             DELETE FROM trait_changes c USING unnest($2::timestamptz[], $3::bigint[]) AS k(at, key)
+             WHERE c.anchor = $1 AND c.at = k.at AND c.key = k.key RETURNING c.*)
+           INSERT INTO superseded_traits SELECT * FROM gone ON CONFLICT DO NOTHING""",
+        anchor,
+        [at for at, _ in keys],
+        [key for _, key in keys],
+    )
+    return int(done.split()[-1])

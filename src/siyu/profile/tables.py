@@ -154,9 +154,16 @@ erasures = Table(
     "erasures",
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
-    Column("person_id", UUID(as_uuid=True), nullable=False, index=True, comment="keyed hash, leads to nobody any more"),
     Column("at", TIME, nullable=False),
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("rows", Text, nullable=False, comment="JSON: rows removed per store"),
 )
+
+erased_ids = Table(
+    "erased_ids",
+    metadata,
+    Column("person_id", UUID(as_uuid=True), primary_key=True, comment="keyed hash of an erased identifier"),
+    Column("erasure", UUID(as_uuid=True), ForeignKey("erasures.id"), primary_key=True),
+)
+"""Every id under which an erased person was known: none of them leads anywhere any more."""
