@@ -114,7 +114,8 @@ def encode_frame(arrivals: Sequence[Arrival]) -> tuple[bytes, int]:
 def frames_of(arrivals: Sequence[Arrival], shards: int, bytes_max: int) -> list[NewFrame]:
     """All arrivals as frames ready to append: one, unless the stream has several shards or the bodies are large.
 
-    An anchor's events always go to the same shard. An estimate of the uncompressed size keeps each under `bytes_max`."""
+    An anchor's events always go to the same shard. An estimate of the uncompressed size keeps each under
+    `bytes_max`."""
     frames: list[NewFrame] = []
     for shard, part in enumerate(_by_shard(arrivals, shards)):
         for chunk in _by_size(part, bytes_max):

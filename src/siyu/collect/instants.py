@@ -58,7 +58,7 @@ def common_ms(text: str) -> int | None:
 def _remember(text: str) -> int | None:
     """Takes a text apart for `common_ms`."""
     rest = text[19:] if len(text) != 32 else text[19:23] + text[26:]
-    if text[16:17] != ":" or _TAIL.fullmatch(rest) is None or not text[23:26].isdecimal() and len(text) == 32:
+    if text[16:17] != ":" or _TAIL.fullmatch(rest) is None or (not text[23:26].isdecimal() and len(text) == 32):
         return None
     try:
         head = _to_ms(datetime.fromisoformat(text[:19]).replace(tzinfo=UTC))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from siyu.collect.event import Event, Rejected
-from siyu.errors import MalformedRequest, TooLarge, Unauthorized
+from siyu.errors import Busy, MalformedRequest, TooLarge, Unauthorized
 from siyu.settings import Settings
 
 NAME_LENGTH_MAX: Final = 255
@@ -91,6 +91,12 @@ class RequestTooLarge(TooLarge):
     """A request over `request_bytes_max`, as sent or when unpacked."""
 
     code = "REQUEST_TOO_LARGE"
+
+
+class Overloaded(Busy):
+    """`Busy` for SDKs that never send again after a 4xx."""
+
+    status = 503
 
 
 class WrongKey(Unauthorized):

@@ -7,7 +7,6 @@ item, with indulgence, so that one bad event never costs its neighbours.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -20,11 +19,11 @@ from siyu.collect.body import unwrap
 from siyu.collect.catalogue import BY_NAME, value_fen
 from siyu.collect.event import Effects, Event, Link, Rejected
 from siyu.collect.identifiers import arrange, clean_key, plain, text_of
-from siyu.collect.instants import common_ms, epoch_ms, skew_ms
+from siyu.collect.instants import common_ms, skew_ms
 from siyu.collect.loose_json import TooDeep, dumps, loads, split_items, without_nul
+from siyu.collect.marks import clamped, event_name, marked, parsed_ms
 from siyu.collect.parsed import (
     DEPTH_MAX,
-    NAME_LENGTH_MAX,
     BadEvent,
     BadJson,
     BatchTooLarge,
@@ -351,28 +350,16 @@ def _when(item: _Item, sent: _Sent, context: str) -> tuple[int, str]:
     stamp = item.timestamp if item.timestamp is not None else item.originalTimestamp
     if stamp is None or stamp == "":
         return sent.now_ms, context
-    ms = epoch_ms(stamp)
-    if ms is None:
-        raise BadEvent("BAD_TIME", f"{str(stamp)[:64]!r} is no possible time.")
+    ms = parsed_ms(stamp)
     corrected = ms + sent.skew
     if ms >= 0 and 0 <= corrected <= sent.horizon_ms:
         return corrected, context
-    return sent.now_ms, marked(context, {"clamped": True, "sent_time": str(stamp)[:64]})
-
-
-def marked(context: str, marks: Mapping[str, Any]) -> str:
-    """A context with our remarks under `$siyu`."""
-    rest = context[1:].lstrip()
-    return '{"$siyu":' + dumps(marks) + ("," if rest[:1] != "}" else "") + rest
+    return sent.now_ms, marked(context, clamped(stamp))
 
 
 @lru_cache(maxsize=_NAMES_MAX)
 def _name(text: str) -> _Name:
-    name = text.strip()
-    if not name or len(name) > NAME_LENGTH_MAX or any(unicodedata.category(c) in {"Cc", "Cs"} for c in name):
-        raise BadEvent(
-            "BAD_NAME", f"An event name has 1 to {NAME_LENGTH_MAX} characters, none of them a control character."
-        )
+    name = event_name(text)
     entry = BY_NAME.get(name)
     if (entry is None and name == text and name not in own_events.OWN) or (
         entry and not (entry.sign or entry.entrance)

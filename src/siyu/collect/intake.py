@@ -1,0 +1,96 @@
+"""Group commit: what arrives while one append is under way goes into the next, together, and is answered after it.
+
+Invariants: `keep` returns only after its arrival is durable; one append is under way at a time; an idle intake adds no
+delay. The cost of a durable write is shared by all requests of a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from siyu.collect.frame import Arrival, frames_of
+from siyu.errors import Busy, EngineUnavailable
+from siyu.stream.stream import Stream
+
+GROUP_EVENTS_MAX: Final = 20_000
+WAITING_EVENTS_MAX: Final = 200_000
+"""Events held in memory while appends are slow; beyond it nothing more is taken."""
+
+_Waiting = tuple[Arrival, "asyncio.Future[None]"]
+
+
+class Intake:
+    """The one way from the doors of a process into the stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._waiting: deque[_Waiting] = deque()
+        self._events = 0
+        self._work: asyncio.Task[None] | None = None
+
+    async def keep(self, arrival: Arrival) -> None:
+        """Make an arrival durable. Raises EngineUnavailable, and Busy when too much waits already."""
+        size = _size(arrival)
+        if self._events and self._events + size > WAITING_EVENTS_MAX:
+            raise Busy("Too many events wait for the stream.", retry_after_s=2)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, done))
+        self._events += size
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._run())
+        await done
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group = self._next_group()
+            try:
+                await self._append([arrival for arrival, _ in group])
+            except EngineUnavailable as error:
+                _settle(group, error)
+            except Exception as error:
+                # One arrival cannot be encoded: it must not take its neighbours with it.
+                if len(group) == 1:
+                    _settle(group, error)
+                else:
+                    await self._one_by_one(group)
+            else:
+                _settle(group, None)
+
+    async def _one_by_one(self, group: Sequence[_Waiting]) -> None:
+        for waiting in group:
+            try:
+                await self._append([waiting[0]])
+            except Exception as error:
+                _settle([waiting], error)
+            else:
+                _settle([waiting], None)
+
+    async def _append(self, arrivals: list[Arrival]) -> None:
+        await self._stream.append(frames_of(arrivals, self._stream.shards, self._stream.frame_bytes_max))
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        events = 0
+        while self._waiting and (not group or events + _size(self._waiting[0][0]) <= GROUP_EVENTS_MAX):
+            waiting = self._waiting.popleft()
+            events += _size(waiting[0])
+            group.append(waiting)
+        self._events -= events
+        return group
+
+
+def _size(arrival: Arrival) -> int:
+    return len(arrival.events) + len(arrival.rejected)
+
+
+def _settle(group: Sequence[_Waiting], error: BaseException | None) -> None:
+    for _, done in group:
+        if done.done():
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
