@@ -11,34 +11,34 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import structlog
 import uvicorn
 import uvloop
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from siyu import __version__
-from siyu.analytics.http import routes as analytics_routes
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
 from siyu.clock import MovableClock, Now, system_now
 from siyu.collect import actions as keys
-from siyu.collect.frame import Arrival, frames_of
+from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.console.actions import ensure_admin
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
-from siyu.identity.http import routes as identity_routes
 from siyu.processor.actions import stream_state
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import run_processor
@@ -48,7 +48,7 @@ from siyu.schema import complete_metadata
 from siyu.settings import Settings, load_settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.files import write_private
-from siyu.store.migrate import migrate
+
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 from siyu.stream.stream import Stream
@@ -56,6 +56,7 @@ from siyu.stream.stream import Stream
 log = structlog.get_logger()
 
 _BACKLOG_SECONDS: Final = 0.25
+_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class Services(NamedTuple):
@@ -104,7 +105,7 @@ async def open_stream(settings: Settings, db: Database, *, consume: bool) -> Str
     return await KafkaStream.open(settings.stream_url, db, consume=consume)
 
 
-def api_app(services: Services) -> Litestar:
+def api_app(services: Services, ring: KeyRing) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
@@ -113,7 +114,7 @@ def api_app(services: Services) -> Litestar:
     names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
-        route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
+        route_handlers=[*api_routes, *profile_routes],
         guards=[require_token],
     )
     return Litestar(
@@ -134,23 +135,25 @@ def api_app(services: Services) -> Litestar:
             security=[{"token": []}],
         ),
         request_max_body_size=services.settings.request_bytes_max,
+        state=State({"key_ring": ring}),
         logging_config=None,
     )
 
 
-def web_app(services: Services, *, doors_only: bool = False) -> ASGIApp:
+def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool) -> ASGIApp:
     """Doors first, since they are hot and need no framework; everything else goes to Litestar."""
-    door = make_door(services)
-    inner = api_app(services)
+    ring = KeyRing(services.db)
+    door = Door(services.stream, ring, services.settings, now=services.now, backlog=backlog)
+    inner = api_app(services, ring)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
+        path = scope["path"]
+        if scope["type"] == ScopeType.HTTP:
             if door.handles(path):
-                await door(scope, receive, send)
+                await door(cast(Any, scope), cast(Any, receive), cast(Any, send))
                 return
-            if doors_only and path not in ("/healthz", "/readyz", "/metrics"):
-                scope = {**scope, "path": "/not-served-here"}  # type: ignore[misc]
+            if doors_only and path not in _OPEN_PATHS:
+                scope["path"] = "/not-served-by-this-role"
         await inner(scope, receive, send)
 
     return app
@@ -181,7 +184,7 @@ async def prepare_stores(settings: Settings) -> None:
     """Bring both databases to this version's tables. Idempotent; safe when several processes start at once."""
     complete_metadata()
     async with open_services(settings) as services:
-        await migrate(services.db)
+        await services.db.create_all()
         await services.events.create_all()
 
 
@@ -211,8 +214,7 @@ async def serve_web(settings: Settings, *, doors_only: bool) -> None:
     async with open_services(settings) as services:
         backlog = Backlog(services.db)
         watching = asyncio.create_task(backlog.watch())
-        app, background = web_app(services, backlog, doors_only=doors_only)
-        tasks = [asyncio.create_task(work) for work in background]
+        app = web_app(services, backlog, doors_only=doors_only)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -230,9 +232,8 @@ async def serve_web(settings: Settings, *, doors_only: bool) -> None:
         try:
             await uvicorn.Server(config).serve(sockets=sockets)
         finally:
-            for task in (watching, *tasks):
-                task.cancel()
-            await asyncio.gather(watching, *tasks, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
 
 async def process(settings: Settings) -> None:
@@ -242,12 +243,14 @@ async def process(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
-        mirror = Mirror(services.db, services.events)
+        changed = asyncio.Event()
 
         def reactions() -> Sequence[Reaction]:
-            return [IdentityReaction(services, mirror), ProfileReaction(services.now)]
+            return [
+                IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
+                ProfileReaction(services.now),
+            ]
 
-        mirroring = asyncio.create_task(mirror.run())
         await run_processor(
             db=services.db,
             events=services.events,
@@ -256,7 +259,6 @@ async def process(settings: Settings) -> None:
             reactions=reactions,
             stopping=stopping,
         )
-        mirroring.cancel()
 
 
 def main(role: str) -> None:

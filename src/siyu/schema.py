@@ -9,7 +9,7 @@ from sqlalchemy import MetaData
 
 from siyu.store.metadata import metadata
 
-ROOMS: Final = ("stream", "identity", "profile", "processor", "importer", "console")
+ROOMS: Final = ("stream", "collect", "identity", "profile", "processor", "importer", "demo", "console")
 """Rooms that own tables, lowest first."""
 
 

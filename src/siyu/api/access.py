@@ -17,7 +17,7 @@ async def require_token(connection: Connection, handler: BaseRouteHandler) -> No
     """A Litestar guard. Raises Unauthorized when there is no valid API token."""
     if handler.opt.get("open"):
         return
-    ring: KeyRing = connection.app.state.keys
+    ring: KeyRing = connection.app.state["key_ring"]
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Send the API token as `Authorization: Bearer <token>`; `siyu keys create` makes one.")

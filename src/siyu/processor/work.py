@@ -127,14 +127,24 @@ class Worker:
 
     async def _next_frames(self, done: int, planned: int | None, wait_s: float) -> list[StreamFrame]:
         if planned is not None:
-            frames = await self._stream.read(self._partition, done, 1 << 40, wait_s)
-            return [frame for frame in frames if frame.offset <= planned]
+            return await self._planned_frames(done, planned, wait_s)
         if self._ahead and self._ahead[0] == done:
             _, task = self._ahead
             self._ahead = None
             if frames := await task:
                 return frames
         return await self._stream.read(self._partition, done, EVENTS_MAX, wait_s)
+
+    async def _planned_frames(self, done: int, planned: int, wait_s: float) -> list[StreamFrame]:
+        """Exactly the frames of the plan: a part of them would be another batch under the same token."""
+        frames: list[StreamFrame] = []
+        while done < planned:
+            more = await self._stream.read(self._partition, done, EVENTS_MAX, wait_s)
+            if not more:
+                return []
+            frames += [frame for frame in more if frame.offset <= planned]
+            done = more[-1].offset
+        return frames
 
     async def _process(self, connection: Any, done: int, frames: list[StreamFrame]) -> None:
         upto = frames[-1].offset

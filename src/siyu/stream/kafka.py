@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from siyu.errors import EngineUnavailable
 from siyu.store.postgres import Database
@@ -24,6 +25,8 @@ _EVENTS_HEADER: Final = "events"
 _RECORDS_MAX: Final = 64
 _PRODUCE_MS_MAX: Final = 10_000
 _COUNT_SECONDS: Final = 0.5
+_PARTITIONS: Final = 8
+"""Of a topic that does not exist yet; the most processors that can share the work."""
 
 
 class KafkaStream:
@@ -42,15 +45,30 @@ class KafkaStream:
 
     @classmethod
     async def open(cls, url: str, db: Database, *, consume: bool) -> KafkaStream:
-        """Connect to `kafka://host:port[,host:port]/[topic]`. Raises EngineUnavailable."""
+        """Connect to `kafka://host:port[,host:port]/[topic][?partitions=n]`; makes the topic when it is missing.
+
+        Raises EngineUnavailable."""
         parts = urlsplit(url)
         stream = cls(parts.netloc, db, parts.path.strip("/") or TOPIC)
+        partitions = int(parse_qs(parts.query).get("partitions", [str(_PARTITIONS)])[0])
         try:
+            await stream._create_topic(partitions)
             await stream._connect(consume)
         except (KafkaError, OSError) as error:
             await stream.close()
             raise _unavailable(error) from error
         return stream
+
+    async def _create_topic(self, partitions: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await admin.start()
+        try:
+            if self._topic not in await admin.list_topics():
+                await admin.create_topics([NewTopic(self._topic, partitions, 1)])
+        except TopicAlreadyExistsError:
+            return
+        finally:
+            await admin.close()
 
     async def _connect(self, consume: bool) -> None:
         self._producer = AIOKafkaProducer(

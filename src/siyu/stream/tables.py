@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, BigInteger, Column, Integer, LargeBinary, Table, Text, event, text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from siyu.store.metadata import metadata
@@ -17,9 +17,6 @@ stream_frames = Table(
     Column("accepted_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
 )
 """Frames accepted and not yet processed."""
-
-# Frames are lz4 inside already: spare the server a second, useless compression.
-event.listen(stream_frames, "after_create", DDL("ALTER TABLE stream_frames ALTER COLUMN body SET STORAGE EXTERNAL"))
 
 stream_partitions = Table(
     "stream_partitions",
