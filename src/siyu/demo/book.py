@@ -53,19 +53,26 @@ class Book:
         number = self._numbers[person] = self._numbers.get(person, 0) + 1
         return number
 
-    def message_id(self, person: int) -> str:
-        """An id for the next event about a person."""
-        return f"tp-{self._people.salt[person]}-{self.number(person)}"
+    def segment_stamp(self, person: int, at: int) -> str:
+        """Message id and time of the next event about a person, as members of a Segment message."""
+        message_id = f"tp-{self._people.salt[person]}-{self.number(person)}"
+        return f'"messageId":"{message_id}","timestamp":"{rfc3339(self._start_ms + at)}"'
 
-    def uuid(self, person: int) -> str:
-        """The same as a UUID."""
+    def sensors_stamp(self, person: int, at: int) -> str:
+        """The same for Sensors, which has no message id: `_track_id` tells equal messages apart."""
+        return f'"time":{self._start_ms + at},"_track_id":{self.number(person)}'
+
+    def posthog_stamp(self, person: int, at: int) -> str:
+        """The same for PostHog, whose message ids are UUIDs."""
         salt = self._people.salt[person]
-        return f"{salt[:8]}-{salt[8:12]}-8{salt[12:15]}-a{salt[15]}00-{self.number(person):012x}"
-
-    def ms(self, at: int) -> int:
-        """Milliseconds since 1970."""
-        return self._start_ms + at
+        uuid = f"{salt[:8]}-{salt[8:12]}-8{salt[12:15]}-a{salt[15]}00-{self.number(person):012x}"
+        return f'"uuid":"{uuid}","timestamp":"{rfc3339(self._start_ms + at)}"'
 
     def time(self, at: int) -> str:
         """RFC 3339."""
         return rfc3339(self._start_ms + at)
+
+    @property
+    def start_ms(self) -> int:
+        """The start of the period, in milliseconds since 1970."""
+        return self._start_ms

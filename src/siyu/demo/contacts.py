@@ -8,9 +8,9 @@ import numpy as np
 
 from siyu.demo import brand, dialects
 from siyu.demo.book import DAY_MS, Book
-from siyu.demo.dialects import external_ids, official_account, segment_track
+from siyu.demo.dialects import external_ids, official_account, segment_track, sensors_who
 from siyu.demo.ids import corp_kind
-from siyu.demo.people import ARTICLE, CODE, COUNTER, MP, OA, STORE, WECOM, Ints, People
+from siyu.demo.people import ARTICLE, CODE, COUNTER, MP, OA, STORE, WECOM, Flags, Ints, People
 from siyu.demo.season import DAYS, Floats, hour_parts
 
 _ROUND_DAYS: Final = 12
@@ -37,17 +37,21 @@ class Contacts:
     def _times(self, days: Floats) -> Ints:
         """Times within days, at the hours people are awake."""
         hours = self._rng.choice(24, len(days), p=hour_parts())
-        return np.floor(days).astype(np.int64) * DAY_MS + hours * 3_600_000 + self._rng.integers(0, 3_600_000, len(days))
+        return (
+            np.floor(days).astype(np.int64) * DAY_MS + hours * 3_600_000 + self._rng.integers(0, 3_600_000, len(days))
+        )
 
     def _follows(self) -> Floats:
         """Official-account followers; the day each followed, infinite for others."""
-        people, rng, book = self._people, self._rng, self._book
+        people, rng = self._people, self._rng
         who = np.flatnonzero(people.ends[:, OA])
         wait = np.where(people.channel[who] == ARTICLE, 0.0, rng.exponential(8.0, len(who)))
         at = self._times(people.arrival[who] + wait)
         articles = rng.poisson(2.2, len(who))
         leaves = rng.random(len(who)) < 0.09
-        for person, when, reads, leave in zip(who.tolist(), at.tolist(), articles.tolist(), leaves.tolist(), strict=True):
+        for person, when, reads, leave in zip(
+            who.tolist(), at.tolist(), articles.tolist(), leaves.tolist(), strict=True
+        ):
             state = f',"state":"{brand.CODES[3].state}"' if when % 5 == 0 else ""
             self._official("official_account.followed", person, when, f'"scene":"{1 + when % 4}"{state}')
             for turn in range(reads):
@@ -65,7 +69,8 @@ class Contacts:
         identities = f'"{dialects.OA_OPENID}":"{ids.oa_openid}"'
         if self._people.unionid_known[person]:
             identities += f',"$identity_mp_unionid":"{ids.unionid}"'
-        line = official_account(name, book.number(person), book.ms(at), ids.oa_openid, identities, properties)
+        who = sensors_who(ids.oa_openid, identities)
+        line = official_account(name, book.sensors_stamp(person, at), who, properties)
         book.write("official_account", at, line)
 
     def _friends(self) -> Floats:
@@ -95,12 +100,11 @@ class Contacts:
         known = [(corp_kind(), ids.external)]
         if self._people.unionid_known[person]:
             known.append(("unionid", ids.unionid))
-        line = segment_track(
-            name, book.message_id(person), book.time(at), '"anonymousId":null', properties, external_ids(*known)
-        )
+        stamp = book.segment_stamp(person, at)
+        line = segment_track(name, stamp, '"anonymousId":null', properties, external_ids(*known))
         book.write("wecom", at, line)
 
-    def _messages(self, reachable_from: Floats, by_wecom: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
+    def _messages(self, reachable_from: Floats, by_wecom: Flags) -> None:
         """Rounds of messages: delivered, opened, clicked. The refill reminder is the one that works."""
         rng = self._rng
         for number, day in enumerate(range(10, DAYS, _ROUND_DAYS)):
@@ -123,7 +127,9 @@ class Contacts:
     def _check_ins(self) -> None:
         """Streaks of daily check-ins in the mini-program by members who like them."""
         people, rng = self._people, self._rng
-        who = np.flatnonzero(people.registers & people.ends[:, MP] & (people.tier >= 1) & (rng.random(len(people.tier)) < 0.22))
+        who = np.flatnonzero(
+            people.registers & people.ends[:, MP] & (people.tier >= 1) & (rng.random(len(people.tier)) < 0.22)
+        )
         streaks = 1 + rng.poisson(np.array((0, 0.8, 1.8, 4.0))[people.tier[who]])
         for person, count in zip(who.tolist(), streaks.tolist(), strict=True):
             first = people.arrival[person] + 2
@@ -141,10 +147,10 @@ class Contacts:
     def _check_in(self, person: int, day: int, streak: int) -> None:
         book, ids = self._book, self._book.ids(person)
         at = day * DAY_MS + (8 + person % 4) * 3_600_000 + (person * 7919 + day * 104_729) % 3_600_000
-        line = segment_track(
-            "checkin.done", book.message_id(person), book.time(at), f'"userId":"{ids.user}"',
-            f'"streak":{streak},"points":{5 + 5 * (streak % 7 == 0)}', '{"end":"mini_program"}',
-        )  # fmt: skip
+        properties = f'"streak":{streak},"points":{5 + 5 * (streak % 7 == 0)}'
+        who = f'"userId":"{ids.user}"'
+        stamp = book.segment_stamp(person, at)
+        line = segment_track("checkin.done", stamp, who, properties, '{"end":"mini_program"}')
         book.write("server", at, line)
 
     def _counter(self, weights: Floats) -> None:
@@ -172,7 +178,6 @@ class Contacts:
             f'"category":"{item.category}","quantity":1,"amount_fen":{item.price_fen},'
             f'"store":"{brand.STORES[person % len(brand.STORES)]}"'
         )
-        line = segment_track(
-            "order.paid", book.message_id(person), book.time(at), '"anonymousId":null', properties, context
-        )
+        stamp = book.segment_stamp(person, at)
+        line = segment_track("order.paid", stamp, '"anonymousId":null', properties, context)
         book.write("store", at, line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from siyu.demo import brand
 
@@ -16,11 +16,11 @@ OPENID: Final = f"$identity_mp_{brand.MP_APPID}_openid"
 OA_OPENID: Final = f"$identity_mp_{brand.OA_APPID}_openid"
 
 WEB_CONTEXT: Final = '{"library":{"name":"analytics.js","version":"2.11.1"},"locale":"zh-CN"}'
-APP_CONTEXT: Final = '{"library":{"name":"analytics-android","version":"4.11.3"},"app":{"name":"茗爪","version":"3.2.0"}}'
+APP_CONTEXT: Final = (
+    '{"library":{"name":"analytics-android","version":"4.11.3"},"app":{"name":"茗爪","version":"3.2.0"}}'
+)
 STORE_CONTEXT: Final = '{"end":"store"}'
 WECOM_CONTEXT: Final = '{"end":"wecom"}'
-_MP_LIB: Final = '{"$lib":"MiniProgram","$lib_version":"1.22.7","$lib_method":"code"}'
-_OA_LIB: Final = '{"$lib":"python","$lib_version":"1.11.0","$lib_method":"code"}'
 
 
 class _Days(dict[int, str]):
@@ -46,38 +46,25 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def segment_track(
-    name: str, message_id: str, at: str, who: str, properties: str, context: str
-) -> str:
-    """`who`: `"userId":"…","anonymousId":"…"`, or one of them."""
-    return (
-        f'{{"type":"track","event":"{name}","messageId":"{message_id}","timestamp":"{at}",{who},'
-        f'"properties":{{{properties}}},"context":{context}}}'
-    )
+def segment_track(name: str, stamp: str, who: str, properties: str, context: str) -> str:
+    """`who`: `"userId":"…","anonymousId":"…"`, or one of them. `stamp`: Book.segment_stamp."""
+    return f'{{"type":"track","event":"{name}",{stamp},{who},"properties":{{{properties}}},"context":{context}}}'
 
 
-def segment_page(message_id: str, at: str, who: str, title: str, path: str, context: str) -> str:
+def segment_page(stamp: str, who: str, title: str, path: str, context: str) -> str:
     """A page call."""
-    return (
-        f'{{"type":"page","name":"{title}","messageId":"{message_id}","timestamp":"{at}",{who},'
-        f'"properties":{{"path":"{path}","url":"{brand.SITE}{path}"}},"context":{context}}}'
-    )
+    properties = f'"path":"{path}","url":"{brand.SITE}{path}"'
+    return f'{{"type":"page","name":"{title}",{stamp},{who},"properties":{{{properties}}},"context":{context}}}'
 
 
-def segment_identify(message_id: str, at: str, who: str, traits: str, context: str) -> str:
+def segment_identify(stamp: str, who: str, traits: str, context: str) -> str:
     """An identify call."""
-    return (
-        f'{{"type":"identify","messageId":"{message_id}","timestamp":"{at}",{who},'
-        f'"traits":{{{traits}}},"context":{context}}}'
-    )
+    return f'{{"type":"identify",{stamp},{who},"traits":{{{traits}}},"context":{context}}}'
 
 
-def segment_alias(message_id: str, at: str, user: str, previous: str, context: str) -> str:
+def segment_alias(stamp: str, user: str, previous: str, context: str) -> str:
     """An alias call: `previous` and `user` are the same person, says the website."""
-    return (
-        f'{{"type":"alias","messageId":"{message_id}","timestamp":"{at}","userId":"{user}",'
-        f'"previousId":"{previous}","context":{context}}}'
-    )
+    return f'{{"type":"alias",{stamp},"userId":"{user}","previousId":"{previous}","context":{context}}}'
 
 
 def external_ids(*ids: tuple[str, str]) -> str:
@@ -86,28 +73,40 @@ def external_ids(*ids: tuple[str, str]) -> str:
     return f'{{"end":"wecom","externalIds":[{listed}]}}'
 
 
-def sensors(kind: str, name: str, track: int, ms: int, distinct: str, identities: str, properties: str, lib: str) -> str:
-    """A message of a Sensors SDK; `name` is empty for profile messages."""
-    event = f'"event":"{name}",' if name else ""
+class Kind(NamedTuple):
+    """Type and event name of a Sensors message."""
+
+    type: str
+    event: str
+
+
+SIGNUP: Final = Kind("track_signup", "$SignUp")
+BIND: Final = Kind("track_id_bind", "$BindID")
+PROFILE: Final = Kind("profile_set", "")
+
+
+def mini_program(kind: Kind, stamp: str, who: str, properties: str) -> str:
+    """A message of the mini-program SDK. `who`: distinct_id and identities; `stamp`: Book.sensors_stamp."""
+    event = f'"event":"{kind.event}",' if kind.event else ""
     return (
-        f'{{"type":"{kind}",{event}"time":{ms},"distinct_id":"{distinct}","identities":{{{identities}}},'
-        f'"properties":{{{properties}}},"lib":{lib},"_track_id":{track}}}'
+        f'{{"type":"{kind.type}",{event}{stamp},{who},"properties":{{{properties}}},'
+        '"lib":{"$lib":"MiniProgram","$lib_version":"1.22.7","$lib_method":"code"}}'
     )
 
 
-def mini_program(kind: str, name: str, track: int, ms: int, distinct: str, identities: str, properties: str) -> str:
-    """A message of the mini-program SDK."""
-    return sensors(kind, name, track, ms, distinct, identities, properties, _MP_LIB)
-
-
-def official_account(name: str, track: int, ms: int, openid: str, identities: str, properties: str) -> str:
+def official_account(name: str, stamp: str, who: str, properties: str) -> str:
     """A message of the server that receives the official account's callbacks."""
-    return sensors("track", name, track, ms, openid, identities, properties, _OA_LIB)
-
-
-def posthog(name: str, uuid: str, at: str, distinct: str, properties: str) -> str:
-    """An event of posthog-js on a landing page."""
     return (
-        f'{{"event":"{name}","uuid":"{uuid}","timestamp":"{at}","distinct_id":"{distinct}",'
-        f'"properties":{{"$lib":"web",{properties}}}}}'
+        f'{{"type":"track","event":"{name}",{stamp},{who},"properties":{{{properties}}},'
+        '"lib":{"$lib":"python","$lib_version":"1.11.0","$lib_method":"code"}}'
     )
+
+
+def sensors_who(distinct: str, identities: str) -> str:
+    """How Sensors messages name somebody."""
+    return f'"distinct_id":"{distinct}","identities":{{{identities}}}'
+
+
+def posthog(name: str, stamp: str, distinct: str, properties: str) -> str:
+    """An event of posthog-js on a landing page. `stamp`: Book.posthog_stamp."""
+    return f'{{"event":"{name}",{stamp},"distinct_id":"{distinct}","properties":{{"$lib":"web",{properties}}}}}'

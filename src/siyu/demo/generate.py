@@ -17,7 +17,7 @@ from siyu.demo.contacts import Contacts
 from siyu.demo.people import populate
 from siyu.demo.season import DAYS, day_weights
 from siyu.demo.shopping import Shopping
-from siyu.demo.visits import Visits, draw_visits
+from siyu.demo.visits import draw_visits
 
 SEED: Final = 20_260_618
 END_OF_DOOR: Final = {"server": "shop", "landing": "web"}
@@ -52,29 +52,14 @@ def generate(seed: int, now: datetime, keys: Mapping[str, str]) -> Iterator[Door
     Contacts(book, people, rng).write(weights)
     shopping = Shopping(book, people)
     starts = np.searchsorted(visits.at_ms, np.arange(DAYS + 1) * DAY_MS).tolist()
-    now_at = int(now.timestamp() * 1000) - book.ms(0)
+    now_at = int(now.timestamp() * 1000) - book.start_ms
     for day in range(DAYS):
-        _visit_all(shopping, visits, starts[day], starts[day + 1])
+        for visit in visits.between(starts[day], starts[day + 1]):
+            shopping.visit(visit)
         for door, lines in book.take(day).items():
             told = [line for at, line in lines if at < now_at]
             if told:
                 yield from _pack(door, told, keys, day)
-
-
-def _visit_all(shopping: Shopping, visits: Visits, start: int, stop: int) -> None:
-    columns = zip(
-        visits.person[start:stop].tolist(),
-        visits.end[start:stop].tolist(),
-        visits.at_ms[start:stop].tolist(),
-        (visits.first[start:stop] == 1).tolist(),
-        visits.views[start:stop].tolist(),
-        visits.wants[start:stop].tolist(),
-        (visits.refill[start:stop] == 1).tolist(),
-        visits.draws[start:stop].tolist(),
-        strict=True,
-    )
-    for row in columns:
-        shopping.visit(*row)
 
 
 def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Iterator[DoorRequest]:

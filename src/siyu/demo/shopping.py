@@ -1,19 +1,17 @@
-"""A visit to mini-program, website or app: what the customer does there, and how the ends get to know them."""
+"""A visit to mini-program, website or app: what the customer does there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from siyu.demo import brand, dialects
 from siyu.demo.accounts import Accounts
 from siyu.demo.book import Book
-from siyu.demo.dialects import mini_program, posthog, quoted, segment_page, segment_track
+from siyu.demo.dialects import posthog, quoted, segment_page, segment_track
 from siyu.demo.orders import Orders
-from siyu.demo.people import APP, CAMPAIGN, CODE, COUNTER, MP, SHARE, WEB, People
-from siyu.demo.visits import popularity
+from siyu.demo.people import APP, ARTICLE, CAMPAIGN, CODE, COUNTER, MP, SHARE, People
+from siyu.demo.visits import Visit, Visitor, popularity
 
-_END_NAMES: Final = {MP: "mini_program", WEB: "web", APP: "app"}
 _PRODUCTS: Final = tuple(
     f'"sku":"{item.sku}","product":{quoted(item.name)},"category":{quoted(item.category)},"price_fen":{item.price_fen}'
     for item in brand.PRODUCTS
@@ -28,6 +26,9 @@ _SEARCH_CONTEXT: Final = (
     + brand.SITE
     + '/"}}'
 )
+_LISTS: Final = ("home", "sale", "search")
+_COMES_BACK: Final = 0.45
+"""Part of the first visits after which people who will register come back before they do."""
 
 
 class Shopping:
@@ -39,75 +40,71 @@ class Shopping:
         self._accounts = Accounts(book, people)
         self._orders = Orders(book)
         self._likings = [popularity(interest) for interest in range(3)]
-        self._ends = people.ends.tolist()
-        self._channel = people.channel.tolist()
-        self._interest = people.interest.tolist()
-        self._registers = people.registers.tolist()
-        self._second_device = people.second_device.tolist()
+        self._channel: list[int] = people.channel.tolist()
+        self._interest: list[int] = people.interest.tolist()
+        self._registers: list[bool] = people.registers.tolist()
+        self._second_device: list[bool] = people.second_device.tolist()
 
-    def visit(
-        self, person: int, end: int, at: int, first: bool, views: int, wants: float, refill: bool, draws: Sequence[float]
-    ) -> None:
-        """One visit. `draws` are visits.DRAWS uniform numbers."""
-        accounts = self._accounts
+    def visit(self, visit: Visit) -> None:
+        """One visit, with all that follows from it."""
+        accounts, draws, person = self._accounts, visit.draws, visit.person
         second = self._second_device[person] and draws[15] < 0.4
-        at += 1_000
-        self._open(person, end, at, first, second)
+        visitor = Visitor(person, visit.end, second)
+        at = visit.at_ms + 1_000
+        self._open(visitor, at, first=visit.first == 1)
         if accounts.registered[person]:
             at += 4_000
             if draws[0] < 0.8:
-                accounts.log_in(person, end, at, second)
-        elif self._registers[person] and (not first or draws[0] < 0.55):
+                accounts.log_in(visitor, at)
+        elif self._registers[person] and (not visit.first or draws[0] > _COMES_BACK):
             at += 25_000
-            accounts.register(person, end, at, second, draws[1])
+            accounts.register(visitor, at, draws[1])
         if draws[1] < 0.55:
             at += 6_000
-            self._do(person, end, second, "product.list_viewed", at, f'"list":"{("home", "sale", "search")[views % 3]}"')
+            accounts.track(visitor, "product.list_viewed", at, f'"list":"{_LISTS[visit.views % 3]}"')
         product = 0
-        places, edges = self._likings[self._interest[person]]
-        for view in range(views):
+        for view in range(visit.views):
             at += 9_000 + int(draws[2 + view % 4] * 50_000)
-            draw = (draws[2 + view % 4] * 7.31 + view * 0.37) % 1.0
-            product = places[min(int(edges.searchsorted(draw)), len(places) - 1)]
-            self._do(person, end, second, "product.viewed", at, _PRODUCTS[product])
-        if end == MP and draws[6] > 0.945:
-            self._do(person, end, second, "share.sent", at + 2_000, f'{_PRODUCTS[product]},"target":"friend"')
-        if draws[6] < wants:
-            self._buy(person, end, second, at + 8_000, product, refill, draws)
+            product = self._liked(person, (draws[2 + view % 4] * 7.31 + view * 0.37) % 1.0)
+            accounts.track(visitor, "product.viewed", at, _PRODUCTS[product])
+        if visit.end == MP and draws[6] > 0.945:
+            accounts.track(visitor, "share.sent", at + 2_000, f'{_PRODUCTS[product]},"target":"friend"')
+        if draws[6] < visit.wants:
+            self._buy(visitor, visit, at + 8_000, product)
 
-    def _buy(
-        self, person: int, end: int, second: bool, at: int, product: int, refill: bool, draws: Sequence[float]
-    ) -> None:
-        self._do(person, end, second, "cart.added", at, f'{_PRODUCTS[product]},"quantity":1')
+    def _liked(self, person: int, draw: float) -> int:
+        places, edges = self._likings[self._interest[person]]
+        return places[min(int(edges.searchsorted(draw)), len(places) - 1)]
+
+    def _buy(self, visitor: Visitor, visit: Visit, at: int, product: int) -> None:
+        accounts, draws, person = self._accounts, visit.draws, visitor.person
+        accounts.track(visitor, "cart.added", at, f'{_PRODUCTS[product]},"quantity":1')
         # The app's checkout asks for more, so fewer finish it: something for a funnel by end to find.
-        orders = (0.93 if refill else 0.62) - (0.16 if end == APP else 0.0)
+        orders = (0.93 if visit.refill else 0.62) - (0.16 if visitor.end == APP else 0.0)
         if draws[7] >= orders:
             return
-        accounts = self._accounts
         at += 15_000
+        accounts.track(visitor, "order.checkout_started", at, _PRODUCTS[product])
         if not accounts.registered[person]:
             if not self._registers[person]:
-                self._do(person, end, second, "order.checkout_started", at, _PRODUCTS[product])
                 return
-            accounts.register(person, end, at, second, draws[1])
-            at += 20_000
-        accounts.log_in(person, end, at, second)
-        self._do(person, end, second, "order.checkout_started", at, _PRODUCTS[product])
-        pays = 0.97 if refill else 0.86
-        self._orders.order(person, _END_NAMES[end], at + 30_000, product, draws[8:16], pays)
+            accounts.register(visitor, at + 2_000, draws[1])
+        accounts.log_in(visitor, at + 9_000)
+        self._orders.order(visitor, at + 30_000, product, draws[8:], 0.97 if visit.refill else 0.86)
 
-    def _open(self, person: int, end: int, at: int, first: bool, second: bool) -> None:
+    def _open(self, visitor: Visitor, at: int, first: bool) -> None:
         """The first thing an end tells: where the visitor came from."""
-        book, channel = self._book, self._channel[person]
-        if end == MP:
-            self._do(person, end, second, "$MPLaunch", at, self._scene(person, first, channel))
+        book, person = self._book, visitor.person
+        channel = self._channel[person]
+        if visitor.end == MP:
+            self._accounts.track(visitor, "$MPLaunch", at, self._scene(person, first, channel))
             return
-        if end == APP:
+        stamp = book.segment_stamp(person, at)
+        if visitor.end == APP:
             ids = book.ids(person)
-            context = dialects.APP_CONTEXT[:-1] + f',"device":{{"id":"{ids.device}","model":"M2012"}}}}'
+            context = f'{dialects.APP_CONTEXT[:-1]},"device":{{"id":"{ids.device}","model":"M2012"}}}}'
             who = f'"anonymousId":"{ids.app_install}"'
-            line = segment_track("app.opened", book.message_id(person), book.time(at), who, "", context)
-            book.write("app", at, line)
+            book.write("app", at, segment_track("app.opened", stamp, who, "", context))
             return
         if first and channel == CAMPAIGN:
             campaign = int(self._people.campaign[person])
@@ -115,8 +112,7 @@ class Shopping:
             context = _CAMPAIGN_CONTEXTS[campaign]
         else:
             context = _SEARCH_CONTEXT if first else dialects.WEB_CONTEXT
-        who = self._accounts.who(person, WEB, second)
-        book.write("web", at, segment_page(book.message_id(person), book.time(at), who, "首页", "/", context))
+        book.write("web", at, segment_page(stamp, self._accounts.who(visitor), "首页", "/", context))
 
     def _scene(self, person: int, first: bool, channel: int) -> str:
         if first and channel == SHARE and self._people.inviter[person] >= 0:
@@ -125,7 +121,7 @@ class Shopping:
         if first and channel in {CODE, COUNTER}:
             state = brand.CODES[int(self._people.code[person])].state
             return f'"$scene":"{brand.SCENES["code"]}","state":"{state}","path":"pages/home"'
-        scene = "article" if channel == 3 else "search"
+        scene = "article" if channel == ARTICLE else "search"
         return f'"$scene":"{brand.SCENES[scene]}","path":"pages/home"'
 
     def _land(self, person: int, at: int, campaign: int) -> None:
@@ -137,16 +133,4 @@ class Shopping:
             f'"$current_url":"{url}","$device_id":"{distinct}","$is_identified":false,"utm_source":"{item.source}",'
             f'"utm_medium":"{item.medium}","utm_campaign":"{item.name}","utm_content":"{item.content}"'
         )
-        book.write("landing", at, posthog("$pageview", book.uuid(person), book.time(at), distinct, properties))
-
-    def _do(self, person: int, end: int, second: bool, name: str, at: int, properties: str) -> None:
-        book = self._book
-        if end == MP:
-            distinct, identities = self._accounts.mini_program_identity(person)
-            line = mini_program("track", name, book.number(person), book.ms(at), distinct, identities, properties)
-            book.write("mini_program", at, line)
-            return
-        context = dialects.WEB_CONTEXT if end == WEB else dialects.APP_CONTEXT
-        who = self._accounts.who(person, end, second)
-        line = segment_track(name, book.message_id(person), book.time(at), who, properties, context)
-        book.write("web" if end == WEB else "app", at, line)
+        book.write("landing", at, posthog("$pageview", book.posthog_stamp(person, at), distinct, properties))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,14 +21,37 @@ DRAWS: Final = 16
 """Uniform draws a visit has for its own decisions."""
 
 
+class Visitor(NamedTuple):
+    """Somebody at an end with a shop."""
+
+    person: int
+    end: int
+    """people.MP, WEB or APP"""
+    second: bool = False
+    """On the second device"""
+
+
+class Visit(NamedTuple):
+    """One visit; the fields are those of Visits."""
+
+    person: int
+    end: int
+    at_ms: int
+    first: int
+    views: int
+    wants: float
+    refill: int
+    draws: Sequence[float]
+
+
 class Visits(NamedTuple):
     """All visits to ends with a shop, in order of time."""
 
     person: Ints
-    at_ms: Ints
-    """Milliseconds after the start of the period."""
     end: Ints
     """people.MP, WEB or APP"""
+    at_ms: Ints
+    """Milliseconds after the start of the period."""
     first: Ints
     """1 for a person's first visit"""
     views: Ints
@@ -37,6 +62,11 @@ class Visits(NamedTuple):
     """1: came to buy what is used up"""
     draws: Floats
     """[visit, DRAWS] in [0, 1)"""
+
+    def between(self, start: int, stop: int) -> Iterator[Visit]:
+        """The visits at some places."""
+        columns = (column[start:stop].tolist() for column in self)
+        return starmap(Visit, zip(*columns, strict=True))
 
 
 def draw_visits(rng: np.random.Generator, people: People, weights: Floats) -> Visits:
@@ -54,9 +84,15 @@ def draw_visits(rng: np.random.Generator, people: People, weights: Floats) -> Vi
     wants = np.where(refill == 1, 0.93, wants)
     keep = np.argsort(at_ms, kind="stable")
     return Visits(
-        person[keep], at_ms[keep], end[keep], first[keep], views[keep], wants[keep], refill[keep],
-        rng.random((len(person), DRAWS)),
-    )  # fmt: skip
+        person=person[keep],
+        end=end[keep],
+        at_ms=at_ms[keep],
+        first=first[keep],
+        views=views[keep],
+        wants=wants[keep],
+        refill=refill[keep],
+        draws=rng.random((len(person), DRAWS)),
+    )
 
 
 def _days(rng: np.random.Generator, people: People, weights: Floats) -> tuple[Ints, Ints, Ints]:
@@ -123,7 +159,8 @@ def _choose_ends(rng: np.random.Generator, people: People, person: Ints) -> Ints
     liking[came_by_web & (liking[:, 1] > 0), 1] = 0.7
     edges = np.cumsum(liking, axis=1)
     pick = (rng.random(len(person))[:, None] * edges[:, -1:] > edges).sum(axis=1)
-    return np.array((MP, WEB, APP))[np.minimum(pick, 2)]
+    chosen: Ints = np.array((MP, WEB, APP))[np.minimum(pick, 2)]
+    return chosen
 
 
 def popularity(interest: int) -> tuple[list[int], Floats]:
