@@ -107,9 +107,9 @@ def quiet(
     contested: Callable[[LinkRow], bool],
 ) -> dict[UUID, Intervals]:
     """Link → when a further sighting of it changes nothing: from its first on, and for contended links only while
-    nobody else of the group came in between. `contested`: the sightings of this one are never taken for another link's."""
+    nobody else of the group came in between. `contested`: sightings of this one never stand for those of another."""
     by_id = {row.link_id: row for row in rows}
-    result: dict[UUID, Intervals] = {link_id: ((row.first_ms, END),) for link_id, row in by_id.items()}
+    result: dict[UUID, Intervals] = {link_id: ((row.first_ms + 1, END),) for link_id, row in by_id.items()}
     for group in groups:
         pieces = {
             link_id: _pieces(by_id[link_id], wanted, spans, contested(by_id[link_id]))
@@ -123,7 +123,7 @@ def quiet(
         found: dict[UUID, list[tuple[int, int]]] = {link_id: [] for link_id in group}
         for start, end, label in _runs(seen, pieces):
             for link_id, low, high in by_label[label]:
-                begin = max(start, low, by_id[link_id].first_ms)
+                begin = max(start, low, by_id[link_id].first_ms + 1)
                 if begin < min(end, high):
                     found[link_id].append((begin, min(end, high)))
         for link_id, intervals in found.items():

@@ -37,7 +37,7 @@ SELECT link, ts FROM (
          lagInFrame(toInt64(link), 1, -1) OVER same AS link_before, lagInFrame(part) OVER same AS part_before
   FROM (
     SELECT toUnixTimestamp64Milli(occurred_at) AS ts,
-           transform(bitOr(bitShiftLeft(toUInt64(anchor), 32), toUInt64(other)), {keys:Array(UInt64)},
+           transform(toUInt64(anchor) * 4294967296 + other, {keys:Array(UInt64)},
                      {links:Array(UInt32)}, toUInt32(4294967295)) AS link,
            {groups:Array(UInt32)}[link + 1] AS grp,
            {orders:Array(UInt32)}[link + 1] AS ord,

@@ -116,6 +116,17 @@ _CAP = """
 UPDATE links l SET capped = true, refused = 'CAP', clash = NULL
 FROM unnest($1::uuid[]) n(id) WHERE l.link_id = n.id RETURNING l.a, l.b
 """
+_ROOM = """
+SELECT n.id, count(l.link_id) FILTER (WHERE l.weight >= 40 AND l.retracted_at IS NULL),
+       coalesce(bool_or(l.weight BETWEEN 10 AND 19), false)
+FROM unnest($1::bigint[]) n(id) LEFT JOIN links l ON l.a = n.id AND NOT l.capped GROUP BY n.id
+"""
+_ADD_NAMED = """
+INSERT INTO identifiers (uid, id, kind, value, first_seen, last_seen, source)
+SELECT n.uid, nextval('anchor_numbers'), 'any', n.value, n.at, n.at, n.source
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) n(uid, value, at, source)
+ON CONFLICT (uid) DO NOTHING
+"""
 _NAMES = """
 SELECT i.id, v.id FROM unnest($1::bigint[]) n(id) JOIN identifiers i ON i.id = n.id
 JOIN identifiers v ON v.value = i.value AND v.kind = 'any' WHERE i.kind IN ('user_id', 'anonymous_id')
@@ -177,8 +188,16 @@ async def find_pairs(connection: Any, pairs: Sequence[tuple[int, int]]) -> dict[
 
 async def add_links(connection: Any, rows: Sequence[LinkRow]) -> None:
     """Add links; of one that is there already keep the earlier event and the stronger rule."""
-    if rows:
-        await run(connection, _UPSERT, *columns([row[:8] for row in rows], 8))
+    once: dict[UUID, LinkRow] = {}
+    for row in rows:
+        before = once.get(row.link_id)
+        if before is None:
+            once[row.link_id] = row
+        else:
+            earlier = min(before, row, key=lambda link: (link.first_ms, link.event_id, link.source))
+            once[row.link_id] = earlier._replace(rule=min(before.rule, row.rule))
+    if once:
+        await run(connection, _UPSERT, *columns([once[id_][:8] for id_ in sorted(once)], 8))
 
 
 async def without_links(connection: Any, ids: Sequence[int]) -> set[int]:
@@ -223,14 +242,22 @@ async def cap(connection: Any, ids: Sequence[int], members_max: int) -> list[tup
     return capped + ([(row[0], row[1]) for row in await run(connection, _CAP, over)] if over else [])
 
 
-async def uncap(connection: Any, ids: Sequence[int]) -> None:
-    """Take capped links of these identifiers back into account (before `cap` decides anew)."""
-    await run(
+async def uncap(connection: Any, ids: Sequence[int]) -> list[int]:
+    """Take capped links of these identifiers back into account, before `cap` decides anew; the ends of those links."""
+    rows = await run(
         connection,
         "UPDATE links SET capped = false, refused = NULL"
-        " WHERE capped AND (a = ANY($1::bigint[]) OR b = ANY($1::bigint[]))",
+        " WHERE capped AND (a = ANY($1::bigint[]) OR b = ANY($1::bigint[])) RETURNING a, b",
         list(ids),
     )
+    return sorted({end for row in rows for end in row})
+
+
+async def uncap_links(connection: Any, links: Sequence[UUID]) -> None:
+    """Take these links back into account."""
+    if links:
+        sql = "UPDATE links SET capped = false, refused = NULL WHERE capped AND link_id = ANY($1::uuid[])"
+        await run(connection, sql, list(links))
 
 
 async def names_of(connection: Any, ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -241,6 +268,20 @@ async def names_of(connection: Any, ids: Sequence[int]) -> list[tuple[int, int]]
 async def named_by(connection: Any, named: Sequence[int]) -> list[tuple[int, int]]:
     """(identifier, named value) for the identifiers that have these named values."""
     return [(row[0], row[1]) for row in await run(connection, _NAMED_BY, list(named))]
+
+
+async def room_for_carried(connection: Any, ids: Sequence[int], members_max: int) -> dict[int, int]:
+    """Identifier → how many more carried ones may follow it; those that were unbound are left out."""
+    rows = await run(connection, _ROOM, list(ids))
+    return {row[0]: members_max - row[1] for row in rows if not row[2]}
+
+
+async def register_named(connection: Any, rows: Sequence[tuple[UUID, str, int, str]]) -> dict[str, int]:
+    """Value → number of its identifier of the named kind, made where missing; rows: (uid, value, time, source)."""
+    uids, values, instants, sources = columns(rows, 4)
+    await run(connection, _ADD_NAMED, uids, values, [moment(ms) for ms in instants], sources)
+    found = await run(connection, "SELECT value, id FROM identifiers WHERE uid = ANY($1::uuid[])", uids)
+    return {row[0]: row[1] for row in found}
 
 
 async def add_change(connection: Any, writer: UUID, moved: Sequence[int], touched: Sequence[int]) -> None:

@@ -60,20 +60,23 @@ class Recompute:
         touched = {end for ends in capped for end in ends}
         await self._load_core(touched.union(seeds))
         await self._weigh()
-        waiting = {id_ for id_ in self._identifiers if self._carried(id_)}
         moved = {id_ for id_ in self._moved() if not self._carried(id_)}
         followed: set[int] = set()
-        while waiting := (waiting | set(await records.followers(self._connection, sorted(moved)))) - followed:
+        while waiting := await self._following(moved) - followed:
             followed |= waiting
             await self._load_carried(waiting)
             await self._weigh()
-            moved, waiting = self._moved(), set()
-        moved = self._moved()
+            moved = self._moved()
         await records.replace_spans(self._connection, {id_: self._resolution.spans[id_] for id_ in moved})
         marked = self._mark()
         await records.mark_links(self._connection, marked)
         touched |= {end for row in marked for end in (row.a, row.b)}
         return Outcome(moved, touched, self._settled())
+
+    async def _following(self, moved: Collection[int]) -> set[int]:
+        """Carried identifiers at hand, and those that follow one that moved."""
+        at_hand = {id_ for id_ in self._identifiers if self._carried(id_)}
+        return at_hand | set(await records.followers(self._connection, sorted(moved))) if moved else at_hand
 
     def _carried(self, id_: int) -> bool:
         return is_carried(self._identifiers[id_].kind)
@@ -86,7 +89,8 @@ class Recompute:
             rows = await records.core_links(self._connection, sorted(frontier))
             self._rows |= {row.link_id: row for row in rows}
             loaded |= frontier
-            frontier = {end for row in rows for end in (row.a, row.b)} - loaded - self._identifiers.keys()
+            ends = {end for row in rows if row.rule != "unbind" for end in (row.a, row.b)}
+            frontier = ends - loaded - self._identifiers.keys()
         if loaded:
             found = await records.identifiers_of(self._connection, loaded)
             self._identifiers |= {id_: identifier for id_, (identifier, _) in found.items()}

@@ -57,7 +57,7 @@ def resolve(
     everything = list(links)
     refused = dict(over_caps(identifiers, everything, members_max))
     weighing = _Weighing(
-        identifiers, [link for link in everything if link.link_id not in refused], members_max, outside
+        identifiers, [link for link in everything if link.link_id not in refused], members_max, outside or {}
     )
     weighing.join_declared()
     weighing.join_strong()
@@ -73,8 +73,12 @@ def person_at(spans: Spans, at_ms: int) -> int:
 
 def weight(identifiers: Mapping[int, Identifier], link: Link) -> int:
     """The first part of the canonical order: ten times the tier, plus 0–2 for strong links (single before many)."""
-    kind_a, kind_b = identifiers[link.a].kind, identifiers[link.b].kind
-    tier = tier_of(link.rule, kind_a, kind_b)
+    return link_weight(link.rule, identifiers[link.a].kind, identifiers[link.b].kind)
+
+
+def link_weight(rule: str, kind_a: str, kind_b: str) -> int:
+    """`weight` of a link between identifiers of these kinds."""
+    tier = tier_of(rule, kind_a, kind_b)
     return 10 * tier + (_manies(kind_a, kind_b) if tier == Tier.STRONG else 0)
 
 
@@ -90,11 +94,11 @@ def over_caps(identifiers: Mapping[int, Identifier], links: Iterable[Link], memb
     owned: dict[tuple[int, int], list[tuple[int, int, UUID]]] = {}
     owners: dict[int, list[UUID]] = {}
     for link in links:
-        if link.a not in identifiers or link.b not in identifiers:
+        if link.rule == "unbind" or link.a not in identifiers or link.b not in identifiers:
             continue
         order = (weight(identifiers, link), link.times[0], link.link_id)
         tier = Tier(order[0] // 10)
-        if tier in {Tier.DECLARED, Tier.CUT}:
+        if tier == Tier.DECLARED:
             continue
         owned.setdefault((link.a, tier), []).append(order)
         if tier == Tier.STRONG:
@@ -128,6 +132,8 @@ class _Weighing:
         for link in links:
             if link.rule == "named":
                 self._named.setdefault(link.b, []).append(link.a)
+            elif link.rule == "unbind":
+                self._tiers[Tier.CUT].append(link)
             else:
                 self._tiers[tier_of(link.rule, self._kind(link.a), self._kind(link.b))].append(link)
         self._parts = Parts(identifiers, cuts_of(self._tiers[Tier.CUT]), members_max)
