@@ -9,13 +9,16 @@ from typing import Any
 from siyu.store.postgres import Database
 from siyu.stream.stream import NewFrame, StreamFrame
 
-# The UPDATE locks the partition's row until commit, so offsets become visible in their order: a reader that has seen
+# The row may not be there yet: nothing may be acknowledged and lost because no processor ever ran. The upsert locks the
+# partition's row until commit, so offsets become visible in their order: a reader that has seen
 # offset n will never find a smaller one later.
 _APPEND = """
 WITH part AS (
-  UPDATE stream_partitions SET last_offset = last_offset + cardinality($1::int[]),
-         accepted = accepted + (SELECT sum(n) FROM unnest($1::int[]) n)
-  WHERE partition = 0 RETURNING last_offset - cardinality($1::int[]) AS base
+  INSERT INTO stream_partitions AS p (partition, last_offset, accepted, done_offset, processed)
+  VALUES (0, cardinality($1::int[]), (SELECT sum(n) FROM unnest($1::int[]) n), 0, 0)
+  ON CONFLICT (partition) DO UPDATE
+  SET last_offset = p.last_offset + excluded.last_offset, accepted = p.accepted + excluded.accepted
+  RETURNING last_offset - cardinality($1::int[]) AS base
 )
 INSERT INTO stream_frames (partition, "offset", events, body)
 SELECT 0, part.base + f.ordinal, f.events, f.body
