@@ -261,8 +261,23 @@ async def process(settings: Settings) -> None:
         )
 
 
+def configure_log() -> None:
+    """One line per event on stderr; traces without local variables, which would show people's data."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def main(role: str) -> None:
     """Run one process of the given role; returns when it is told to stop."""
+    configure_log()
     complete_metadata()
     settings = load_settings()
     if role == "bootstrap":

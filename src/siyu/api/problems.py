@@ -46,8 +46,10 @@ def on_siyu_error(request: Request[Any, Any, Any], error: SiyuError) -> Response
     return problem(error.status, error.code, str(error), **details)
 
 
-def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     """What the framework refused: unknown path, wrong method, a body that does not fit its schema."""
+    if error.status_code >= 500:
+        log.error("request failed", path=request.url.path, exc_info=error)
     more: dict[str, Any] = {}
     if isinstance(error, ValidationException) and error.extra:
         more["errors"] = error.extra

@@ -83,7 +83,8 @@ def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict
     """The rows of `read.FACTS` (section, person, anchor, n, k, a, b, c, d) by person, in the order of `spans`."""
     facts: dict[int, Facts] = {}
     for span in spans:
-        facts.setdefault(span.person, Facts([])).spans = [*facts[span.person].spans, span]
+        mine = facts.setdefault(span.person, Facts([]))
+        mine.spans = [*mine.spans, span]
     figures: dict[str, str] = {}
     declared: list[tuple[str, str, str, str]] = []
     touches: list[Sequence[Any]] = []

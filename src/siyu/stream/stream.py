@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class NewFrame(NamedTuple):
@@ -23,6 +23,7 @@ class StreamFrame(NamedTuple):
     events: int
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Frames in, frames out, in order per partition."""
 
