@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
+from siyu.collect import dialects
 from siyu.collect.event import Effects, Event, Rejected
 from siyu.collect.frame import effects_decoder
+from siyu.collect.parsed import Limits, UnusableBody
 from siyu.errors import NotFound
+from siyu.settings import Settings
 
 
 class EventBody(msgspec.Struct):
@@ -56,4 +59,9 @@ def parse_again(dialect: str, body: bytes, received_ms: int) -> tuple[list[Event
     body that no dialect can read (a damaged frame)."""
     if dialect == "event":
         return [event_of_body(body)], []
+    if dialect in dialects.DIALECTS:
+        try:
+            return dialects.parse_again(dialect, body, received_ms, Limits.of(Settings()))
+        except UnusableBody as error:
+            return [], [Rejected(error.code, str(error), body, "", dialect)]
     raise NotFound("This letter cannot be replayed: it is no event of a known dialect.")
