@@ -334,6 +334,8 @@ def _event(item: _Item, sent: _Sent, path_kind: str | None) -> Event:
         held = None if anonymous is None else (anonymous, None)
     if held is None:
         raise BadEvent("NO_IDENTIFIER", "The event names nobody: it needs a usable userId or anonymousId.")
+    if kind == "alias":
+        effects = Effects(links=_alias(item, user))
     occurred_ms, context_text = _when(item, sent, facts.text)
     end = facts.end or _CHANNEL_ENDS.get(item.channel or "") or facts.library_end
     event_id = item.messageId
@@ -341,7 +343,7 @@ def _event(item: _Item, sent: _Sent, path_kind: str | None) -> Event:
         event_id = _content_id(item, kind, sent, properties)
     event = Event(event_id, name.text, occurred_ms, held[0], held[1], properties, context_text, 0, effects, end)
     if name.looked_into or not facts.plain or kind not in {"track", "identify"} or "utm_" in properties:
-        _looked_into(item, name, facts, user, event)
+        _looked_into(name, facts, event)
     return event
 
 
@@ -443,14 +445,12 @@ def _extended(text: str, more: Mapping[str, str]) -> str:
     return dumps(missing)[:-1] + ("," if rest[:1] != "}" else "") + rest
 
 
-def _looked_into(item: _Item, name: _Name, facts: ContextFacts, user: str | None, event: Event) -> None:
+def _looked_into(name: _Name, facts: ContextFacts, event: Event) -> None:
     """Adds effects and money to an event in which something needs a closer look."""
     found = event.effects or Effects()
     found.touch = facts.touch
     found.consent = facts.consents
-    if name.text == "alias" and item.event is None:
-        found.links = _alias(item, user)
-    elif name.looked_into or touch.may_touch(event.properties):
+    if name.looked_into or touch.may_touch(event.properties):
         properties = _loads_object(event.properties)
         event.value_fen = value_fen(name.text, properties) if name.money else 0
         found.touch = facts.touch | touch.of_properties(properties, entrance=name.entrance)
