@@ -7,7 +7,8 @@ order nor the repetition of arrivals matters.
 Not here: who is who (`identity`), what is counted over many persons (`analytics`), what a person is worth or may get.
 """
 
+from siyu.profile import tables
 from siyu.profile.actions import absorb, absorb_purchases
 from siyu.profile.change import Problem, ProfileChange
 
-__all__ = ["Problem", "ProfileChange", "absorb", "absorb_purchases"]
+__all__ = ["Problem", "ProfileChange", "absorb", "absorb_purchases", "tables"]

@@ -152,11 +152,11 @@ async def search_persons(
     db: Database,
     now: Now,
     settings: Settings,
-    query: Annotated[str, Parameter(max_length=255)] = "",
+    wanted: Annotated[str, Parameter(query="query", max_length=255)] = "",
     limit: Annotated[int, Parameter(ge=1, le=100)] = 20,
 ) -> Persons:
     """By an identifier or its beginning, or the beginning of a name; without `query` those that came last."""
-    return Persons(await actions.search(db, query.replace("\x00", "").strip(), limit, _moment(now, settings)))
+    return Persons(await actions.search(db, wanted.replace("\x00", "").strip(), limit, _moment(now, settings)))
 
 
 @get("/api/persons/{person_id:str}", summary="One person")
