@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from siyu.identity import records
-from siyu.ids import identifier_uid, split_key
+from siyu.ids import identifier_digest, split_key
 
 DAY_MS = 86_400_000
 _REMEMBERED_MAX = 4_000_000
@@ -84,8 +83,9 @@ class AnchorRegistry:
 
     async def _introduce(self, connection: Any, seen: Sightings, places: list[int]) -> list[int]:
         """Anchors for keys this process does not know: read, else insert, else (lost a race) read again."""
-        uids = {identifier_uid(seen.keys[i], self._secret): i for i in places}
-        for uid, erased_at in await records.find_tombstones(connection, list(uids)):
+        uids = {identifier_digest(seen.keys[i], self._secret): i for i in places}
+        erased = await records.find_tombstones(connection, list(uids)) if self._tombstone_seq else []
+        for uid, erased_at in erased:
             self._erased_ms[seen.keys[uids[uid]]] = int(erased_at.timestamp() * 1000)
         known = await records.find_identifiers(connection, list(uids))
         missing = [
@@ -106,8 +106,8 @@ class AnchorRegistry:
         return numbers
 
     async def _insert(
-        self, connection: Any, seen: Sightings, new: Sequence[tuple[UUID, int]]
-    ) -> dict[UUID, tuple[int, int, int]]:
+        self, connection: Any, seen: Sightings, new: Sequence[tuple[bytes, int]]
+    ) -> dict[bytes, tuple[int, int, int]]:
         rows = []
         for uid, i in new:
             kind, value = split_key(seen.keys[i])

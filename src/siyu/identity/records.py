@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+
+from asyncpg.pgproto.pgproto import UUID
 
 _FIND = """
 SELECT i.uid, i.id, (extract(epoch FROM i.first_seen) * 1000)::bigint, (extract(epoch FROM i.last_seen) * 1000)::bigint
@@ -30,15 +31,16 @@ WHERE i.id = s.id
 """
 
 
-async def find_identifiers(connection: Any, uids: Sequence[UUID]) -> dict[UUID, tuple[int, int, int]]:
+async def find_identifiers(connection: Any, uids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int]]:
     """uid → (anchor, first_seen, last_seen in epoch ms) of those that are registered."""
-    rows = await connection.fetch(_FIND, uids)
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    rows = await connection.fetch(_FIND, [UUID(uid) for uid in uids])
+    return {row[0].bytes: (row[1], row[2], row[3]) for row in rows}
 
 
-async def insert_identifiers(connection: Any, rows: Sequence[tuple[UUID, str, str, datetime, datetime, str]]) -> None:
+async def insert_identifiers(connection: Any, rows: Sequence[tuple[bytes, str, str, datetime, datetime, str]]) -> None:
     """Register (uid, kind, value, first_seen, last_seen, source); those already there stay as they are."""
-    await connection.execute(_INSERT, *[list(column) for column in zip(*rows, strict=True)])
+    uids, *others = [list(column) for column in zip(*rows, strict=True)]
+    await connection.execute(_INSERT, [UUID(uid) for uid in uids], *others)
 
 
 async def widen_identifiers(connection: Any, rows: Sequence[tuple[int, datetime, datetime, str]]) -> None:
@@ -51,7 +53,9 @@ async def last_tombstone(connection: Any) -> int:
     return int(await connection.fetchval("SELECT coalesce(max(seq), 0) FROM tombstones"))
 
 
-async def find_tombstones(connection: Any, uids: Sequence[UUID]) -> list[tuple[UUID, datetime]]:
+async def find_tombstones(connection: Any, uids: Sequence[bytes]) -> list[tuple[bytes, datetime]]:
     """(uid, erased_at) of those that were erased."""
-    rows = await connection.fetch("SELECT uid, erased_at FROM tombstones WHERE uid = ANY($1::uuid[])", uids)
-    return [(row[0], row[1]) for row in rows]
+    rows = await connection.fetch(
+        "SELECT uid, erased_at FROM tombstones WHERE uid = ANY($1::uuid[])", [UUID(uid) for uid in uids]
+    )
+    return [(row[0].bytes, row[1]) for row in rows]
