@@ -41,7 +41,7 @@ from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.processor.actions import stream_state
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
-from siyu.processor.run import run_processor
+from siyu.processor.run import keep_mirrored, run_processor
 from siyu.processor.work import Reaction
 from siyu.profile.http import routes as profile_routes
 from siyu.schema import complete_metadata
@@ -251,6 +251,7 @@ async def process(settings: Settings) -> None:
                 ProfileReaction(services.now),
             ]
 
+        mirroring = asyncio.create_task(keep_mirrored(services.db, services.events, changed, stopping))
         await run_processor(
             db=services.db,
             events=services.events,
@@ -259,6 +260,7 @@ async def process(settings: Settings) -> None:
             reactions=reactions,
             stopping=stopping,
         )
+        await mirroring
 
 
 def configure_log() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
 
-from siyu.errors import EngineUnavailable
+from siyu.errors import EngineUnavailable, SiyuError
 from siyu.identity.anchors import AnchorRegistry
+from siyu.identity.mirror import mirror, rebuild_mirror
 from siyu.processor import records
 from siyu.processor.work import Reaction, Worker
 from siyu.store.clickhouse import EventStore
@@ -22,6 +24,10 @@ log = structlog.get_logger()
 _PARTITION_LOCK = 0x51_1B_0000
 """Session lock of a partition: a second processor on the same stream waits for the first to leave."""
 _ASSIGNMENT_SECONDS = 1.0
+_REBUILD_SECONDS = 86_400.0
+_MIRROR_SECONDS = 5.0
+"""Changes made by other processes (a retraction in the console) are found within this time."""
+_MIRROR_PAUSE_SECONDS = 0.2
 
 
 async def run_processor(
@@ -62,6 +68,26 @@ async def run_processor(
     for stop, _ in running.values():
         stop.set()
     await asyncio.gather(*(task for _, task in running.values()))
+
+
+async def keep_mirrored(db: Database, events: EventStore, changed: asyncio.Event, stopping: asyncio.Event) -> None:
+    """Copy who is who into ClickHouse whenever it `changed`; anew at the start and once a day."""
+    rebuilt = float("-inf")
+    while not stopping.is_set():
+        changed.clear()
+        try:
+            if time.monotonic() - rebuilt > _REBUILD_SECONDS:
+                await rebuild_mirror(db, events)
+                rebuilt = time.monotonic()
+            else:
+                await mirror(db, events)
+        except SiyuError as error:
+            log.warning("who is who is not mirrored yet", error=str(error))
+            await _wait(stopping, 1.0)
+            continue
+        await _wait(changed, _MIRROR_SECONDS)
+        # Several batches a second change who is who: one copy serves them all.
+        await _wait(stopping, _MIRROR_PAUSE_SECONDS)
 
 
 async def _hold_and_run(db: Database, partition: int, worker: Worker, stop: asyncio.Event) -> None:
