@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, NamedTuple, cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
@@ -41,14 +42,14 @@ from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.processor.actions import stream_state
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
-from siyu.processor.run import keep_mirrored, run_processor
+from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
 from siyu.profile.http import routes as profile_routes
+from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
 from siyu.schema import complete_metadata
 from siyu.settings import Settings, load_settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.files import write_private
-
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 from siyu.stream.stream import Stream
@@ -56,6 +57,7 @@ from siyu.stream.stream import Stream
 log = structlog.get_logger()
 
 _BACKLOG_SECONDS: Final = 0.25
+_CUTS_SECONDS: Final = 60.0
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -251,7 +253,17 @@ async def process(settings: Settings) -> None:
                 ProfileReaction(services.now),
             ]
 
-        mirroring = asyncio.create_task(keep_mirrored(services.db, services.events, changed, stopping))
+        beside = [
+            keep_mirrored(services.db, services.events, changed, stopping),
+            keep_running(
+                "rfm cuts",
+                lambda: refresh_rfm(services.db, services.now(), ZoneInfo(settings.timezone)),
+                _CUTS_SECONDS,
+                stopping,
+            ),
+            keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
+        ]
+        tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(
             db=services.db,
             events=services.events,
@@ -260,7 +272,7 @@ async def process(settings: Settings) -> None:
             reactions=reactions,
             stopping=stopping,
         )
-        await mirroring
+        await asyncio.gather(*tasks)
 
 
 def configure_log() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -88,6 +88,23 @@ async def keep_mirrored(db: Database, events: EventStore, changed: asyncio.Event
         await _wait(changed, _MIRROR_SECONDS)
         # Several batches a second change who is who: one copy serves them all.
         await _wait(stopping, _MIRROR_PAUSE_SECONDS)
+
+
+async def keep_running(
+    name: str, job: Callable[[], Awaitable[object]], every_s: float, stopping: asyncio.Event
+) -> None:
+    """Run a job at the start and then every `every_s` seconds, less often when it takes over a hundredth of that.
+
+    A failure is logged and does not end it."""
+    while not stopping.is_set():
+        started = time.monotonic()
+        try:
+            await job()
+        except SiyuError as error:
+            log.warning("job put off", job=name, error=str(error))
+        except Exception:
+            log.exception("job failed", job=name)
+        await _wait(stopping, max(every_s, 100 * (time.monotonic() - started)))
 
 
 async def _hold_and_run(db: Database, partition: int, worker: Worker, stop: asyncio.Event) -> None:
