@@ -136,7 +136,8 @@ SELECT i.id, v.id FROM unnest($1::bigint[]) n(id) JOIN identifiers v ON v.id = n
 JOIN identifiers i ON i.value = v.value AND i.kind IN ('user_id', 'anonymous_id')
 """
 _CHANGES = """
-SELECT seq, writer, moved, touched FROM identity_changes WHERE seq > $1 ORDER BY seq
+SELECT seq, writer, moved, touched, handed, (SELECT dropped FROM identity_mirror)
+FROM identity_changes WHERE seq > $1 ORDER BY seq
 """
 
 
@@ -242,15 +243,15 @@ async def cap(connection: Any, ids: Sequence[int], members_max: int) -> list[tup
     return capped + ([(row[0], row[1]) for row in await run(connection, _CAP, over)] if over else [])
 
 
-async def uncap(connection: Any, ids: Sequence[int]) -> list[int]:
-    """Take capped links of these identifiers back into account, before `cap` decides anew; the ends of those links."""
+async def uncap(connection: Any, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Take capped links of these identifiers back into account, before `cap` decides anew; (a, b) of each."""
     rows = await run(
         connection,
         "UPDATE links SET capped = false, refused = NULL"
         " WHERE capped AND (a = ANY($1::bigint[]) OR b = ANY($1::bigint[])) RETURNING a, b",
         list(ids),
     )
-    return sorted({end for row in rows for end in row})
+    return [(row[0], row[1]) for row in rows]
 
 
 async def uncap_links(connection: Any, links: Sequence[UUID]) -> None:
@@ -284,21 +285,33 @@ async def register_named(connection: Any, rows: Sequence[tuple[UUID, str, int, s
     return {row[0]: row[1] for row in found}
 
 
-async def add_change(connection: Any, writer: UUID, moved: Sequence[int], touched: Sequence[int]) -> None:
+class Change(NamedTuple):
+    """What one transaction changed."""
+
+    moved: Sequence[int]
+    """Anchors whose memberships changed."""
+    touched: Sequence[int]
+    """Further anchors whose links changed."""
+    handed: Sequence[int]
+    """Of the moved: those with several persons over time, before or now."""
+
+
+async def add_change(connection: Any, writer: UUID, change: Change) -> None:
     """Note what changed, for the mirror and for other processes."""
     await run(
         connection,
-        "INSERT INTO identity_changes (seq, writer, moved, touched)"
-        " VALUES (nextval('identity_change_numbers'), $1, $2::bigint[], $3::bigint[])",
+        "INSERT INTO identity_changes (seq, writer, moved, touched, handed)"
+        " VALUES (nextval('identity_change_numbers'), $1, $2::bigint[], $3::bigint[], $4::bigint[])",
         writer,
-        list(moved),
-        list(touched),
+        *map(sorted, change),
     )
 
 
-async def changes_after(connection: Any, seq: int) -> list[tuple[int, UUID, list[int], list[int]]]:
-    """(seq, writer, moved, touched) of the changes after `seq`, in order."""
-    return [tuple(row) for row in await run(connection, _CHANGES, seq)]
+async def changes_after(connection: Any, seq: int) -> tuple[bool, list[tuple[int, UUID, Change]]]:
+    """The changes after `seq` in order: (seq, writer, change); and whether some between are no longer known."""
+    rows = await run(connection, _CHANGES, seq)
+    lost = bool(rows) and rows[0][5] is not None and rows[0][5] > seq
+    return lost, [(row[0], row[1], Change(row[2], row[3], row[4])) for row in rows]
 
 
 async def last_change(connection: Any) -> int:

@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
     """Anchors whose person changed, at whatever time."""
     touched: set[int]
     """Ends of links whose standing changed."""
+    handed: set[int]
+    """Of the moved: those with several persons over time, before or now."""
     settled: list[Settled]
 
 
@@ -71,7 +73,8 @@ class Recompute:
         marked = self._mark()
         await records.mark_links(self._connection, marked)
         touched |= {end for row in marked for end in (row.a, row.b)}
-        return Outcome(moved, touched, self._settled())
+        handed = {id_ for id_ in moved if max(len(self._resolution.spans[id_]), len(self._old.get(id_, ()))) > 1}
+        return Outcome(moved, touched, handed, self._settled())
 
     async def _following(self, moved: Collection[int]) -> set[int]:
         """Carried identifiers at hand, and those that follow one that moved."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from siyu.identity import link_records as records
 from siyu.identity.evidence import NAMED_KIND, Identifier, Tier, link_id, stronger_first
-from siyu.identity.link_records import LinkRow
+from siyu.identity.link_records import Change, LinkRow
 from siyu.identity.pair_memory import PairMemory
 from siyu.identity.recompute import Recompute
 from siyu.identity.resolution import BEGINNING, END, link_weight
@@ -104,11 +104,14 @@ class Resolver:
         try:
             if self._seq is None:
                 self._seq = await records.last_change(connection)
-            for seq, writer, moved, touched in await records.changes_after(connection, self._seq):
+            lost, changes = await records.changes_after(connection, self._seq)
+            if lost:
+                self._memory = PairMemory()
+            for seq, writer, change in changes:
                 self._seq = seq
                 if writer != self._writer:
-                    self._memory.forget(moved)
-                    self._memory.forget(touched)
+                    self._memory.forget(change.moved)
+                    self._memory.forget(change.touched)
         finally:
             await records.run(connection, "SELECT pg_advisory_unlock_shared($1)", records.WRITER_LOCK)
 
@@ -241,9 +244,11 @@ class Resolver:
         seeds = seeds | {end for row in rows for end in (row.a, row.b) if row.b not in leaves}
         moved = set(leaves)
         touched = {row.b for row in rows} - moved
+        handed: set[int] = set()
         if seeds:
             outcome = await Recompute(connection, events, self._members_max).run(seeds)
             moved |= outcome.moved
+            handed = outcome.handed
             touched |= outcome.touched
             for row, quiet in outcome.settled:
                 if not self._memory.knows(row.b, row.a):
@@ -253,7 +258,7 @@ class Resolver:
         for row in rows:
             if row.b in leaves:
                 self._memory.learn(row.a, row.b, ((row.first_ms + 1, END),))
-        await records.add_change(connection, self._writer, sorted(moved), sorted(touched - moved))
+        await records.add_change(connection, self._writer, Change(list(moved), list(touched - moved), list(handed)))
         return moved
 
     async def _leaves(

@@ -76,6 +76,16 @@ identity_changes = Table(
     Column("writer", UUID(as_uuid=True), nullable=False, comment="the process that knows of it already"),
     Column("moved", ARRAY(BigInteger), nullable=False, comment="anchors whose memberships changed"),
     Column("touched", ARRAY(BigInteger), nullable=False, comment="further anchors whose links changed their state"),
+    Column("handed", ARRAY(BigInteger), nullable=False, comment="of moved: those with several persons, before or now"),
     Column("changed_at", TIME, nullable=False, server_default=text("now()")),
 )
 """What the mirror copies next, and what other processes must forget. Committed in the order of `seq`."""
+
+identity_mirror = Table(
+    "identity_mirror",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("seq", BigInteger, nullable=False, comment="changes up to this one are in ClickHouse"),
+    Column("dropped", BigInteger, nullable=False, comment="changes up to this one are no longer kept"),
+)
+"""One row: how far the copy of who is who in ClickHouse is."""

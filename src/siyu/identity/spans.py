@@ -1,0 +1,60 @@
+"""Spans: which identifiers make up a person, each with its time. What every read over many of a person's rows begins
+with; one round trip, for one person or for a list of them.
+
+`connection` is a raw asyncpg connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+BEGINNING_MS: Final = -62_135_596_800_000
+END_MS: Final = 253_402_300_799_000
+"""Times that stand for 'always before' and 'still': years 1 and 9999."""
+
+
+class Span(NamedTuple):
+    """The time [since, until) in which an identifier was a person's."""
+
+    person: int
+    anchor: int
+    since_ms: int = BEGINNING_MS
+    until_ms: int = END_MS
+
+
+_MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
+_SPANS_OF: Final = f"""
+WITH p AS MATERIALIZED (
+  SELECT DISTINCT coalesce((SELECT m.person FROM memberships m WHERE m.anchor = i.id
+                            ORDER BY m.since DESC LIMIT 1), i.id) AS person
+  FROM identifiers i WHERE {{where}} AND i.kind <> 'any'
+), s AS (
+  SELECT m.person, m.anchor, m.since, lead(m.since) OVER (PARTITION BY m.anchor ORDER BY m.since) AS until
+  FROM memberships m
+  WHERE m.anchor IN (SELECT o.anchor FROM memberships o WHERE o.person IN (SELECT person FROM p))
+)
+SELECT s.person, s.anchor, {_MS.format("s.since")}, {_MS.format("s.until")} FROM s JOIN p USING (person)
+UNION ALL
+SELECT person, person, 0, NULL FROM p WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.anchor = p.person)
+"""
+_BY_UID: Final = _SPANS_OF.format(where="i.uid = $1")
+_BY_ANCHORS: Final = _SPANS_OF.format(where="i.id = ANY($1::bigint[])")
+
+
+async def spans_by_uid(connection: Any, uid: UUID) -> list[Span]:
+    """The spans of the person who has the identifier with this public id now; empty when there is none."""
+    return _spans(await connection.fetch(_BY_UID, uid))
+
+
+async def spans_by_anchors(connection: Any, anchors: Sequence[int]) -> list[Span]:
+    """The spans of all persons who have one of these identifiers now."""
+    return _spans(await connection.fetch(_BY_ANCHORS, list(anchors)))
+
+
+def _spans(rows: list[Any]) -> list[Span]:
+    return [
+        Span(person, anchor, since if since > 0 else BEGINNING_MS, END_MS if until is None else until)
+        for person, anchor, since, until in rows
+    ]
