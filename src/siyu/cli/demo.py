@@ -1,0 +1,156 @@
+"""`siyu demo`: post the demo brand to the doors of the running server, then import the CDNOW history beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import click
+
+from siyu.app import Services
+from siyu.cli.engines import until_processed, waiting_events, with_services
+from siyu.cli.options import home_option, settings_with
+from siyu.cli.progress import Bar
+from siyu.cli.server import Server, running_server, stop
+from siyu.cli.words import say
+from siyu.collect.actions import create_key
+from siyu.demo.actions import DemoProgress, DemoReport, demo_begun, load_demo
+from siyu.demo.book import DOORS
+from siyu.demo.brand import NAME_EN, NAME_ZH
+from siyu.demo.generate import END_OF_DOOR, SEED
+from siyu.errors import EngineUnavailable
+from siyu.importer import Progress as ImportProgress
+from siyu.importer import import_file, load_mapping
+from siyu.processor.actions import stream_state
+from siyu.settings import Settings
+
+_START_SECONDS_MAX: Final = 180.0
+_HISTORY: Final = "CDNOW_master.txt.gz"
+_NICE: Final = 5
+
+
+@click.command(
+    help=say(
+        f"Load the demo brand {NAME_ZH} ({NAME_EN}): 20,000 made-up customers over 180 days through the real doors, "
+        "and the CDNOW purchases as its store's history. Can be stopped and run again: it goes on and adds nothing twice.",
+        f"载入示例品牌{NAME_ZH}（{NAME_EN}）：2 万名虚构客户、180 天行为，全部经由真实入口写入；"
+        "另附 CDNOW 真实购买记录作为门店历史。可随时中断，再次运行会接着载入，且不会重复。",
+    )
+)
+@home_option
+@click.option("--again", is_flag=True, help=say("Send everything again (adds nothing).", "全部重新发送（不会新增）。"))
+@click.option("--first", is_flag=True, hidden=True)
+def command(home: str | None, again: bool, first: bool) -> None:
+    """Find or start a server, then load. `--first`: only where nothing but a begun demo is; for `siyu serve`."""
+    settings = settings_with(home=home)
+    if first:
+        os.nice(_NICE)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        server = running_server(settings)
+        if server is None and first:
+            return
+        if server is None:
+            server = stack.enter_context(_own_server(settings))
+        report = with_services(settings, lambda services: _load(services, server, again=again, first=first))
+    if report is None:
+        return
+    if report.already:
+        click.echo(say("The demo brand is loaded already.", "示例品牌已载入。"))
+        return
+    seconds = time.monotonic() - started
+    click.echo(
+        say(
+            f"Demo brand {NAME_EN} loaded: {report.events:,} events in {seconds:.0f} s.",
+            f"示例品牌「{NAME_ZH}」已载入：{report.events:,} 个事件，用时 {seconds:.0f} 秒。",
+        )
+    )
+
+
+async def _load(services: Services, server: Server, *, again: bool, first: bool) -> DemoReport | None:
+    if first and not await demo_begun(services.db) and (await stream_state(services.db)).accepted:
+        return None
+
+    async def keys() -> Mapping[str, str]:
+        made = {}
+        for end in sorted({END_OF_DOOR.get(door, door) for door in DOORS}):
+            label = f"{NAME_ZH} · {end}"
+            _, made[end] = await create_key(services.db, kind="write", name=label, end=end, now=services.now())
+        return made
+
+    with Bar(say("Demo brand", "示例品牌"), 100, lines=first) as bar:
+
+        def show(progress: DemoProgress) -> None:
+            _while_parent_lives(first)
+            bar.to(progress.day * 90 // progress.days)
+
+        report = await load_demo(
+            server.url,
+            keys,
+            db=services.db,
+            now=services.now,
+            seed=SEED,
+            again=again,
+            backlog=lambda: waiting_events(services),
+            progress=show,
+        )
+        added = await _import_history(services, bar, again=again)
+        await until_processed(services, lambda _left: _while_parent_lives(first))
+        bar.to(100)
+    return report._replace(events=report.events + added)
+
+
+async def _import_history(services: Services, bar: Bar, *, again: bool) -> int:
+    """The CDNOW purchases, as the history of an end `store`."""
+
+    def show(progress: ImportProgress) -> None:
+        bar.to(90 + 9 * progress.rows // max(progress.expected, 1))
+
+    with resources.as_file(resources.files("siyu.demo") / "data" / _HISTORY) as path:
+        report = await import_file(
+            path,
+            load_mapping("cdnow"),
+            db=services.db,
+            stream=services.stream,
+            settings=services.settings,
+            now=services.now,
+            rejects=Path(os.devnull),
+            backlog=lambda: waiting_events(services),
+            progress=show,
+            again=again,
+        )
+    return report.events
+
+
+def _while_parent_lives(first: bool) -> None:
+    """A loader started by a server ends when that server is gone."""
+    if first and os.getppid() == 1:
+        raise EngineUnavailable("The server that started this is gone.", engine="server")
+
+
+@contextmanager
+def _own_server(settings: Settings) -> Iterator[Server]:
+    """A server for the time of the load, on a free port."""
+    child = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "siyu.cli", "serve", "--no-demo", "--port", "0", "--home", str(settings.home_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + _START_SECONDS_MAX
+        while (server := running_server(settings)) is None:
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise EngineUnavailable(
+                    "A server could not be started; `siyu serve --no-demo` says why.", engine="server"
+                )
+            time.sleep(0.2)
+        yield server
+    finally:
+        stop(child)
