@@ -12,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.collect.identifiers import clean_value
 from siyu.errors import PersonNotFound
+from siyu.identity.spans import Span, spans_by_anchors, spans_by_uid
 from siyu.ids import identifier_key, identifier_uid
 from siyu.profile import event_records, read, records
 from siyu.profile.catalogue import declared_of
 from siyu.profile.change import Problem, ProfileChange, distinct_paths, event_key, instant, rows_of
 from siyu.profile.consent import Decision
-from siyu.profile.facts import Span
-from siyu.profile.membership import spans_by_anchors, spans_by_uid
 from siyu.profile.portrait import Moment, Portrait, portrait, traits_of
 from siyu.profile.tag import TagOp
 from siyu.profile.timeline import Cursor, Page, Timeline, TimelineItem, cursor_text
@@ -55,20 +54,20 @@ async def absorb_purchases(conn: AsyncConnection, rows: Sequence[tuple[int, int,
     )
 
 
-async def spans_of(connection: Any, person_id: UUID, now: datetime) -> list[Span]:
+async def spans_of(connection: Any, person_id: UUID) -> list[Span]:
     """The members of the person with this id (the uid of any of them). Raises PersonNotFound."""
-    spans = await spans_by_uid(connection, person_id, now)
+    spans = await spans_by_uid(connection, person_id)
     if not spans:
         raise PersonNotFound(f"No person has the id {person_id}.")
     return spans
 
 
-async def find_spans(connection: Any, kind: str, value: str, secret: bytes, now: datetime) -> list[Span]:
-    """The members of the person who has this identifier at `now`. Raises PersonNotFound."""
+async def find_spans(connection: Any, kind: str, value: str, secret: bytes) -> list[Span]:
+    """The members of the person who has this identifier now. Raises PersonNotFound."""
     cleaned = clean_value(kind, value)
     if cleaned is not None:
         uid = identifier_uid(identifier_key(kind, cleaned), secret)
-        if spans := await spans_by_uid(connection, uid, now):
+        if spans := await spans_by_uid(connection, uid):
             return spans
     raise PersonNotFound(f"No person has the {kind} {value[:80]!r}.")
 
@@ -76,14 +75,14 @@ async def find_spans(connection: Any, kind: str, value: str, secret: bytes, now:
 async def lookup(db: Database, kind: str, value: str, secret: bytes, moment: Moment) -> Portrait:
     """The person who has this identifier. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await find_spans(connection, kind, value, secret, moment.now)
+        spans = await find_spans(connection, kind, value, secret)
         return (await portraits(connection, spans, moment))[0][1]
 
 
 async def show(db: Database, person_id: UUID, moment: Moment) -> Portrait:
     """The person with this id. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id, moment.now)
+        spans = await spans_of(connection, person_id)
         return (await portraits(connection, spans, moment))[0][1]
 
 
@@ -93,10 +92,10 @@ async def portraits(connection: Any, spans: Sequence[Span], moment: Moment) -> l
     return [(person, portrait(person, known, shared, moment)) for person, known in facts.items() if known.identifiers]
 
 
-async def timeline(db: Database, events: EventStore, person_id: UUID, wanted: Page, now: datetime) -> Timeline:
+async def timeline(db: Database, events: EventStore, person_id: UUID, wanted: Page) -> Timeline:
     """A page of a person's events, newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id, now)
+        spans = await spans_of(connection, person_id)
         names = await read.identifier_names(connection, {span.anchor for span in spans})
     return await timeline_of(events, spans, names, wanted)
 
@@ -123,10 +122,10 @@ async def timeline_of(
     return Timeline(items, cursor_text(Cursor(rows[-1][1], rows[-1][2])) if full else None)
 
 
-async def history(db: Database, person_id: UUID, name: str, now: datetime) -> tuple[TraitValue | None, list[TraitOp]]:
+async def history(db: Database, person_id: UUID, name: str) -> tuple[TraitValue | None, list[TraitOp]]:
     """A trait as it stands and every operation on it (and every delete), newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id, now)
+        spans = await spans_of(connection, person_id)
         events = await read.trait_events(connection, spans)
         declared = declared_of(await records.read_declared(connection))
     ops = [op for event in events for op in event.operations() if op.name == name or op.op is Op.DELETE]
@@ -136,27 +135,27 @@ async def history(db: Database, person_id: UUID, name: str, now: datetime) -> tu
 async def traits(db: Database, person_id: UUID, now: datetime) -> dict[str, TraitValue]:
     """The traits of a person. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id, now)
+        spans = await spans_of(connection, person_id)
         facts, shared = await read.facts_of(connection, spans, now)
     return next((traits_of(known, shared) for known in facts.values()), {})
 
 
-async def touches(db: Database, person_id: UUID, limit: int, now: datetime) -> list[Touch]:
+async def touches(db: Database, person_id: UUID, limit: int) -> list[Touch]:
     """The touches of a person, newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        return await read.touches(connection, await spans_of(connection, person_id, now), limit)
+        return await read.touches(connection, await spans_of(connection, person_id), limit)
 
 
-async def consents(db: Database, person_id: UUID, now: datetime) -> list[Decision]:
+async def consents(db: Database, person_id: UUID) -> list[Decision]:
     """Every decision of a person, newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        return await read.consents(connection, await spans_of(connection, person_id, now))
+        return await read.consents(connection, await spans_of(connection, person_id))
 
 
-async def tags(db: Database, person_id: UUID, now: datetime) -> list[TagOp]:
+async def tags(db: Database, person_id: UUID) -> list[TagOp]:
     """Every tag given or taken, newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        return await read.tags(connection, await spans_of(connection, person_id, now))
+        return await read.tags(connection, await spans_of(connection, person_id))
 
 
 async def search(db: Database, query: str, limit: int, moment: Moment) -> list[Portrait]:
@@ -164,7 +163,7 @@ async def search(db: Database, query: str, limit: int, moment: Moment) -> list[P
     those registered last. At most `limit`."""
     async with db.driver() as connection:
         anchors = await read.newest_anchors(connection, limit * 4) if not query else await _matches(connection, query)
-        spans = await spans_by_anchors(connection, anchors, moment.now)
+        spans = await spans_by_anchors(connection, anchors)
         order = {anchor: place for place, anchor in enumerate(anchors)}
         best: dict[int, int] = {}
         for span in spans:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from siyu.profile.facts import BEGINNING_MS, END_MS, Span
+from siyu.identity.spans import BEGINNING_MS, END_MS, Span
 from siyu.profile.timeline import PLACES, Page
 from siyu.store.clickhouse import EventStore
 

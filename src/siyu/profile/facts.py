@@ -11,27 +11,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from siyu.identity.spans import Span
 from siyu.profile.catalogue import Declared, declared_of
 from siyu.profile.consent import Decision
 from siyu.profile.tag import TagChange, TagOp
 from siyu.profile.touch import Touch
 from siyu.profile.trait import TraitEffects, TraitEvent
 
-BEGINNING_MS: Final = -62_135_596_800_000
-END_MS: Final = 253_402_300_799_000
-"""Times that stand for 'always before' and 'still': years 1 and 9999."""
-
 decode_ops: Final = msgspec.json.Decoder(TraitEffects).decode
 decode_fields: Final = msgspec.json.Decoder(dict[str, str]).decode
-
-
-class Span(NamedTuple):
-    """The time [since, until) in which an identifier was a person's."""
-
-    person: int
-    anchor: int
-    since_ms: int = BEGINNING_MS
-    until_ms: int = END_MS
 
 
 class IdentifierRow(NamedTuple):

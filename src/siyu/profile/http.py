@@ -167,11 +167,11 @@ async def show_person(person_id: str, db: Database, now: Now, settings: Settings
 
 @get("/api/persons/{person_id:str}/timeline", summary="Events of a person, newest first")
 async def person_timeline(
-    *, person_id: str, db: Database, events: EventStore, now: Now, limit: Limit = 50, before: str | None = None
+    *, person_id: str, db: Database, events: EventStore, limit: Limit = 50, before: str | None = None
 ) -> Timeline:
     """Pages: pass `next_before` of one as `before` of the next. A page may be a little longer than `limit`."""
     wanted = Page(limit, None if before is None else parse_cursor(before))
-    return await actions.timeline(db, events, _id(person_id), wanted, now())
+    return await actions.timeline(db, events, _id(person_id), wanted)
 
 
 @get("/api/persons/{person_id:str}/traits", summary="Traits of a person")
@@ -185,9 +185,9 @@ async def person_traits(person_id: str, db: Database, now: Now) -> Traits:
 
 
 @get("/api/persons/{person_id:str}/traits/{name:str}", summary="How a trait came to be")
-async def person_trait(person_id: str, name: str, db: Database, now: Now) -> TraitHistory:
+async def person_trait(person_id: str, name: str, db: Database) -> TraitHistory:
     """The value and every operation on it, newest first; both empty when there never was one."""
-    value, ops = await actions.history(db, _id(person_id), name, now())
+    value, ops = await actions.history(db, _id(person_id), name)
     history = [_trait_change(op) for op in ops]
     if value is None:
         return TraitHistory(name, None, None, None, "", history)
@@ -199,19 +199,19 @@ def _trait_change(op: TraitOp) -> TraitChange:
 
 
 @get("/api/persons/{person_id:str}/touches", summary="Where a person came from")
-async def person_touches(person_id: str, db: Database, now: Now, limit: Limit = 200) -> Touches:
+async def person_touches(person_id: str, db: Database, limit: Limit = 200) -> Touches:
     """Every touch, newest first."""
-    return Touches([touch_seen(touch) for touch in await actions.touches(db, _id(person_id), limit, now())])
+    return Touches([touch_seen(touch) for touch in await actions.touches(db, _id(person_id), limit)])
 
 
 @get("/api/persons/{person_id:str}/consent", summary="What a person allows")
-async def person_consent(person_id: str, db: Database, now: Now) -> Consent:
+async def person_consent(person_id: str, db: Database) -> Consent:
     """What counts now, and every decision."""
-    return await _consent_of(_id(person_id), db, now)
+    return await _consent_of(_id(person_id), db)
 
 
-async def _consent_of(person_id: UUID, db: Database, now: Now) -> Consent:
-    decisions = await actions.consents(db, person_id, now())
+async def _consent_of(person_id: UUID, db: Database) -> Consent:
+    decisions = await actions.consents(db, person_id)
     return Consent(
         consent_now(decisions),
         [
@@ -230,17 +230,17 @@ async def record_consent(
     """Counts from now on; a later event of the person's may change it."""
     said = operate.ConsentWord(data.purpose, data.channel, data.granted, data.text_version)
     await operate.record_consent(db, _id(person_id), said, _word(now, idempotency_key))
-    return await _consent_of(_id(person_id), db, now)
+    return await _consent_of(_id(person_id), db)
 
 
 @get("/api/persons/{person_id:str}/tags", summary="Tags of a person")
-async def person_tags(person_id: str, db: Database, now: Now) -> PersonTags:
+async def person_tags(person_id: str, db: Database) -> PersonTags:
     """Tags carried now, and their history."""
-    return await _tags_of(_id(person_id), db, now)
+    return await _tags_of(_id(person_id), db)
 
 
-async def _tags_of(person_id: UUID, db: Database, now: Now) -> PersonTags:
-    ops = await actions.tags(db, person_id, now())
+async def _tags_of(person_id: UUID, db: Database) -> PersonTags:
+    ops = await actions.tags(db, person_id)
     given = [
         TagGiven(op.path, instant(op.at_ms), op.event_id, op.origin, op.by, op.change is TagChange.REMOVE) for op in ops
     ]
@@ -254,7 +254,7 @@ async def tag_person(
 ) -> PersonTags:
     """The tag is created when it does not exist."""
     await operate.tag_person(db, _id(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
-    return await _tags_of(_id(person_id), db, now)
+    return await _tags_of(_id(person_id), db)
 
 
 @delete("/api/persons/{person_id:str}/tags", summary="Take a tag from a person", status_code=200)
@@ -263,7 +263,7 @@ async def untag_person(
 ) -> PersonTags:
     """`path` and every tag below it. 404 TAG_NOT_FOUND when there is no such tag."""
     await operate.tag_person(db, _id(person_id), path, TagChange.REMOVE, _word(now, idempotency_key))
-    return await _tags_of(_id(person_id), db, now)
+    return await _tags_of(_id(person_id), db)
 
 
 @post("/api/persons/{person_id:str}/export", summary="Everything about a person, as a zip", status_code=200)
@@ -286,25 +286,34 @@ async def erase_person(
     db: Database,
     events: EventStore,
     now: Now,
+    settings: Settings,
     scrubs: Scrubs = (),
     reason: Annotated[str, Parameter(max_length=500)] = "",
 ) -> Receipt:
     """From every store, for ever; answers the receipt. Erasing again answers a receipt of zeros."""
-    return await _erase(person_id, reason, (db, events, now, scrubs))
+    order = _order(reason, now, settings, scrubs)
+    return await rights.erase(db, events, _id(person_id), order)
 
 
 @post("/api/persons/{person_id:str}/erasure", summary="Erase a person, with a reason", status_code=200)
 async def erase_person_because(
-    *, person_id: str, data: ErasureBody, db: Database, events: EventStore, now: Now, scrubs: Scrubs = ()
+    *,
+    person_id: str,
+    data: ErasureBody,
+    db: Database,
+    events: EventStore,
+    now: Now,
+    settings: Settings,
+    scrubs: Scrubs = (),
 ) -> Receipt:
     """The same as DELETE."""
-    return await _erase(person_id, data.reason, (db, events, now, scrubs))
+    order = _order(data.reason, now, settings, scrubs)
+    return await rights.erase(db, events, _id(person_id), order)
 
 
-async def _erase(person_id: str, reason: str, with_: tuple[Database, EventStore, Now, Sequence[Any]]) -> Receipt:
-    db, events, now, scrubs = with_
-    said = Record(uuid4(), [], now(), BY_API), reason.replace("\x00", "")
-    return await rights.erase(db, events, _id(person_id), said, scrubs)
+def _order(reason: str, now: Now, settings: Settings, scrubs: Sequence[Any]) -> rights.Order:
+    record = Record(uuid4(), [], now(), BY_API)
+    return rights.Order(record, reason.replace("\x00", ""), scrubs, settings.identifiers_per_person_max)
 
 
 routes: list[Any] = [

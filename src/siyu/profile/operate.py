@@ -13,13 +13,12 @@ from uuid import UUID
 
 import msgspec
 
+from siyu.identity.spans import Span, spans_by_anchors
 from siyu.profile import read, records
 from siyu.profile.actions import portraits, spans_of
 from siyu.profile.catalogue import Declared, declared_of
 from siyu.profile.change import ConsentRow, TagRow, event_key, instant
-from siyu.profile.facts import Span
 from siyu.profile.lifecycle import Thresholds
-from siyu.profile.membership import spans_by_anchors
 from siyu.profile.portrait import LIFECYCLE_FIGURE, Moment, Portrait
 from siyu.profile.tag import PATH_JOIN, Tag, TagChange, TagNotFound, TagTaken, WrongTag, tag_path
 from siyu.store.postgres import Database, driver_of
@@ -47,7 +46,7 @@ async def tag_person(db: Database, person_id: UUID, path: str, change: TagChange
     path = tag_path(path)
     async with db.begin() as conn:
         connection = await driver_of(conn)
-        spans = await spans_of(connection, person_id, word.now)
+        spans = await spans_of(connection, person_id)
         if change is TagChange.ADD:
             await records.ensure_tags(connection, [path], word.now)
         if (tag := await records.find_tag(connection, None, path)) is None:
@@ -77,7 +76,7 @@ async def record_consent(db: Database, person_id: UUID, said: ConsentWord, word:
     """Write down what a person decided. Raises PersonNotFound."""
     async with db.begin() as conn:
         connection = await driver_of(conn)
-        spans = await spans_of(connection, person_id, word.now)
+        spans = await spans_of(connection, person_id)
         known = [one for one in await read.consents(connection, spans) if one.purpose == said.purpose]
         if any(one.event_id == word.event_id for one in known):
             return
@@ -144,7 +143,7 @@ async def tagged_persons(db: Database, path: str, limit: int, moment: Moment) ->
         seen: set[int] = set()
         # Whoever was ever given the tag may have lost it again: so look in slices until enough are found.
         for start in range(0, len(anchors), SLICE):
-            spans = await spans_by_anchors(connection, anchors[start : start + SLICE], moment.now)
+            spans = await spans_by_anchors(connection, anchors[start : start + SLICE])
             fresh = [span for span in spans if span.person not in seen]
             seen |= {span.person for span in fresh}
             for _, one in await portraits(connection, fresh, moment):

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from siyu.identity.spans import END_MS
 from siyu.profile.change import instant
 from siyu.profile.consent import Decision, fold_consent
-from siyu.profile.facts import END_MS, Facts, IdentifierRow, Shared
+from siyu.profile.facts import Facts, IdentifierRow, Shared
 from siyu.profile.lifecycle import Figures, Lifecycle, Thresholds, lifecycle
 from siyu.profile.rfm import NO_CUTS, Cuts, rfm
 from siyu.profile.tag import fold_tags

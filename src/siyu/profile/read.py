@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from siyu.identity.spans import Span
 from siyu.profile.consent import Decision
-from siyu.profile.facts import Facts, Shared, Span, decode_fields, decode_ops, sort_out
+from siyu.profile.facts import Facts, Shared, decode_fields, decode_ops, sort_out
 from siyu.profile.lifecycle import Thresholds
 from siyu.profile.tag import TagChange, TagOp
 from siyu.profile.touch import Touch
@@ -26,7 +27,7 @@ WITH m AS MATERIALIZED (
 FACTS: Final = f"""{SPANS}
 SELECT 'identifier' AS section, m.person, i.id AS anchor, {_MS.format("i.first_seen")} AS n,
        {_MS.format("i.last_seen")} AS k, i.kind AS a, i.value AS b, i.uid::text AS c, i.source AS d
-FROM (SELECT DISTINCT person, anchor FROM m) m JOIN identifiers i ON i.id = m.anchor
+FROM (SELECT DISTINCT person, anchor FROM m) m JOIN identifiers i ON i.id = m.anchor AND i.kind <> 'any'
 UNION ALL
 SELECT 'trait', m.person, m.anchor, {_AT}, 0, r.event_id, r.source, r.ops, NULL
 FROM m JOIN trait_changes r ON {_IN_SPAN}
@@ -136,7 +137,12 @@ async def identifier_names(connection: Any, anchors: Iterable[int]) -> dict[int,
 
 async def newest_anchors(connection: Any, limit: int) -> list[int]:
     """The anchors registered last, newest first."""
-    return [row[0] for row in await connection.fetch("SELECT id FROM identifiers ORDER BY id DESC LIMIT $1", limit)]
+    return [
+        row[0]
+        for row in await connection.fetch(
+            "SELECT id FROM identifiers WHERE kind <> 'any' ORDER BY id DESC LIMIT $1", limit
+        )
+    ]
 
 
 async def matching_anchors(connection: Any, spellings: Sequence[str], query: str) -> list[int]:

@@ -16,10 +16,12 @@ from uuid import UUID
 import msgspec
 
 from siyu.errors import PersonNotFound
+from siyu.identity.actions import forget
+from siyu.identity.person_records import LinkSeen, Named, links_of, names_of
+from siyu.identity.spans import END_MS, Span
 from siyu.profile import actions, event_records, read, rights_records
 from siyu.profile.archive import Archive
 from siyu.profile.change import instant
-from siyu.profile.facts import END_MS, Span
 from siyu.profile.mention import Wanted
 from siyu.profile.portrait import Moment, Portrait
 from siyu.profile.rights_records import Record
@@ -30,6 +32,8 @@ from siyu.store.postgres import Database, driver_of
 
 PAGE_EVENTS: Final = 1_000
 """Events, or touches, in one file of an archive."""
+
+LINKS_MAX: Final = 100_000
 
 
 class Erasing(NamedTuple):
@@ -59,36 +63,44 @@ class Receipt(msgspec.Struct, frozen=True):
     """Rows removed per store; all zero when there was nothing left to erase."""
 
 
-async def erase(
-    db: Database, events: EventStore, person_id: UUID, said: tuple[Record, str], scrubs: Sequence[Scrub]
-) -> Receipt:
-    """Remove the person with this id from every store. `said`: the record to keep (ids are filled in) and the reason.
+class Order(NamedTuple):
+    """An erasure as it is ordered."""
 
-    Erasing an erased person answers a receipt of zeros. Raises PersonNotFound for an id that never was."""
-    record, reason = said
+    record: Record
+    """Who and when; its person ids are filled in."""
+    reason: str
+    scrubs: Sequence[Scrub]
+    identifiers_max: int
+    """Settings.identifiers_per_person_max, with which the persons left behind are computed again."""
+
+
+async def erase(db: Database, events: EventStore, person_id: UUID, order: Order) -> Receipt:
+    """Remove the person with this id from every store.
+
+    Erasing an erased person answers a receipt of zeros. Raises PersonNotFound for an id that never was,
+    EngineUnavailable when nothing, or only events, could be removed: then erase again."""
+    record = order.record
     async with db.begin() as conn:
         connection = await driver_of(conn)
         await rights_records.lock_out_processing(connection)
         try:
-            spans = await actions.spans_of(connection, person_id, record.at)
+            spans = await actions.spans_of(connection, person_id)
         except PersonNotFound:
             if not await rights_records.was_erased(connection, person_id):
                 raise
             spans = []
         ids = await rights_records.uids_of(connection, spans) or [person_id]
-        rows = {"events": 0} | await _erase_rows(connection, events, spans, scrubs, record.at)
+        rows = await _erase_rows(connection, events, spans, order)
         paths = await rights_records.delete_exports(connection, ids)
         rows["exports"] = len(paths)
         kept = record._replace(person_ids=ids)
-        await rights_records.add_erasure(connection, kept, reason, msgspec.json.encode(rows).decode())
+        await rights_records.add_erasure(connection, kept, order.reason, msgspec.json.encode(rows).decode())
     await asyncio.to_thread(_remove_files, [path for path in paths if path])
-    return Receipt(record.record_id, record.at, reason, rows)
+    return Receipt(record.record_id, record.at, order.reason, rows)
 
 
-async def _erase_rows(
-    connection: Any, events: EventStore, spans: Sequence[Span], scrubs: Sequence[Scrub], at: datetime
-) -> dict[str, int]:
-    rows = dict.fromkeys(rights_records.LOGS, 0)
+async def _erase_rows(connection: Any, events: EventStore, spans: Sequence[Span], order: Order) -> dict[str, int]:
+    rows = {"events": 0, **dict.fromkeys(rights_records.LOGS, 0), "identifiers": 0, "links": 0}
     if not spans:
         return rows
     names = await read.identifier_names(connection, {span.anchor for span in spans})
@@ -97,12 +109,13 @@ async def _erase_rows(
         for anchor, name in sorted(names.items())
         if any(span.until_ms == END_MS for span in spans if span.anchor == anchor)
     ]
-    erasing = Erasing(spans[0].person, spans, own, Wanted(own), at)
+    erasing = Erasing(spans[0].person, spans, own, Wanted(own), order.record.at)
     rows["events"] = await event_records.delete(events, spans)
     rows |= await rights_records.delete_logs(connection, spans)
-    for scrub in scrubs:
+    for scrub in order.scrubs:
         for store, count in (await scrub(connection, erasing)).items():
             rows[store] = rows.get(store, 0) + count
+    rows |= await forget(connection, events, erasing.person, erasing.at, members_max=order.identifiers_max)
     return rows
 
 
@@ -123,7 +136,7 @@ async def open_export(db: Database, person_id: UUID, moment: Moment, record: Rec
     """Find the person and write down that an export was asked for. Raises PersonNotFound."""
     async with db.begin() as conn:
         connection = await driver_of(conn)
-        spans = await actions.spans_of(connection, person_id, moment.now)
+        spans = await actions.spans_of(connection, person_id)
         names = await read.identifier_names(connection, {span.anchor for span in spans})
         one = (await actions.portraits(connection, spans, moment))[0][1]
         await rights_records.add_export(connection, record._replace(person_ids=[UUID(one.person_id)]), path)
@@ -140,6 +153,9 @@ async def export(db: Database, events: EventStore, subject: Subject, at: datetim
         tags = await read.tags(connection, spans)
         consents = await read.consents(connection, spans)
         touches = await read.touches(connection, spans, None)
+        links = await links_of(connection, sorted({span.anchor for span in spans}), LINKS_MAX)
+        ends = await names_of(connection, {end for link in links for end in (link.a, link.b)})
+    yield archive.add("evidence.json", [_link(link, ends) for link in links])
     yield archive.add("traits.json", {"traits": subject.portrait.traits, "history": [_operation(one) for one in log]})
     yield archive.add("tags.json", [_timed(one) for one in tags])
     yield archive.add("consent.json", [_timed(one) for one in consents])
@@ -168,6 +184,12 @@ async def export(db: Database, events: EventStore, subject: Subject, at: datetim
 
 def _operation(event: TraitEvent) -> dict[str, Any]:
     return {"at": instant(event.at_ms), "event_id": event.event_id, "source": event.source, "operations": event.ops}
+
+
+def _link(link: LinkSeen, ends: Mapping[int, Named]) -> dict[str, Any]:
+    fields = link._asdict()
+    fields |= {end: {"kind": ends[fields[end]].kind, "value": ends[fields[end]].value} for end in ("a", "b")}
+    return {"at": instant(fields.pop("first_ms")), **fields}
 
 
 def _timed(row: Any) -> dict[str, Any]:

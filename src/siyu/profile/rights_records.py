@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from siyu.profile.facts import Span
+from siyu.identity.spans import Span
 from siyu.profile.read import SPANS, columns_of
 
 ERASURE_LOCK: Final = 0x51_1A
