@@ -70,7 +70,7 @@ def show(*, identifier: str, events: int, home: str | None, as_json: bool) -> No
         moment = _moment(services)
         found = await _find(services, identifier, moment)
         page = Page(max(events, 1))
-        return found, await actions.timeline(services.db, services.events, UUID(found.person_id), page, moment.now)
+        return found, await actions.timeline(services.db, services.events, UUID(found.person_id), page)
 
     found, timeline = with_services(settings_with(home=home), work)
     items = timeline.items[:events]
@@ -133,14 +133,16 @@ def erase(*, identifier: str, yes: bool, dry_run: bool, reason: str, home: str |
         moment = _moment(services)
         found = await _find(services, identifier, moment)
         click.echo(say("This will be removed for ever:", "以下内容将被永久删除："), err=True)
-        for line in await _what_goes(services, found, moment.now):
+        for line in await _what_goes(services, found):
             click.echo(f"  {line}", err=True)
         if dry_run:
             return None
         if not yes:
             click.confirm(say("Erase this person?", "确认删除？"), abort=True, err=True)
-        said = Record(uuid4(), [], services.now(), _BY), reason
-        return await rights.erase(services.db, services.events, UUID(found.person_id), said, erasure_scrubs(services))
+        record = Record(uuid4(), [], services.now(), _BY)
+        identifiers_max = services.settings.identifiers_per_person_max
+        order = rights.Order(record, reason, erasure_scrubs(services), identifiers_max)
+        return await rights.erase(services.db, services.events, UUID(found.person_id), order)
 
     receipt = with_services(settings_with(home=home), work)
     if receipt is None:
@@ -152,9 +154,9 @@ def erase(*, identifier: str, yes: bool, dry_run: bool, reason: str, home: str |
     print_table(say("store rows", "存储 行数").split(), sorted(receipt.rows.items()))
 
 
-async def _what_goes(services: Services, found: Portrait, now: datetime) -> list[str]:
+async def _what_goes(services: Services, found: Portrait) -> list[str]:
     async with services.db.driver() as connection:
-        spans = await actions.spans_of(connection, UUID(found.person_id), now)
+        spans = await actions.spans_of(connection, UUID(found.person_id))
         changes = await read.trait_events(connection, spans)
         touches = await read.touches(connection, spans, None)
     stored = await event_records.count(services.events, spans)
