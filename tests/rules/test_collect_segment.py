@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siyu.collect import segment
@@ -433,6 +433,7 @@ items = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(items | values, max_size=4))
 def test_no_batch_raises_or_loses_a_good_event(batch: list[Any]) -> None:
     parsed = parse({"batch": [*batch, call(messageId="good")], "sentAt": STAMP})
@@ -445,6 +446,7 @@ def test_no_batch_raises_or_loses_a_good_event(batch: list[Any]) -> None:
         assert 0 <= event.occurred_ms <= NOW_MS + LIMITS.future_ms
 
 
+@settings(deadline=None)
 @given(st.lists(items, min_size=1, max_size=4))
 def test_the_quick_way_and_the_careful_way_agree(batch: list[dict[str, Any]]) -> None:
     plain = [item | {"type": "track"} for item in batch]
@@ -452,6 +454,7 @@ def test_the_quick_way_and_the_careful_way_agree(batch: list[dict[str, Any]]) ->
     assert parse({"batch": plain}).events == careful.events
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_noise_never_raises_anything_else(noise: bytes) -> None:
     for body in (noise, b"\x1f\x8b" + noise, b'{"batch":[' + noise + b"]}", gzip.compress(noise)):

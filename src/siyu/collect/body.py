@@ -19,6 +19,7 @@ _FORM: Final = re.compile(
     rb"\s*(?:[\w.%$-]{1,64}=[^&]*&)*(data_list|data|batch|api_key|token|compression|gzip)=", re.ASCII
 )
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _LAYERS_MAX: Final = 6
 _FIELDS_MAX: Final = 64
 
@@ -63,14 +64,14 @@ def is_form(body: bytes) -> bool:
 
 def unbase64(text: bytes) -> bytes | None:
     """Bytes of base64 (also URL-safe, unpadded, with blanks where a form ate the plus signs); None when it is none."""
-    compact = text.strip().replace(b" ", b"+").translate(None, b"\r\n\t").replace(b"-", b"+").replace(b"_", b"/")
-    compact = compact.rstrip(b"=")
-    if not compact or len(compact) % 4 == 1:
-        return None
-    try:
-        return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    for candidate in (text, text.strip()):
+        compact = candidate.replace(b" ", b"+").translate(_URL_SAFE, b"\r\n\t").rstrip(b"=")
+        if compact and len(compact) % 4 != 1:
+            try:
+                return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
+            except (binascii.Error, ValueError):
+                continue
+    return None
 
 
 def unwrap(body: bytes, limit: int, field_names: tuple[str, ...] = ("data_list", "data")) -> bytes:

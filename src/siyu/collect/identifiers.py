@@ -90,9 +90,16 @@ def phone_number(text: str) -> str | None:
         return None
     if not (national.isascii() and national.isdecimal() and 7 <= len(national) <= 15) or national[0] == "0":
         return None
-    if national.startswith("861") and len(national) > 10 and not _MAINLAND_MOBILE.fullmatch(national[2:]):
-        return "+" + national if national.startswith("8610") else None
+    if national.startswith("86") and not _mainland(national[2:]):
+        return None
     return "+" + national
+
+
+def _mainland(number: str) -> bool:
+    """A mobile, or an area code without its 0 (10, 2x, three digits) with seven or eight digits, or a 400 number."""
+    if number.startswith("1") and not number.startswith("10"):
+        return _MAINLAND_MOBILE.fullmatch(number) is not None
+    return 9 <= len(number) <= 11
 
 
 def email_address(text: str) -> str | None:

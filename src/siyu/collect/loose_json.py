@@ -76,7 +76,7 @@ def _whole(value: Any, depth: int = 0) -> Any:
 def depth_over(value: Any, limit: int) -> bool:
     """Whether lists and objects nest deeper than `limit`."""
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for item in level

@@ -122,7 +122,7 @@ def _piece(item: object) -> bytes:
 
 def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[str, Any]) -> Event:
     """One event. Raises BadEvent."""
-    kind = message.get("type") or ("track" if message.get("event") else None)
+    kind = str(message.get("type") or ("track" if message.get("event") else "")).strip()
     properties = message.get("properties")
     if properties is None:
         properties = {}
@@ -130,12 +130,12 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
         raise BadEvent("BAD_PROPERTIES", "`properties` is not a JSON object.")
     properties = without_nul(properties)
     if kind in _TRACKS:
-        name = event_name(message.get("event") or _DEFAULT_NAMES.get(str(kind)))
+        name = event_name(message.get("event") or _DEFAULT_NAMES.get(kind))
     elif kind in _PROFILES or kind in _ITEMS:
-        name = str(kind)
+        name = kind
     else:
-        raise BadEvent("UNKNOWN_TYPE", f"{str(kind)[:64]!r} is no message type.")
-    who = Who([THINGS]) if kind in _ITEMS else who_of(message, properties, str(kind))
+        raise BadEvent("UNKNOWN_TYPE", f"{kind[:64]!r} is no message type.")
+    who = Who([THINGS]) if kind in _ITEMS else who_of(message, properties, kind)
     held = arrange(who.keys)
     if held is None:
         raise BadEvent("NO_IDENTIFIER", "The message names nobody: no usable distinct_id, identity or login_id.")
@@ -146,7 +146,7 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
         marks["odd_names"] = odd
     stored = properties if kind not in _ITEMS else {**properties, **_thing(message)}
     context = without_nul({key: value for key, value in message.items() if key not in _NOT_CONTEXT})
-    effects, money = _effects(str(kind), name, properties, who)
+    effects, money = _effects(kind, name, properties, who)
     end = _ENDS.get(str(properties.get("$lib") or _lib(message)), "")
     anchor, others = held
     return Event(

@@ -66,9 +66,9 @@ def of_properties(properties: Mapping[str, Any], *, entrance: bool = False) -> d
 
     `state` counts only for events that are an `entrance` (a contact added, a code scanned): elsewhere it is an address.
     What this visit says beats what the SDK remembers (`$latest_*`)."""
-    touch = of_url(properties.get("$latest_landing_page"), properties.get("$url_query"))
+    touch = of_url(properties.get("$latest_landing_page"))
     touch |= _renamed(properties, _LATEST.items())
-    touch |= of_url(properties.get("$url"), properties.get("$current_url"), properties.get("url"))
+    touch |= of_url(*(properties.get(name) for name in ("$url", "$url_query", "$current_url", "url")))
     touch |= _renamed(
         properties, ((name, key) for name, key in _PLAIN.items() if entrance or name not in {"state", "scene"})
     )
