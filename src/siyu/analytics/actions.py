@@ -1,0 +1,162 @@
+"""Ask a question: compile, fetch, count, and name the persons behind a number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from siyu.analytics import records
+from siyu.analytics.chains import Ints
+from siyu.analytics.funnel import Funnel, FunnelFigures, FunnelGroups
+from siyu.analytics.kinds import KINDS, Outcome, parse_question
+from siyu.analytics.question import Breakdown, Question, refuse, zone_of
+from siyu.analytics.scope import Scope, Shard, person_expression
+from siyu.errors import NotFound
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database
+
+EVENTS_PER_SHARD: Final = 20_000_000
+"""Events read by one statement; beyond it persons are taken in several passes, so that memory stays bounded."""
+
+_FETCH: Final = {"output_format_arrow_compression_method": "none"}
+
+
+class PersonPage(msgspec.Struct):
+    """Persons behind a number: public ids, how many they are, and where the next page begins."""
+
+    count: int
+    persons: list[str]
+    next_offset: int | None
+
+
+async def ask(
+    db: Database,
+    events: EventStore,
+    question: Question | bytes | str | dict[str, Any],
+    now: datetime,
+    tz: str,
+    *,
+    seconds_max: int = 60,
+) -> msgspec.Struct:
+    """The answer to a question; with `cell`, a PersonPage. `tz` is the brand's zone, `now` aware.
+
+    Raises InvalidQuestion, QueryTooExpensive (over `seconds_max`), EngineUnavailable."""
+    if not isinstance(question, Question):
+        question = parse_question(question)
+    async with _scope(db, events, question, now, tz) as scope:
+        outcome = await _outcome(events, question, scope, seconds_max)
+    cell = getattr(question, "cell", None)
+    if cell is not None:
+        return await _page(db, await asyncio.to_thread(outcome.persons, cell), question)
+    answer = await asyncio.to_thread(outcome.answer)
+    if question.persons:
+        if not isinstance(question, Funnel):
+            raise refuse("persons needs a cell here: name the number whose persons you want.", "cell")
+        await _name_steps(db, outcome, question, answer)
+    return answer
+
+
+@asynccontextmanager
+async def _scope(db: Database, events: EventStore, question: Question, now: datetime, tz: str) -> AsyncIterator[Scope]:
+    """What compiling needs, with the person properties asked for as Join tables that live as long as the question."""
+    zone = zone_of(question.timezone, tz)
+    ((spans,),) = await events.rows("SELECT count() > 0 FROM person_spans")
+    scope = Scope(zone, now, person_expression(bool(spans)), {})
+    breakdown: Breakdown | None = getattr(question, "breakdown", None)
+    if breakdown is None or breakdown.person_prop is None:
+        yield scope
+        return
+    raise refuse("Person properties cannot be asked for yet.", "breakdown.person_prop")
+
+
+async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:
+    kind = KINDS[type(question)]
+    settings = {**_FETCH, "max_execution_time": seconds_max}
+    shards = 1
+    if kind.sharded:
+        ((total,),) = await events.rows("SELECT count() FROM events")
+        shards = 1 + total // EVENTS_PER_SHARD
+    parts = []
+    for rest in range(shards):
+        query = kind.plan(question, scope, Shard(rest, shards))
+        table = await events.arrow(query.sql, query.params, settings=settings)
+        parts.append(await asyncio.to_thread(kind.reduce, question, scope, table))
+    return await asyncio.to_thread(kind.finish, question, scope, parts)
+
+
+async def _uids(db: Database, numbers: list[int]) -> list[str]:
+    async with db.connect() as connection:
+        found = await records.person_uids(connection, numbers)
+    return [str(found[number]) for number in numbers if number in found]
+
+
+async def _page(db: Database, numbers: Ints, question: Question) -> PersonPage:
+    end = question.offset + question.limit
+    page = await _uids(db, numbers[question.offset : end].tolist())
+    return PersonPage(len(numbers), page, end if end < len(numbers) else None)
+
+
+async def _name_steps(db: Database, outcome: Any, question: Funnel, answer: msgspec.Struct) -> None:
+    """Add the persons of each step to the figures, one page of each list."""
+    figures: list[tuple[str | None, FunnelFigures]] = (
+        list(answer.groups.items()) if isinstance(answer, FunnelGroups) else [(None, answer)]  # type: ignore[list-item]  # the other form
+    )
+    end = question.offset + question.limit
+    for group, item in figures:
+        pages = [outcome.at_step(k, group)[question.offset : end].tolist() for k in range(len(question.steps))]
+        item.persons = [await _uids(db, page) for page in pages]
+
+
+class SavedQuestion(msgspec.Struct):
+    """A question that was kept."""
+
+    id: UUID
+    name: str
+    question: msgspec.Raw
+    created_at: datetime
+    updated_at: datetime
+
+
+def _saved(row: dict[str, Any]) -> SavedQuestion:
+    return SavedQuestion(
+        row["id"], row["name"], msgspec.Raw(row["question"].encode()), row["created_at"], row["updated_at"]
+    )
+
+
+async def save_question(db: Database, name: str, body: dict[str, Any], now: datetime) -> SavedQuestion:
+    """Keep a question under a name. Raises InvalidQuestion."""
+    parse_question(body)
+    if not name.strip() or len(name) > 200:
+        raise refuse("A name has 1 to 200 characters.", "name")
+    question_id, text = uuid4(), msgspec.json.encode(body).decode()
+    async with db.begin() as connection:
+        await records.insert_saved(connection, question_id, name.strip(), text, now)
+    return SavedQuestion(question_id, name.strip(), msgspec.Raw(text.encode()), now, now)
+
+
+async def saved_questions(db: Database) -> list[SavedQuestion]:
+    """All questions kept, by name."""
+    async with db.connect() as connection:
+        return [_saved(row) for row in await records.list_saved(connection)]
+
+
+async def saved_question(db: Database, question_id: UUID) -> SavedQuestion:
+    """One question kept. Raises NotFound."""
+    async with db.connect() as connection:
+        row = await records.read_saved(connection, question_id)
+    if row is None:
+        raise NotFound("There is no such saved question.")
+    return _saved(row)
+
+
+async def forget_question(db: Database, question_id: UUID) -> None:
+    """Delete a question kept. Raises NotFound."""
+    async with db.begin() as connection:
+        if not await records.delete_saved(connection, question_id):
+            raise NotFound("There is no such saved question.")

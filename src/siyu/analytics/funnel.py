@@ -1,0 +1,310 @@
+"""Funnels (漏斗): how many persons get how far through steps, and how long it takes them.
+
+The statement fetches the rows of the steps (all rows for a strict funnel) as two or three narrow columns; chains are
+found in `chains`. docs/questions.md tells the semantics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from siyu.analytics.chains import REMOVED, Bools, Chains, Ints, Rows, Rules, find_chains
+from siyu.analytics.groups import Grouping, Texts, group_rows, name_groups
+from siyu.analytics.question import (
+    EXCLUSIONS_MAX,
+    OTHER,
+    STEPS_MAX,
+    Breakdown,
+    EventName,
+    Interval,
+    Matcher,
+    Question,
+    Shape,
+    Span,
+    Step,
+    Where,
+    Window,
+    check_breakdown,
+    refuse,
+    span_of,
+)
+from siyu.analytics.scope import (
+    MILLIS,
+    Query,
+    Scope,
+    Shard,
+    any_of_sql,
+    during_sql,
+    group_sql,
+    matcher,
+    matcher_sql,
+    names_sql,
+    person_column,
+    shard_sql,
+)
+from siyu.rules import Params
+
+_CODE_BITS = 5
+_CODES = 1 << _CODE_BITS
+
+
+class Exclusion(Shape, frozen=True, kw_only=True):
+    """Who does this after reaching step `from` and before reaching step `to` (0 is the first) leaves the funnel."""
+
+    event: EventName
+    where: Where | None = None
+    from_: Annotated[int, msgspec.Meta(ge=0, le=STEPS_MAX)] = msgspec.field(name="from")
+    to: Annotated[int, msgspec.Meta(ge=0, le=STEPS_MAX)]
+
+
+class FunnelCell(Shape, frozen=True, kw_only=True):
+    """The persons who reached `step`; with `dropped`, those who reached the step before it and not this one."""
+
+    step: Annotated[int, msgspec.Meta(ge=0, le=STEPS_MAX)]
+    group: str | None = None
+    dropped: bool = False
+
+
+class Funnel(Question, frozen=True, kw_only=True, tag="funnel", tag_field="kind"):
+    """See docs/questions.md, funnel."""
+
+    steps: Annotated[list[Step], msgspec.Meta(min_length=1, max_length=STEPS_MAX)]
+    order: Literal["ordered", "strict", "unordered"] = "ordered"
+    window: Window = Window()
+    range: Span | None = None
+    exclusions: Annotated[list[Exclusion], msgspec.Meta(max_length=EXCLUSIONS_MAX)] = []
+    breakdown: Breakdown | None = None
+    cell: FunnelCell | None = None
+
+
+class FunnelFigures(msgspec.Struct, omit_defaults=True):
+    """Persons who reached each step; seconds from the step before, of the persons who made it, null for none."""
+
+    counts: list[int]
+    avg_conversion_s: list[float | None]
+    median_conversion_s: list[float | None]
+    persons: list[list[str]] | None = None
+
+
+class FunnelGroups(msgspec.Struct):
+    """The figures per value of the breakdown."""
+
+    groups: dict[str, FunnelFigures]
+
+
+class Walked(NamedTuple):
+    """What one shard gave: per unit its person, its group (text) and its chain."""
+
+    person: Ints
+    group: list[str]
+    chains: Chains
+
+
+class _Parts(NamedTuple):
+    steps: list[Matcher]
+    exclusions: list[Matcher]
+    span: Interval
+
+    @property
+    def disjoint(self) -> bool:
+        """No event can be two of these."""
+        items = [*self.steps, *self.exclusions]
+        names = [name for item in items for name in item.names]
+        return all(item.names for item in items) and len(names) == len(set(names)) and len(items) < _CODES - 1
+
+
+def check(question: Funnel) -> None:
+    """Refuse what cannot be asked. Raises InvalidQuestion."""
+    check_breakdown(question.breakdown, attributions=True)
+    last = len(question.steps) - 1
+    for i, exclusion in enumerate(question.exclusions):
+        path = f"exclusions[{i}]"
+        if exclusion.from_ >= exclusion.to:
+            raise refuse("An exclusion stands between a step and a later one.", f"{path}.from")
+        if exclusion.to > last:
+            raise refuse("An exclusion ends at a step of the funnel.", f"{path}.to")
+        if question.order == "unordered" and (exclusion.from_, exclusion.to) != (0, last):
+            raise refuse("In an unordered funnel an exclusion spans all steps.", f"{path}.from")
+    if question.breakdown is not None and question.breakdown.attribution.startswith("step:"):
+        step = int(question.breakdown.attribution.removeprefix("step:"))
+        if step > last:
+            raise refuse("There is no such step.", "breakdown.attribution")
+        if question.order == "unordered" and step > 0:
+            raise refuse("In an unordered funnel only step:0 can be the attribution.", "breakdown.attribution")
+    if question.cell is not None and question.cell.step > last:
+        raise refuse("There is no such step.", "cell.step")
+    if question.cell is not None and (question.breakdown is None) != (question.cell.group is None):
+        raise refuse("A cell names a group exactly when there is a breakdown.", "cell.group")
+
+
+def _parts(question: Funnel, scope: Scope) -> _Parts:
+    steps = [matcher(step, f"steps[{i}]") for i, step in enumerate(question.steps)]
+    exclusions = [
+        matcher(Step(event=item.event, where=item.where), f"exclusions[{i}]")
+        for i, item in enumerate(question.exclusions)
+    ]
+    return _Parts(steps, exclusions, span_of(question.range, scope.zone, scope.now))
+
+
+def plan(question: Funnel, scope: Scope, shard: Shard) -> Query:
+    """Rows (p, k[, m][, g]): k = milliseconds since the start, with the item's number in the low bits; where an event
+    can be several items, k = milliseconds and m = a bit for each item."""
+    parts, params = _parts(question, scope), Params()
+    items = [*parts.steps, *parts.exclusions]
+    elapsed = f"toUInt64({MILLIS} - {parts.span.start})"
+    tests = [matcher_sql(item, params) for item in items]
+    if parts.disjoint:
+        code = ", ".join(f"{test}, {i}" for i, test in enumerate(tests))
+        columns = [person_column(scope), f"{elapsed} * {_CODES} + multiIf({code}, {_CODES - 1}) AS k"]
+    else:
+        mask = " + ".join(f"({test}) * {1 << i}" for i, test in enumerate(tests))
+        columns = [person_column(scope), f"{elapsed} AS k", f"toUInt32({mask}) AS m"]
+    if question.breakdown is not None:
+        columns.append(f"{group_sql(question.breakdown, scope, params)} AS g")
+    wanted = names_sql((), params) if question.order == "strict" else any_of_sql(items, params)
+    if question.order == "strict":
+        wanted = f"({wanted} OR {any_of_sql(items, params)})"
+    where = f"{during_sql(parts.span, params)} AND ({wanted}){shard_sql(shard)}"
+    return Query(f"SELECT {', '.join(columns)} FROM events WHERE {where}", params.values)
+
+
+def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
+    """The chains in one shard's rows."""
+    parts = _parts(question, scope)
+    person = table["p"].to_numpy().astype(np.int64)
+    k = table["k"].to_numpy().astype(np.int64)
+    mask = None if parts.disjoint else table["m"].to_numpy().astype(np.int64)
+    order = _order(person, k, mask) if mask is not None or question.breakdown is not None else None
+    if order is None:
+        person, k = _sorted_together(person, k)
+    else:
+        person, k = person[order], k[order]
+        mask = None if mask is None else mask[order]
+    at = k if mask is not None else k >> _CODE_BITS
+    steps, exclusions = _hits(k, mask, len(parts.steps), len(parts.exclusions))
+    rows = Rows(_number(person), at, steps, exclusions, int(np.count_nonzero(_starts(person))))
+    owners = person[_starts(person)]
+    if question.breakdown is None:
+        grouping = Grouping(rows, owners, [""] * rows.units)
+    else:
+        assert order is not None
+        values = table["g"].combine_chunks().take(pa.array(order))
+        grouping = group_rows(rows, owners, values, question.breakdown, keep_all=question.order == "strict")
+    rules = Rules(
+        question.order,
+        question.window.milliseconds,
+        [(item.from_, item.to) for item in question.exclusions],
+        overlapping=not parts.disjoint,
+    )
+    return Walked(grouping.persons, grouping.groups, find_chains(grouping.rows, rules))
+
+
+def _hits(k: Ints, mask: Ints | None, steps: int, exclusions: int) -> tuple[list[Bools], list[Bools]]:
+    codes = k & (_CODES - 1)
+    every = [(mask >> i & 1) != 0 if mask is not None else codes == i for i in range(steps + exclusions)]
+    return every[:steps], every[steps:]
+
+
+def _order(person: Ints, k: Ints, mask: Ints | None) -> Ints:
+    return np.lexsort((k, person) if mask is None else (mask, k, person))
+
+
+def _sorted_together(person: Ints, k: Ints) -> tuple[Ints, Ints]:
+    """Both columns, sorted by person, then k: as one number where that fits, which is several times faster."""
+    if not len(k):
+        return person, k
+    bits = int(k.max()).bit_length()
+    if bits + int(person.max()).bit_length() > 63:
+        order = np.lexsort((k, person))
+        return person[order], k[order]
+    key = np.sort((person << bits) | k)
+    return key >> bits, key & ((1 << bits) - 1)
+
+
+def _starts(person: Ints) -> Bools:
+    first = np.ones(len(person), bool)
+    first[1:] = person[1:] != person[:-1]
+    return first
+
+
+def _number(person: Ints) -> Ints:
+    return np.cumsum(_starts(person)) - 1
+
+
+class FunnelOutcome(NamedTuple):
+    """All shards together."""
+
+    question: Funnel
+    person: Ints
+    group: Texts
+    chains: Chains
+    names: list[str]
+
+    def at_step(self, step: int, group: str | None, *, dropped: bool = False) -> Ints:
+        """The persons who reached a step (or were lost before it), ascending."""
+        depth = self.chains.depth
+        here = depth == step if dropped else depth > step
+        if group is not None:
+            here = here & (self.group == group)
+        return np.unique(self.person[here])
+
+    def persons(self, cell: FunnelCell) -> Ints:
+        """The persons behind a number."""
+        return self.at_step(cell.step, cell.group, dropped=cell.dropped)
+
+    def figures(self, group: str | None) -> FunnelFigures:
+        """Counts and conversion times of a group."""
+        depth, times = self.chains
+        if group is not None:
+            mine = self.group == group
+            depth, times = depth[mine], times[mine]
+        counts: list[int] = []
+        averages: list[float | None] = []
+        medians: list[float | None] = []
+        for k in range(len(self.question.steps)):
+            reached = depth > k
+            counts.append(int(np.count_nonzero(reached)))
+            if k == 0 or not counts[-1]:
+                averages.append(None)
+                medians.append(None)
+                continue
+            seconds = (times[reached, k] - times[reached, k - 1]) / 1000
+            averages.append(float(seconds.mean()))
+            medians.append(float(np.median(seconds)))
+        return FunnelFigures(counts, averages, medians)
+
+    def answer(self) -> FunnelFigures | FunnelGroups:
+        """The counts, or the counts of each group."""
+        if self.question.breakdown is None:
+            return self.figures(None)
+        return FunnelGroups({name: self.figures(name) for name in self.names})
+
+
+def finish(question: Funnel, scope: Scope, parts: Sequence[Walked]) -> FunnelOutcome:
+    """Put the shards together; name the groups."""
+    person = np.concatenate([part.person for part in parts])
+    chains = Chains(
+        np.concatenate([part.chains.depth for part in parts]), np.concatenate([part.chains.times for part in parts])
+    )
+    texts = [text for part in parts for text in part.group]
+    entered = (chains.depth > 0).tolist()
+    names, group = name_groups(texts, entered, question.breakdown)
+    once = _once_in_other(person, group, chains.depth)
+    return FunnelOutcome(question, person[once], group[once], Chains(chains.depth[once], chains.times[once]), names)
+
+
+def _once_in_other(person: Ints, group: Texts, depth: Ints) -> Bools:
+    """A person with several values beyond the limit counts once there, with the deepest chain."""
+    keep = np.ones(len(person), bool)
+    other = np.flatnonzero(group == OTHER)
+    order = other[np.lexsort((-depth[other], person[other]))]
+    keep[order[~_starts(person[order])]] = False
+    return keep
+
+
+__all__ = ["REMOVED", "Funnel", "FunnelFigures", "FunnelGroups", "check", "finish", "plan", "reduce"]

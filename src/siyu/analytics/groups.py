@@ -1,0 +1,111 @@
+"""Breakdowns of funnels: which values a person is counted under, and rows arranged as units (person, value).
+
+- first_touch, last_touch: one value a person, the first (last) that is not empty over the events that match a step;
+  of several at one instant the smallest (largest) text.
+- all_events: one unit per person and value, holding only the events with that value.
+- step:N: one unit per person and value seen at step N; in it only events with that value fulfil step N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siyu.analytics.chains import Bools, Ints, Rows
+from siyu.analytics.question import OTHER, Breakdown
+
+Texts: TypeAlias = npt.NDArray[np.object_]
+
+
+class Grouping(NamedTuple):
+    """Rows as units, and for each unit its person and its value."""
+
+    rows: Rows
+    persons: Ints
+    groups: list[str]
+
+
+def group_rows(rows: Rows, owners: Ints, values: pa.Array, breakdown: Breakdown, *, keep_all: bool) -> Grouping:
+    """`rows` (one unit a person, `owners`) arranged for a breakdown. `keep_all`: rows without a step matter too."""
+    codes, texts = value_codes(values)
+    steps = np.logical_or.reduce(rows.steps)
+    attribution = "first_touch" if breakdown.person_prop is not None else breakdown.attribution
+    if attribution == "all_events":
+        return _by_event(rows, owners, codes, texts)
+    if attribution.startswith("step:"):
+        return _by_step(rows, owners, codes, texts, int(attribution.removeprefix("step:")), keep_all=keep_all)
+    chosen = _touch(rows, codes, steps, texts, last=attribution == "last_touch")
+    return Grouping(rows, owners, [texts[code] for code in chosen.tolist()])
+
+
+def value_codes(values: pa.Array) -> tuple[Ints, list[str]]:
+    """Values as numbers in the order of their texts; '' is always number 0."""
+    encoded = values.dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    ordered = sorted({"", *texts})
+    place = {text: i for i, text in enumerate(ordered)}
+    table = np.array([place[text] for text in texts] or [0], np.int64)
+    indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return table[indices], ordered
+
+
+def _touch(rows: Rows, codes: Ints, steps: Bools, texts: Sequence[str], *, last: bool) -> Ints:
+    """Per unit the code of its first or last value that is not empty."""
+    chosen = np.zeros(rows.units, np.int64)
+    valued = np.flatnonzero(steps & (codes > 0))
+    order = valued[np.lexsort((codes[valued], rows.at[valued], rows.unit[valued]))]
+    units = rows.unit[order]
+    if last:
+        chosen[units] = codes[order]  # the last write to an index stays
+    else:
+        chosen[units[::-1]] = codes[order[::-1]]
+    return chosen
+
+
+def _rearranged(rows: Rows, take: Ints, unit: Ints, units: int) -> Rows:
+    return Rows(unit, rows.at[take], [h[take] for h in rows.steps], [h[take] for h in rows.exclusions], units)
+
+
+def _by_event(rows: Rows, owners: Ints, codes: Ints, texts: Sequence[str]) -> Grouping:
+    """Units (person, value): rows stay in order within each."""
+    key = rows.unit * len(texts) + codes
+    take = np.argsort(key, kind="stable")
+    pairs, unit = np.unique(key[take], return_inverse=True)
+    persons = owners[pairs // len(texts)]
+    groups = [texts[code] for code in (pairs % len(texts)).tolist()]
+    return Grouping(_rearranged(rows, take, unit.astype(np.int64), len(pairs)), persons, groups)
+
+
+def _by_step(rows: Rows, owners: Ints, codes: Ints, texts: Sequence[str], step: int, *, keep_all: bool) -> Grouping:
+    """Units (person, value at the step): each holds all rows of the person, the step's only with that value."""
+    at_step = rows.steps[step]
+    pairs = np.unique(rows.unit[at_step] * len(texts) + codes[at_step])
+    unit_of, code_of = pairs // len(texts), pairs % len(texts)
+    low = np.searchsorted(rows.unit, unit_of)
+    length = np.searchsorted(rows.unit, unit_of, side="right") - low
+    unit = np.repeat(np.arange(len(pairs)), length)
+    take = np.arange(len(unit)) - np.repeat(np.cumsum(length) - length, length) + np.repeat(low, length)
+    arranged = _rearranged(rows, take, unit, len(pairs))
+    arranged.steps[step] = arranged.steps[step] & (codes[take] == np.repeat(code_of, length))
+    if not keep_all:
+        useful = np.logical_or.reduce([*arranged.steps, *arranged.exclusions])
+        arranged = _rearranged(arranged, np.flatnonzero(useful), arranged.unit[useful], arranged.units)
+    return Grouping(arranged, owners[unit_of], [texts[code] for code in code_of.tolist()])
+
+
+def name_groups(texts: Sequence[str], entered: Sequence[bool], breakdown: Breakdown | None) -> tuple[list[str], Texts]:
+    """The groups shown, most persons first, and each unit's group: its value, or OTHER beyond the limit."""
+    counted: dict[str, int] = {}
+    for text, inside in zip(texts, entered, strict=True):
+        if inside:
+            counted[text] = counted.get(text, 0) + 1
+    ranked = sorted(counted, key=lambda text: (-counted[text], text))
+    shown = ranked if breakdown is None else ranked[: breakdown.limit]
+    kept = set(shown)
+    group = np.array([text if text in kept else OTHER for text in texts] or [], dtype=object)
+    return [*shown, OTHER] if len(ranked) > len(shown) else shown, group

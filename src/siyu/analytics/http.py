@@ -1,0 +1,60 @@
+"""Questions over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+
+from siyu.analytics import actions
+from siyu.analytics.actions import SavedQuestion
+from siyu.clock import Now
+from siyu.settings import Settings
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database
+
+
+class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
+    """A question to keep."""
+
+    name: str
+    question: dict[str, Any]
+
+
+@post("/api/questions", status_code=200, summary="Answer a question", sync_to_thread=None)
+async def answer_question(
+    request: Request[Any, Any, Any], db: Database, events: EventStore, now: Now, settings: Settings
+) -> Response[bytes]:
+    """A question as JSON (docs/questions.md): its figures, or with `cell` the persons behind one of them."""
+    body = await request.body()
+    answer = await actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+@get("/api/saved-questions", summary="Saved questions")
+async def list_saved(db: Database) -> list[SavedQuestion]:
+    """All saved questions, by name."""
+    return await actions.saved_questions(db)
+
+
+@get("/api/saved-questions/{question_id:uuid}", summary="One saved question")
+async def read_saved(db: Database, question_id: UUID) -> SavedQuestion:
+    """A saved question. 404 NOT_FOUND."""
+    return await actions.saved_question(db, question_id)
+
+
+@post("/api/saved-questions", summary="Save a question")
+async def save(data: NewSavedQuestion, db: Database, now: Now) -> SavedQuestion:
+    """Keep a question under a name. 422 INVALID_QUESTION."""
+    return await actions.save_question(db, data.name, data.question, now())
+
+
+@delete("/api/saved-questions/{question_id:uuid}", summary="Forget a saved question")
+async def forget(db: Database, question_id: UUID) -> None:
+    """Delete a saved question. 404 NOT_FOUND."""
+    await actions.forget_question(db, question_id)
+
+
+routes: list[Any] = [answer_question, list_saved, read_saved, save, forget]

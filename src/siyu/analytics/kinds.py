@@ -1,0 +1,70 @@
+"""The kinds of questions: for each its shape and its four steps. A new kind is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from siyu.analytics import funnel, retention
+from siyu.analytics.chains import Ints
+from siyu.analytics.question import Question
+from siyu.analytics.scope import Query, Scope, Shard
+from siyu.errors import InvalidQuestion
+
+BYTES_MAX: Final = 256 * 1024
+
+
+class Outcome(Protocol):
+    """A finished question."""
+
+    def answer(self) -> msgspec.Struct:
+        """The figures."""
+
+    def persons(self, cell: Any, /) -> Ints:
+        """The numbers of the persons behind a cell, ascending."""
+
+
+class Kind(NamedTuple):
+    """How one kind of question is answered."""
+
+    shape: type[Question]
+    check: Callable[[Any], None]
+    """Raises InvalidQuestion for what the shape alone cannot refuse."""
+    plan: Callable[[Any, Scope, Shard], Query]
+    """The statement that fetches the rows of one shard of the persons."""
+    reduce: Callable[[Any, Scope, pa.Table], Any]
+    """What these rows come to."""
+    finish: Callable[[Any, Scope, Sequence[Any]], Outcome]
+    """All shards together."""
+    sharded: bool = True
+    """False: the statement adds up inside the engine and answers a small table."""
+
+
+KINDS: Final[dict[type[Question], Kind]] = {
+    kind.shape: kind
+    for kind in (
+        Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish),
+        Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
+    )
+}
+
+_decoder: Final = msgspec.json.Decoder(funnel.Funnel | retention.Retention)
+
+
+def parse_question(body: bytes | str | dict[str, Any]) -> Question:
+    """The question in a JSON text or object, checked. Raises InvalidQuestion; `details["path"]` is the wrong field."""
+    try:
+        raw = msgspec.json.encode(body) if isinstance(body, dict) else body
+        if len(raw) > BYTES_MAX:
+            raise InvalidQuestion(f"A question has at most {BYTES_MAX} bytes.", path="")
+        question: Question = _decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        raise InvalidQuestion(message, path=place.rstrip("`").lstrip(".")) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError, OverflowError) as error:
+        raise InvalidQuestion(f"This is not JSON: {error}", path="") from error
+    KINDS[type(question)].check(question)
+    return question

@@ -1,0 +1,118 @@
+"""What compiling a question needs beside the question, and the SQL pieces every kind uses.
+
+A statement always reads `events` once, filtered by time and name, and calls the person `p`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from siyu.analytics.question import Breakdown, Interval, Matcher, Step, condition_of
+from siyu.collect.catalogue import CATALOGUE, canonical, spellings
+from siyu.rules import Params, condition_sql, field_text_sql
+from siyu.rules.condition import parse_field
+
+MILLIS: Final = "toUnixTimestamp64Milli(occurred_at)"
+NOT_BEHAVIOUR: Final = sorted({name for e in CATALOGUE if not e.behaviour for name in (e.name, *e.aliases)})
+"""Names of messages between an SDK and its server: nothing a person did."""
+
+PersonSql = Callable[..., str]
+
+
+class Query(NamedTuple):
+    """One statement with its server-side parameters."""
+
+    sql: str
+    params: Mapping[str, Any]
+
+
+class Shard(NamedTuple):
+    """The persons whose number leaves `rest` divided by `of`: what one statement fetches."""
+
+    rest: int = 0
+    of: int = 1
+
+
+class Scope(NamedTuple):
+    """Where and when a question is asked."""
+
+    zone: ZoneInfo
+    now: datetime
+    person: str
+    """SQL of an event's person number."""
+    traits: Mapping[str, str]
+    """Person property → the Join table (person → value) that was filled for this question."""
+
+
+def person_expression(spans: bool, anchor: str = "anchor", at: str = "occurred_at") -> str:
+    """SQL of the person of an event (docs/architecture.md). `spans`: some anchors changed hands over time."""
+    mapped = f"joinGet('person_map', 'person', {anchor})"
+    plain = f"if({mapped} = 0, {anchor}, {mapped})"
+    if not spans:
+        return plain
+    since = f"joinGet('person_spans', 'since', {anchor})"
+    owner = f"joinGet('person_spans', 'person', {anchor})"
+    return f"if(empty({since}), {plain}, {owner}[arrayCount(s -> s <= {at}, {since})])"
+
+
+def matcher(step: Step, path: str) -> Matcher:
+    """A step parsed; a catalogue name stands for all its spellings. Raises InvalidQuestion."""
+    names: tuple[str, ...] = ()
+    if step.event is not None:
+        names = spellings(step.event) if canonical(step.event) == step.event else (step.event,)
+    return Matcher(names, condition_of(step.where, f"{path}.where"))
+
+
+def names_sql(names: Sequence[str], params: Params) -> str:
+    """Whether an event has one of `names`; any behaviour when there are none."""
+    if not names:
+        hidden = params.add(NOT_BEHAVIOUR, "Array(String)")
+        return f"(NOT has({hidden}, name))"
+    if len(names) == 1:
+        return f"name = {params.add(names[0])}"
+    return f"name IN ({', '.join(params.add(name) for name in names)})"
+
+
+def matcher_sql(item: Matcher, params: Params) -> str:
+    """Whether an event matches."""
+    named = names_sql(item.names, params)
+    return named if item.where is None else f"({named} AND {condition_sql(item.where, params)})"
+
+
+def any_of_sql(items: Sequence[Matcher], params: Params) -> str:
+    """Whether an event matches at least one; names first, so that rows of other names are skipped early."""
+    if any(not item.names for item in items):
+        return " OR ".join(matcher_sql(item, params) for item in items)
+    every = list(dict.fromkeys(name for item in items for name in item.names))
+    named = names_sql(every, params)
+    if all(item.where is None for item in items):
+        return named
+    return f"{named} AND ({' OR '.join(matcher_sql(item, params) for item in items)})"
+
+
+def during_sql(span: Interval, params: Params) -> str:
+    """occurred_at within [start, end)."""
+    start, end = params.add(span.start, "Int64"), params.add(span.end, "Int64")
+    bounds = [f"fromUnixTimestamp64Milli({ms}, 'UTC')" for ms in (start, end)]
+    return f"occurred_at >= {bounds[0]} AND occurred_at < {bounds[1]}"
+
+
+def shard_sql(shard: Shard) -> str:
+    """The condition of a shard, to be appended; empty for all persons."""
+    return "" if shard.of == 1 else f" AND p % {int(shard.of)} = {int(shard.rest)}"
+
+
+def person_column(scope: Scope) -> str:
+    """`p`, the person number."""
+    return f"toUInt32({scope.person}) AS p"
+
+
+def group_sql(breakdown: Breakdown, scope: Scope, params: Params) -> str:
+    """The text of the breakdown's value, '' when it is missing."""
+    if breakdown.event_prop is not None:
+        return field_text_sql(parse_field(breakdown.event_prop), params)
+    table = scope.traits[str(breakdown.person_prop)]
+    return f"joinGet('{table}', 'value', {scope.person})"

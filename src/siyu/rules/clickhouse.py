@@ -1,0 +1,124 @@
+"""A condition for all events: ClickHouse SQL over the columns of `events`. Everything a user wrote travels as a
+parameter, property names too."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from siyu.rules.condition import All, AnyOf, Compare, Condition, Field, Scalar
+from siyu.rules.evaluate import EXACT_MAX, NUMBER
+
+_ORDER: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+class Params:
+    """Server-side parameters of one statement."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self._known: dict[tuple[str, Any], str] = {}
+
+    def add(self, value: Any, type_: str = "String") -> str:
+        """The placeholder for `value`; the same value gets the same one."""
+        key = (type_, tuple(value) if isinstance(value, list) else (type(value), value))
+        if key not in self._known:
+            name = f"p{len(self.values)}"
+            self.values[name] = value
+            self._known[key] = f"{{{name}:{type_}}}"
+        return self._known[key]
+
+
+def _call(function: str, field: Field, params: Params, *more: str) -> str:
+    """`function` of the field's place in its JSON column; a name with dots is tried literally first."""
+    nested = ", ".join([field.root, *(params.add(key) for key in field.keys), *more])
+    if len(field.keys) == 1:
+        return f"{function}({nested})"
+    literal = params.add(".".join(field.keys))
+    flat = ", ".join([field.root, literal, *more])
+    return f"if(JSONHas({field.root}, {literal}), {function}({flat}), {function}({nested}))"
+
+
+def field_text_sql(field: Field, params: Params) -> str:
+    """The text of a field (`evaluate.text_of`), '' when it is absent."""
+    if not field.keys:
+        return f"toString({field.root})"
+    return _call("JSONExtractString", field, params)
+
+
+def numeric_sql(text: str) -> str:
+    """The number a text expression is, else NULL (`evaluate.numeric`)."""
+    return f"if(match({text}, '{NUMBER.replace(chr(92), chr(92) * 2)}'), toFloat64OrNull({text}), NULL)"
+
+
+def _present(field: Field, params: Params) -> str:
+    return f"({_call('JSONType', field, params)} != 'Null')" if field.keys else "1"
+
+
+def _equals(field: Field, wanted: Scalar, params: Params) -> str:
+    text = field_text_sql(field, params)
+    if isinstance(wanted, bool):
+        return f"({text} = {params.add('true' if wanted else 'false')})"
+    if isinstance(wanted, str):
+        equal = f"({text} = {params.add(wanted)})"
+        return equal if wanted else f"({equal} AND {_present(field, params)})"
+    if isinstance(wanted, int) and abs(wanted) > EXACT_MAX:
+        return f"({text} = {params.add(str(wanted))})"
+    return f"ifNull({numeric_sql(text)} = {params.add(float(wanted), 'Float64')}, 0)"
+
+
+def _in(field: Field, wanted: tuple[Scalar, ...], params: Params) -> str:
+    texts = [item for item in wanted if isinstance(item, str) and item]
+    parts = [_equals(field, item, params) for item in wanted if not (isinstance(item, str) and item)]
+    if texts:
+        parts.append(f"has({params.add(texts, 'Array(String)')}, {field_text_sql(field, params)})")
+    return f"({' OR '.join(parts)})" if parts else "0"
+
+
+def _ordered(field: Field, op: str, wanted: str | float, params: Params) -> str:
+    text = field_text_sql(field, params)
+    if isinstance(wanted, str):
+        return f"({text} {_ORDER[op]} {params.add(wanted)} AND {_present(field, params)})"
+    return f"ifNull({numeric_sql(text)} {_ORDER[op]} {params.add(float(wanted), 'Float64')}, 0)"
+
+
+def _contains(field: Field, wanted: str, params: Params) -> str:
+    text = field_text_sql(field, params)
+    needle = params.add(wanted)
+    plain = f"(position({text}, {needle}) > 0)"
+    if not field.keys:
+        return plain
+    kind = _call("JSONType", field, params)
+    array = _call("JSONExtractArrayRaw", field, params)
+    items = f"arrayExists(i -> JSONExtractString(i) = {needle} AND i != 'null', {array})"
+    return f"multiIf({kind} = 'Array', {items}, {kind} = 'Object', 0, {plain})"
+
+
+def _compare(condition: Compare, params: Params) -> str:
+    field, op, wanted = condition
+    if op in ("exists", "is_null"):
+        sql = _present(field, params)
+    elif isinstance(wanted, tuple):
+        sql = _in(field, wanted, params)
+    elif op in ("eq", "ne"):
+        assert wanted is not None
+        sql = _equals(field, wanted, params)
+    elif op in _ORDER:
+        assert wanted is not None
+        sql = _ordered(field, op, wanted, params)
+    elif op in ("contains", "not_contains"):
+        sql = _contains(field, str(wanted), params)
+    else:
+        function = "startsWith" if op == "starts_with" else "endsWith"
+        sql = f"{function}({field_text_sql(field, params)}, {params.add(str(wanted))})"
+    return f"(NOT {sql})" if op in ("ne", "not_in", "not_contains", "is_null") else sql
+
+
+def condition_sql(condition: Condition, params: Params) -> str:
+    """A 0/1 expression over `events`; values and names are added to `params`."""
+    if isinstance(condition, Compare):
+        return _compare(condition, params)
+    if isinstance(condition, All):
+        return f"({' AND '.join(condition_sql(part, params) for part in condition.parts)})" if condition.parts else "1"
+    if isinstance(condition, AnyOf):
+        return f"({' OR '.join(condition_sql(part, params) for part in condition.parts)})" if condition.parts else "0"
+    return f"(NOT {condition_sql(condition.part, params)})"

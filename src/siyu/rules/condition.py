@@ -1,0 +1,177 @@
+"""A property condition as a tree, and its JSON.
+
+    {"channel": "wechat", "price": 3}                              every property equals its value
+    {"property": "price", "op": "gte", "value": 100}
+    {"all": [C, ...]}   {"any": [C, ...]}   {"not": C}
+
+A property is compared by its *text*: a string is itself, a number its shortest decimal form (3.0 is "3"), true and
+false are those words, a list or an object is its JSON; missing and null are absent. So `"3"` and `3` are equal,
+from whatever SDK they came. Order is of numbers where the condition names a number (numbers sent
+as text count), else of texts by code point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from siyu.errors import MalformedRequest
+
+DEPTH_MAX: Final = 8
+NODES_MAX: Final = 200
+VALUES_MAX: Final = 1_000
+TEXT_MAX: Final = 8_192
+KEYS_MAX: Final = 8
+
+COLUMNS: Final = {"@end": "end", "@source": "source", "@name": "name", "@value_fen": "value_fen"}
+"""Fields of the event itself; `@context.a.b` reads the context."""
+
+EQUALITIES: Final = frozenset({"eq", "ne"})
+ORDERS: Final = frozenset({"gt", "gte", "lt", "lte"})
+LISTS: Final = frozenset({"in", "not_in"})
+TEXTS: Final = frozenset({"contains", "not_contains", "starts_with", "ends_with"})
+PRESENCE: Final = frozenset({"exists", "is_null"})
+OPERATORS: Final = EQUALITIES | ORDERS | LISTS | TEXTS | PRESENCE
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+class InvalidCondition(MalformedRequest):
+    """A condition that cannot be understood; `details["path"]` names the place."""
+
+    code = "INVALID_CONDITION"
+    status = 422
+
+
+class Field(NamedTuple):
+    """Where a value stands: a column of the event, or keys inside its properties or context."""
+
+    name: str
+    root: str
+    """`properties`, `context`, or the name of a column."""
+    keys: tuple[str, ...]
+    """Keys from the outermost in; a name with dots is tried literally first. Empty for a column."""
+
+
+class Compare(NamedTuple):
+    """One field against one value. `in` and `not_in` carry a tuple, `exists` and `is_null` nothing."""
+
+    field: Field
+    op: str
+    value: Scalar | tuple[Scalar, ...] | None
+
+
+class All(NamedTuple):
+    """Every one holds; none at all holds too."""
+
+    parts: tuple[Condition, ...]
+
+
+class AnyOf(NamedTuple):
+    """At least one holds."""
+
+    parts: tuple[Condition, ...]
+
+
+class Not(NamedTuple):
+    """The opposite."""
+
+    part: Condition
+
+
+Condition: TypeAlias = Compare | All | AnyOf | Not
+
+
+def parse_field(name: object, path: str = "property") -> Field:
+    """The field a name means. Raises InvalidCondition."""
+    if not isinstance(name, str) or not name or len(name) > 512:
+        raise InvalidCondition("A property name is a text of 1 to 512 characters.", path=path)
+    if name in COLUMNS:
+        return Field(name, COLUMNS[name], ())
+    root, inner = ("context", name.removeprefix("@context.")) if name.startswith("@context.") else ("properties", name)
+    keys = tuple(inner.split("."))
+    if len(keys) > KEYS_MAX:
+        raise InvalidCondition(f"A property path has at most {KEYS_MAX} parts.", path=path)
+    return Field(name, root, keys)
+
+
+def parse_condition(data: object, path: str = "where") -> Condition:
+    """The tree of a condition's JSON. Raises InvalidCondition with the path of the wrong place."""
+    budget = [NODES_MAX]
+    return _parse(data, path, DEPTH_MAX, budget)
+
+
+def _parse(data: object, path: str, depth: int, budget: list[int]) -> Condition:
+    budget[0] -= 1
+    if depth < 0 or budget[0] < 0:
+        raise InvalidCondition(f"A condition has at most {DEPTH_MAX} levels and {NODES_MAX} parts.", path=path)
+    if not isinstance(data, Mapping):
+        raise InvalidCondition("A condition is a JSON object.", path=path)
+    keys = set(data)
+    for word, node in (("all", All), ("any", AnyOf)):
+        if keys == {word} and isinstance(data[word], list):
+            return node(tuple(_parse(p, f"{path}.{word}[{i}]", depth - 1, budget) for i, p in enumerate(data[word])))
+    if keys == {"not"} and isinstance(data["not"], Mapping):
+        return Not(_parse(data["not"], f"{path}.not", depth - 1, budget))
+    if "op" in keys and keys <= {"property", "op", "value"}:
+        return _compare(data, path)
+    budget[0] -= len(keys)
+    if budget[0] < 0:
+        raise InvalidCondition(f"A condition has at most {NODES_MAX} parts.", path=path)
+    return All(tuple(_equality(name, value, path) for name, value in data.items()))
+
+
+def _equality(name: object, value: object, path: str) -> Condition:
+    where = f"{path}.{name}"
+    field = parse_field(name, where)
+    if value is None:
+        return Compare(field, "is_null", None)
+    if isinstance(value, list):
+        return Compare(field, "in", _scalars(value, where))
+    return Compare(field, "eq", _scalar(value, where))
+
+
+def _compare(data: Mapping[str, Any], path: str) -> Condition:
+    op = data["op"]
+    field = parse_field(data.get("property"), f"{path}.property")
+    value = data.get("value")
+    where = f"{path}.value"
+    if not isinstance(op, str) or op not in OPERATORS:
+        raise InvalidCondition(f"The operator is one of: {', '.join(sorted(OPERATORS))}.", path=f"{path}.op")
+    if op in PRESENCE:
+        if "value" in data:
+            raise InvalidCondition(f"{op} takes no value.", path=where)
+        return Compare(field, op, None)
+    if op in LISTS:
+        return Compare(field, op, _scalars(value, where))
+    scalar = _scalar(value, where)
+    if op in TEXTS and (not isinstance(scalar, str) or not scalar):
+        raise InvalidCondition(f"{op} takes a text of at least one character.", path=where)
+    if op in ORDERS and isinstance(scalar, bool):
+        raise InvalidCondition(f"{op} takes a number or a text.", path=where)
+    return Compare(field, op, scalar)
+
+
+def _scalars(value: object, path: str) -> tuple[Scalar, ...]:
+    if not isinstance(value, list) or len(value) > VALUES_MAX:
+        raise InvalidCondition(f"A list of at most {VALUES_MAX} values is needed.", path=path)
+    return tuple(_scalar(item, f"{path}[{i}]") for i, item in enumerate(value))
+
+
+def _scalar(value: object, path: str) -> Scalar:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if len(value) > TEXT_MAX:
+            raise InvalidCondition(f"A text has at most {TEXT_MAX} characters.", path=path)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidCondition("A text must be valid Unicode.", path=path) from None
+        return value
+    if isinstance(value, int | float):
+        if not math.isfinite(value) or abs(value) >= 2**63:
+            raise InvalidCondition("A number must be finite and smaller than 2^63.", path=path)
+        return value
+    raise InvalidCondition("A value is a text, a number, true or false.", path=path)

@@ -1,0 +1,1 @@
+"""Slow, obvious evaluators of questions over plain lists of events: what the engine must agree with."""
