@@ -80,8 +80,10 @@ class ChdbPool:
         try:
             connection = connection or _Connection(self._address)
             connection.enter(database, settings)
+            answer = connection.run(sql, answer_format, params)
+            # After an error the engine keeps the query's remains until the connection is used again, or closed.
             keep = not _CHANGES_STATE.match(sql)
-            return connection.run(sql, answer_format, params)
+            return answer
         finally:
             if not keep and connection is not None:
                 connection.close()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import hmac
 import json
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
@@ -20,6 +22,8 @@ from email.policy import HTTP
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import uuid4
+
+import lz4.frame
 
 from siyu.store.chdb_pool import ChdbPool, QueryFailed
 
@@ -30,6 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HEAD_BYTES_MAX: Final = 256 * 1024
 """An INSERT statement must end within this many bytes for the rest of the body to count as its data."""
 STATEMENT_BYTES_MAX: Final = 64 * 1024 * 1024
+KILL_AFTER_SECONDS: Final = 0.5
 ANSWER_CHUNK_BYTES: Final = 1024 * 1024
 
 _IDENTIFIER: Final = r"(?:`[^`]+`|\"[^\"]+\"|\w+)"
@@ -123,6 +128,8 @@ class ClickHouseHttp:
 
     async def _run(self, request: _Request, query_id: str, headers: dict[str, str], receive: Receive) -> Any:
         arguments = request.arguments
+        if not request.statement.strip():
+            raise QueryFailed(62, "Code: 62. DB::Exception: Syntax error: Empty query. (SYNTAX_ERROR)")
         mark = f"/*{uuid4().hex}*/"
         sql, writes = request.statement, False
         if request.data is not None:
@@ -137,24 +144,26 @@ class ClickHouseHttp:
             for name, value in arguments.items()
             if name not in _NOT_SETTINGS and not name.startswith("param_")
         }
-        work = asyncio.get_running_loop().run_in_executor(
-            threads,
-            lambda: pool.query(
-                mark + sql,
-                headers.get("x-clickhouse-format") or arguments.get("default_format") or "TabSeparated",
-                database=arguments.get("database") or headers.get("x-clickhouse-database") or "default",
-                settings=settings,
-                params={name[6:]: value for name, value in arguments.items() if name.startswith("param_")},
-            ),
+        queued = threads.submit(
+            pool.query,
+            mark + sql,
+            headers.get("x-clickhouse-format") or arguments.get("default_format") or "TabSeparated",
+            database=arguments.get("database") or headers.get("x-clickhouse-database") or "default",
+            settings=settings,
+            params={name[6:]: value for name, value in arguments.items() if name.startswith("param_")},
         )
+        work = asyncio.wrap_future(queued)
         if writes:
             return await work
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and not work.cancel():
-                # The asker has left: an answer nobody reads must not hold a connection.
-                asyncio.get_running_loop().run_in_executor(self._killing, self._kill, mark)
+            if not work.done() and not queued.cancel():
+                # The asker has left: an answer nobody reads must not hold a connection. A query killed while it
+                # is still being planned would be marked as cancelled and run on, so it gets a moment first.
+                await asyncio.wait({work}, timeout=KILL_AFTER_SECONDS)
+                if not work.done():
+                    self._killing.submit(self._kill, mark)
             return await work
         except asyncio.CancelledError:
             raise QueryFailed(394, "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)") from None
@@ -189,28 +198,51 @@ async def _read(headers: dict[str, str], arguments: dict[str, str], receive: Rec
         raise QueryFailed(48, "Code: 48. DB::Exception: This compression is not supported here. (NOT_IMPLEMENTED)")
     form = headers.get("content-type", "").startswith("multipart/form-data")
     statement = arguments.get("query", "")
-    head = bytearray()
-    more = True
-    while more and len(head) < HEAD_BYTES_MAX:
-        chunk, more = await _chunk(receive)
-        head += chunk
+    head, more = await _at_least(HEAD_BYTES_MAX, receive)
+    if compression != "none" and not _INSERT_WITH_DATA.fullmatch(statement):
+        # The statement itself is inside: the engine cannot unpack it for us.
+        rest, _ = await _at_least(STATEMENT_BYTES_MAX, receive) if more else (b"", False)
+        head, more, compression = bytearray(_unpacked(compression, bytes(head + rest))), False, "none"
     if not form:
         if statement and _INSERT_WITH_DATA.fullmatch(statement):
             return _Request(statement, arguments, await _spool(head, more, receive), compression)
-        found = _INSERT_WITH_DATA.match(head.decode("latin-1")) if not statement and compression == "none" else None
+        found = _INSERT_WITH_DATA.match(head.decode("latin-1")) if not statement else None
         if found and (more or found.end() < len(head)):
             start = found.end()
             return _Request(head[:start].decode(), arguments, await _spool(head[start:], more, receive), compression)
-    while more:
-        chunk, more = await _chunk(receive)
-        head += chunk
-        if len(head) > STATEMENT_BYTES_MAX:
-            raise QueryFailed(62, "Code: 62. DB::Exception: Max query size exceeded. (SYNTAX_ERROR)")
+    if more:
+        head += (await _at_least(STATEMENT_BYTES_MAX, receive))[0]
     if form:
         arguments = arguments | _form_fields(headers["content-type"], bytes(head))
         return _Request(arguments.get("query", ""), arguments, None, compression)
-    text = head.decode("utf-8", "surrogateescape")
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        raise QueryFailed(62, f"Code: 62. DB::Exception: Not UTF-8: {error}. (SYNTAX_ERROR)") from None
     return _Request(f"{statement}\n{text}" if statement and text else statement or text, arguments, None, compression)
+
+
+async def _at_least(size: int, receive: Receive) -> tuple[bytearray, bool]:
+    """The next `size` bytes of the body or more, and whether there is still more."""
+    body, more = bytearray(), True
+    while more and len(body) < size:
+        chunk, more = await _chunk(receive)
+        body += chunk
+    if more and size == STATEMENT_BYTES_MAX:
+        raise QueryFailed(62, "Code: 62. DB::Exception: Max query size exceeded. (SYNTAX_ERROR)")
+    return body, more
+
+
+def _unpacked(compression: str, body: bytes) -> bytes:
+    try:
+        if compression == "gzip":
+            return gzip.decompress(body)
+        if compression == "lz4":
+            unpacked: bytes = lz4.frame.decompress(body)
+            return unpacked
+    except (OSError, EOFError, RuntimeError, zlib.error) as error:
+        raise QueryFailed(354, f"Code: 354. DB::Exception: Cannot unpack: {error}. (ZLIB_INFLATE_FAILED)") from None
+    raise QueryFailed(48, f"Code: 48. DB::Exception: A statement inside {compression}. (NOT_IMPLEMENTED)")
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -276,7 +308,11 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
 
 
 async def _answer_result(send: Send, result: Any, query_id: str) -> None:
-    summary = {"read_rows": str(result.rows_read()), "read_bytes": str(result.bytes_read()), "written_rows": "0"}
+    summary = {
+        "read_rows": str(result.storage_rows_read()),
+        "read_bytes": str(result.storage_bytes_read()),
+        "result_rows": str(result.rows_read()),
+    }
     headers = [
         (b"x-clickhouse-query-id", query_id.encode()),
         (b"x-clickhouse-timezone", b"UTC"),
