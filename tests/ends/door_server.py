@@ -50,6 +50,9 @@ class DoorServer:
     source: str
     door: Door
     pending: list[int] = field(default_factory=lambda: [0])
+    faults: list[int] = field(default_factory=list)
+    """Statuses that a broken proxy in front answers to the next POSTs, instead of passing them on."""
+    posts: int = 0
 
     async def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """All events and dead letters in the stream, effects decoded."""
@@ -84,7 +87,12 @@ async def serve_doors(db: Database, **settings: Any) -> AsyncIterator[DoorServer
     door = Door(stream, KeyRing(db), Settings(**settings), now=system_now, backlog=lambda: pending[0])
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and door.handles(scope["path"]):
+        running_server.posts += scope["method"] == "POST"
+        if scope["method"] == "POST" and running_server.faults:
+            status = running_server.faults.pop(0)
+            await send({"type": "http.response.start", "status": status, "headers": [(b"retry-after", b"1")]})
+            await send({"type": "http.response.body", "body": b"the proxy is broken"})
+        elif scope["type"] == "http" and door.handles(scope["path"]):
             await door(scope, receive, send)
         else:
             await send({"type": "http.response.start", "status": 404, "headers": []})
@@ -93,13 +101,14 @@ async def serve_doors(db: Database, **settings: Any) -> AsyncIterator[DoorServer
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    running_server = DoorServer(f"http://127.0.0.1:{port}", port, db, stream, secret, key.id, door, pending)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, http="httptools", lifespan="off", log_level="warning")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing to wait on
         await asyncio.sleep(0.01)
     try:
-        yield DoorServer(f"http://127.0.0.1:{port}", port, db, stream, secret, key.id, door, pending)
+        yield running_server
     finally:
         server.should_exit = True
         await running
