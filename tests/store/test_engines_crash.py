@@ -33,6 +33,7 @@ ROWS = pa.table({"n": pa.array([1, 2, 3], pa.uint32())})
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "home"
+    folder.mkdir()
     yield folder
     remove_home(folder)
 
@@ -95,7 +96,6 @@ async def read_back(engines: Engines) -> tuple[int, int]:
 
 
 async def test_killed_postgres_comes_back_with_its_data(home: Path) -> None:
-    home.mkdir()
     engine = EmbeddedPostgres(home)
     engine.open()
     try:
@@ -122,7 +122,6 @@ async def test_killed_postgres_comes_back_with_its_data(home: Path) -> None:
 
 
 async def test_killed_backend_fails_one_transaction_only(home: Path) -> None:
-    home.mkdir()
     engine = EmbeddedPostgres(home)
     engine.open()
     try:
@@ -137,7 +136,6 @@ async def test_killed_backend_fails_one_transaction_only(home: Path) -> None:
 
 
 async def test_killed_clickhouse_comes_back_with_its_data(home: Path) -> None:
-    home.mkdir()
     engine = EmbeddedClickHouse(home)
     engine.open()
     try:
@@ -155,6 +153,21 @@ async def test_killed_clickhouse_comes_back_with_its_data(home: Path) -> None:
         assert refused.value.details["engine"] == "clickhouse"
         await eventually(lambda: events.insert("kept", ROWS, "token"))
         assert await events.rows("SELECT count() FROM kept") == [(3,)]
+        await events.close()
+    finally:
+        engine.close()
+
+
+async def test_a_statement_that_never_ends_restarts_the_child(home: Path) -> None:
+    """`sleep` hears no time limit while it sleeps, as a deadlock would not."""
+    engine = EmbeddedClickHouse(home, stuck_seconds=0.2)
+    engine.open()
+    try:
+        events = await EventStore.open(engine.url)
+        with pytest.raises(EngineUnavailable):
+            await events.rows("SELECT sleep(3)", settings={"max_execution_time": 0.1})
+        await eventually(events.ping)
+        assert engine.keeper.restarts == 1
         await events.close()
     finally:
         engine.close()
@@ -194,7 +207,6 @@ async def test_clean_end_leaves_no_process(home: Path) -> None:
 
 def test_lock_file_with_the_number_of_another_process(home: Path) -> None:
     """After a reboot, or in a container, the number in postmaster.pid may be anybody's."""
-    home.mkdir()
     engine = EmbeddedPostgres(home)
     engine.open()
     engine.close()

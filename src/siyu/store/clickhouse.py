@@ -27,6 +27,7 @@ INSERT_SECONDS_MAX: Final = 120
 QUERY_SECONDS_MAX: Final = 60
 QUERY_MEMORY_BYTES_MAX: Final = 1_000_000_000
 THREADS_MAX: Final = 8
+PING_SECONDS_MAX: Final = 5.0
 
 _TOO_EXPENSIVE: Final = frozenset({158, 159, 160, 241, 307, 396})
 """Too many rows, timeout, too slow, memory limit, too many bytes, too many rows or bytes in the result."""
@@ -155,8 +156,12 @@ class EventStore:
         return await self._run(self._client.command, sql, parameters=dict(params or {}), settings=dict(settings or {}))
 
     async def ping(self) -> None:
-        """One round trip. Raises EngineUnavailable."""
-        await self.command("SELECT 1")
+        """One round trip, within PING_SECONDS_MAX. Raises EngineUnavailable."""
+        try:
+            async with asyncio.timeout(PING_SECONDS_MAX):
+                await self.command("SELECT 1")
+        except TimeoutError as error:
+            raise _unavailable(error) from error
 
     async def create_all(self, cluster: str | None = None) -> None:
         """Create the tables, or bring those of an earlier version up to date. Idempotent."""

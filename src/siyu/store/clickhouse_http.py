@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 HEAD_BYTES_MAX: Final = 256 * 1024
 """An INSERT statement must end within this many bytes for the rest of the body to count as its data."""
 STATEMENT_BYTES_MAX: Final = 64 * 1024 * 1024
+STATEMENT_SECONDS_MAX: Final = 3600.0
+"""Time of a statement that asks for no `max_execution_time`."""
 KILL_AFTER_SECONDS: Final = 0.5
 ANSWER_CHUNK_BYTES: Final = 1024 * 1024
 
@@ -90,6 +93,7 @@ class ClickHouseHttp:
         self._reading = ThreadPoolExecutor(readers_max, thread_name_prefix="read")
         self._writing = ThreadPoolExecutor(writers_max, thread_name_prefix="write")
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="kill")
+        self._deadlines: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -145,8 +149,10 @@ class ClickHouseHttp:
             if name not in _NOT_SETTINGS and not name.startswith("param_")
         }
         queued = threads.submit(
-            pool.query,
-            mark + sql,
+            self._timed,
+            pool,
+            mark,
+            sql,
             headers.get("x-clickhouse-format") or arguments.get("default_format") or "TabSeparated",
             database=arguments.get("database") or headers.get("x-clickhouse-database") or "default",
             settings=settings,
@@ -169,6 +175,21 @@ class ClickHouseHttp:
             raise QueryFailed(394, "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)") from None
         finally:
             gone.cancel()
+
+    def _timed(self, pool: ChdbPool, mark: str, sql: str, answer_format: str, **how: Any) -> Any:
+        try:
+            seconds = float(how["settings"].get("max_execution_time") or 0) or STATEMENT_SECONDS_MAX
+        except ValueError:  # the engine itself will refuse it
+            seconds = STATEMENT_SECONDS_MAX
+        self._deadlines[mark] = time.monotonic() + seconds
+        try:
+            return pool.query(mark + sql, answer_format, **how)
+        finally:
+            del self._deadlines[mark]
+
+    def overdue_seconds(self) -> float:
+        """By how much the slowest statement has passed the time it asked for; ≤ 0 when none has."""
+        return max((time.monotonic() - deadline for deadline in list(self._deadlines.values())), default=0.0)
 
     def _kill(self, mark: str) -> None:
         self._writers.query(

@@ -21,6 +21,7 @@ from siyu.store.processes import Keeper, Program
 MODULE: Final = "siyu.store.clickhouse_server"
 MEMORY_BYTES_MAX: Final = 1_300_000_000
 """Queries, inserts and caches of the child together; what asks for more is refused, not swapped."""
+STUCK_SECONDS: Final = 15.0
 _PING_SECONDS: Final = 2.0
 
 
@@ -32,12 +33,14 @@ class EmbeddedClickHouse:
         home: Path,
         *,
         memory_bytes_max: int = MEMORY_BYTES_MAX,
+        stuck_seconds: float = STUCK_SECONDS,
         on_event: Callable[[str, Mapping[str, object]], None] = lambda _event, _facts: None,
     ) -> None:
         self._folder = home / "clickhouse"
         self._config = self._folder / "server.json"
         self._log = home / "log" / "clickhouse.log"
         self._memory_bytes_max = memory_bytes_max
+        self._stuck_seconds = stuck_seconds
         self._password = secrets.token_urlsafe(24)
         self._port = _free_port()
         self._has_run = False
@@ -72,6 +75,7 @@ class EmbeddedClickHouse:
             "port": self._port,
             "password": self._password,
             "memory_bytes_max": self._memory_bytes_max,
+            "stuck_seconds": self._stuck_seconds,
         }
         write_private(self._config, msgspec.json.encode(config))
         return Program([sys.executable, "-m", MODULE, str(self._config)], log=self._log, cwd=self._folder)

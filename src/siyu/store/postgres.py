@@ -6,6 +6,7 @@ next call after the server's return works again, without a restart of ours.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -22,6 +23,7 @@ CONNECT_SECONDS_MAX: Final = 5.0
 COMMAND_SECONDS_MAX: Final = 120.0
 """A statement that takes longer counts as a lost server. Long COPYs pass their own `timeout`."""
 POOL_WAIT_SECONDS_MAX: Final = 10.0
+PING_SECONDS_MAX: Final = 5.0
 
 _GONE_CLASSES: Final = ("08", "53", "57P")
 """SQLSTATE prefixes: connection failure, out of a resource (disk, memory, connections), shutdown or start-up."""
@@ -146,9 +148,12 @@ class Database:
         return connection
 
     async def ping(self) -> None:
-        """One round trip. Raises EngineUnavailable."""
-        async with self.driver() as connection:
-            await connection.execute("SELECT 1")
+        """One round trip, within PING_SECONDS_MAX. Raises EngineUnavailable."""
+        try:
+            async with asyncio.timeout(PING_SECONDS_MAX), self.driver() as connection:
+                await connection.execute("SELECT 1")
+        except TimeoutError as error:
+            raise _unavailable(error) from error
 
     async def create_all(self) -> None:
         """Create the tables declared so far on `metadata` that do not exist yet."""

@@ -90,12 +90,12 @@ def _look(root: Path, beside: Path | None) -> Iterator[Binaries]:
 
 
 def reachable_by(binaries: Binaries, uid: int, gid: int) -> bool:
-    """Whether the user can run the server and read what initdb needs."""
+    """Whether the user can run the programs and read what initdb needs."""
     share = binaries.root / "share"
     needed = [path for path in (share / "postgres.bki", share / "postgresql.conf.sample") if path.exists()]
-    check = 'p=$1; shift; "$p" --version >/dev/null && for f in "$@"; do test -r "$f" || exit 1; done'
+    check = '"$1" --version && "$2" --version && shift 2 && for f in "$@"; do test -r "$f" || exit 1; done'
     answer = subprocess.run(  # noqa: S603
-        ["/bin/sh", "-c", check, "sh", binaries.postgres, *needed],
+        ["/bin/sh", "-c", check, "sh", binaries.postgres, binaries.initdb, *needed],
         user=uid,
         group=gid,
         extra_groups=[],
