@@ -23,6 +23,7 @@ PAUSE_SECONDS_MIN: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 15.0
 STEADY_SECONDS: Final = 30.0
 """A child that lived this long has recovered: its next pause is the shortest again."""
+LAST_WORDS_SECONDS: Final = 2.0
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 _LAUNCHER: Final = Path(__file__).with_name("launch.py")
@@ -70,7 +71,7 @@ def start(program: Program) -> subprocess.Popen[bytes]:
         if program.log is not None:
             _turn_over(program.log)
             output = files.enter_context(program.log.open("ab"))
-        process = subprocess.Popen(  # noqa: S603 - our own programs, no shell
+        return subprocess.Popen(  # noqa: S603 - our own programs, no shell
             argv,
             stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
             stdout=output,
@@ -80,15 +81,15 @@ def start(program: Program) -> subprocess.Popen[bytes]:
             pass_fds=program.pass_fds,
             start_new_session=True,
         )
-    if process.stdout is not None and program.on_line is not None:
-        threading.Thread(target=_read_lines, args=(process.stdout, program.on_line), daemon=True).start()
-    return process
 
 
-def _read_lines(output: IO[bytes], on_line: Callable[[str], None]) -> None:
-    with output:
+def _hand_on(process: subprocess.Popen[bytes], program: Program) -> None:
+    """Hand on the program's output line by line, to the last one."""
+    if process.stdout is None or program.on_line is None:
+        return
+    with process.stdout as output:
         for line in output:
-            on_line(line.decode("utf-8", "replace"))
+            program.on_line(line.decode("utf-8", "replace"))
 
 
 def stop(process: subprocess.Popen[bytes], signals: Sequence[tuple[signal.Signals, float]]) -> None:
@@ -190,6 +191,8 @@ class Keeper(threading.Thread):
         """One life of the program. True when it was ended by us."""
         program = self._program()
         process = self.process = start(program)
+        reader = threading.Thread(target=_hand_on, args=(process, program), daemon=True)
+        reader.start()
         try:
             if not self._await_ready(process, program):
                 return True
@@ -202,6 +205,7 @@ class Keeper(threading.Thread):
             return False
         finally:
             stop(process, self._stop_signals)
+            reader.join(LAST_WORDS_SECONDS)
 
     def _await_ready(self, process: subprocess.Popen[bytes], program: Program) -> bool:
         deadline = time.monotonic() + self._ready_seconds_max
