@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.console.operator import Operator
-from siyu.console.tables import login_failures, operator_sessions, operators, saved_questions
-
-
-class SavedQuestion(NamedTuple):
-    """A question somebody kept."""
-
-    id: int
-    title: str
-    question: dict[str, Any]
-    operator: str
-    saved_at: datetime
-
+from siyu.console.tables import login_failures, operator_sessions, operators
 
 _OPERATOR = (operators.c.name, operators.c.role, operators.c.locale)
 
@@ -117,24 +104,3 @@ async def forget_login_failures(conn: AsyncConnection, name: str, address: str) 
     """After the right password."""
     gone = delete(login_failures).where(login_failures.c.name == name, login_failures.c.address == address)
     await conn.execute(gone)
-
-
-async def save_question(
-    conn: AsyncConnection, title: str, question: Mapping[str, Any], operator: str, now: datetime
-) -> int:
-    """Keep a question; answers its number."""
-    row = insert(saved_questions).values(title=title, question=question, operator=operator, saved_at=now)
-    return int((await conn.execute(row.returning(saved_questions.c.id))).scalar_one())
-
-
-async def list_saved_questions(conn: AsyncConnection) -> list[SavedQuestion]:
-    """All, newest first."""
-    columns = (saved_questions.c.id, saved_questions.c.title, saved_questions.c.question)
-    query = select(*columns, saved_questions.c.operator, saved_questions.c.saved_at)
-    rows = await conn.execute(query.order_by(saved_questions.c.id.desc()).limit(200))
-    return [SavedQuestion(*row) for row in rows]
-
-
-async def remove_saved_question(conn: AsyncConnection, number: int) -> None:
-    """Remove one; nothing happens when it is gone already."""
-    await conn.execute(delete(saved_questions).where(saved_questions.c.id == number))

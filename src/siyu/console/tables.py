@@ -1,9 +1,9 @@
-"""Tables of the console: who may operate, who is signed in, which questions were saved."""
+"""Tables of the console: who may operate, who is signed in, wrong passwords of late."""
 
 from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from siyu.store.metadata import metadata
 
@@ -36,14 +36,4 @@ login_failures = Table(
     Column("address", Text, nullable=False),
     Column("at", TIME, nullable=False),
     Index("ix_login_failures_at", "at"),
-)
-
-saved_questions = Table(
-    "saved_questions",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("title", Text, nullable=False),
-    Column("question", JSONB, nullable=False, comment="as POST /api/questions takes it"),
-    Column("operator", Text, nullable=False, comment="who saved it; kept when the operator is removed"),
-    Column("saved_at", TIME, nullable=False),
 )
