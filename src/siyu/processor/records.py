@@ -12,15 +12,14 @@ from siyu.processor.seen import Hashes
 from siyu.store.clickhouse import EventStore
 
 _OPEN = """
-INSERT INTO stream_partitions (partition, last_offset, accepted, done_offset, processed)
-VALUES ($1, $2, 0, $2, 0) ON CONFLICT (partition) DO NOTHING
+INSERT INTO stream_positions (partition, done_offset, processed) VALUES ($1, 0, 0) ON CONFLICT (partition) DO NOTHING
 """
 _PLAN = """
-UPDATE stream_partitions SET planned_offset = $3, owner = $4
+UPDATE stream_positions SET planned_offset = $3, owner = $4
 WHERE partition = $1 AND done_offset = $2 AND (planned_offset IS NULL OR planned_offset = $3)
 """
 _COMMIT = """
-UPDATE stream_partitions
+UPDATE stream_positions
 SET done_offset = $3, planned_offset = NULL, processed = processed + $5, processed_at = now()
 WHERE partition = $1 AND done_offset = $2 AND planned_offset = $3 AND owner = $4
 """
@@ -63,15 +62,15 @@ class DeadLetter(NamedTuple):
     received_at: datetime
 
 
-async def open_partition(connection: Any, partition: int, start: int = 0) -> None:
+async def open_partition(connection: Any, partition: int) -> None:
     """Make sure the partition has its row."""
-    await connection.execute(_OPEN, partition, start)
+    await connection.execute(_OPEN, partition)
 
 
 async def position(connection: Any, partition: int) -> Position:
     """Where processing stands."""
     row = await connection.fetchrow(
-        "SELECT done_offset, planned_offset FROM stream_partitions WHERE partition = $1", partition
+        "SELECT done_offset, planned_offset FROM stream_positions WHERE partition = $1", partition
     )
     return Position(row[0], row[1])
 
@@ -115,10 +114,11 @@ async def add_dead_letters(connection: Any, partition: int, upto: int, letters: 
 async def stream_state(connection: Any) -> StreamState:
     """Totals since the beginning; `dead` counts letters not replayed yet."""
     row = await connection.fetchrow(
-        """SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(processed), 0)::bigint,
+        """SELECT (SELECT coalesce(sum(accepted), 0)::bigint FROM stream_partitions),
+                  coalesce(sum(processed), 0)::bigint,
                   (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL),
                   coalesce((SELECT min(accepted_at) FROM stream_frames), min(processed_at))
-           FROM stream_partitions"""
+           FROM stream_positions"""
     )
     return StreamState(max(row[0], row[1]), row[1], row[2], row[3])
 

@@ -171,8 +171,7 @@ class KafkaStream:
         try:
             async with self._db.driver() as connection:
                 await connection.execute(
-                    """INSERT INTO stream_partitions (partition, last_offset, accepted, done_offset, processed)
-                       VALUES (0, 0, $1, 0, 0)
+                    """INSERT INTO stream_partitions (partition, last_offset, accepted) VALUES (0, 0, $1)
                        ON CONFLICT (partition) DO UPDATE SET accepted = stream_partitions.accepted + $1""",
                     counted,
                 )

@@ -14,8 +14,8 @@ from siyu.stream.stream import NewFrame, StreamFrame
 # offset n will never find a smaller one later.
 _APPEND = """
 WITH part AS (
-  INSERT INTO stream_partitions AS p (partition, last_offset, accepted, done_offset, processed)
-  VALUES (0, cardinality($1::int[]), (SELECT sum(n) FROM unnest($1::int[]) n), 0, 0)
+  INSERT INTO stream_partitions AS p (partition, last_offset, accepted)
+  VALUES (0, cardinality($1::int[]), (SELECT sum(n) FROM unnest($1::int[]) n))
   ON CONFLICT (partition) DO UPDATE
   SET last_offset = p.last_offset + excluded.last_offset, accepted = p.accepted + excluded.accepted
   RETURNING last_offset - cardinality($1::int[]) AS base

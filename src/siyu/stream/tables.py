@@ -24,6 +24,13 @@ stream_partitions = Table(
     Column("partition", Integer, primary_key=True),
     Column("last_offset", BigInteger, nullable=False, comment="PostgreSQL stream: offset of the newest frame"),
     Column("accepted", BigInteger, nullable=False, comment="events made durable since the beginning"),
+)
+"""Written by the doors only: a row that the processor locks too would make every append wait for its transaction."""
+
+stream_positions = Table(
+    "stream_positions",
+    metadata,
+    Column("partition", Integer, primary_key=True),
     Column("done_offset", BigInteger, nullable=False, comment="frames up to here are processed"),
     Column("planned_offset", BigInteger, comment="end of the batch being processed; repeated exactly after a crash"),
     Column("owner", Text, comment="processor that planned it: another one that took over fences it out"),
