@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Final
 
 import httpx
@@ -42,7 +43,7 @@ async def load(
 
 
 def _wave(requests: Iterator[DoorRequest]) -> list[DoorRequest]:
-    return [request for request, _ in zip(requests, range(_WAVE), strict=False)]
+    return list(islice(requests, _WAVE))
 
 
 async def _post(client: httpx.AsyncClient, slots: asyncio.Semaphore, request: DoorRequest) -> None:

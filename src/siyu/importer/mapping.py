@@ -139,14 +139,10 @@ _TOUCHES = frozenset((*_UTM, "scene", "state", "inviter", "referrer", "click_id"
 def ready_mappings() -> dict[str, Mapping]:
     """The mappings that come with Siyu, by id."""
     folder = resources.files("siyu.importer") / "mappings"
-    return {
-        mapping.id: mapping
-        for mapping in (
-            parse_mapping(item.read_text("utf-8"), item.name)
-            for item in sorted(folder.iterdir(), key=lambda item: item.name)
-            if item.name.endswith(".toml")
-        )
-    }
+    found = [
+        parse_mapping(item.read_text("utf-8"), item.name) for item in folder.iterdir() if item.name.endswith(".toml")
+    ]
+    return {mapping.id: mapping for mapping in sorted(found, key=lambda mapping: mapping.id)}
 
 
 def load_mapping(name: str) -> Mapping:
@@ -173,8 +169,8 @@ def parse_mapping(text: str, origin: str) -> Mapping:
         mapping = msgspec.convert(tomllib.loads(text), Mapping)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise InvalidMapping(f"{origin}: {error}") from error
-    for problem in _problems(mapping):
-        raise InvalidMapping(f"{origin}: {problem}")
+    if problems := _problems(mapping):
+        raise InvalidMapping(f"{origin}: {'; '.join(problems)}")
     return mapping
 
 
@@ -226,6 +222,6 @@ def _field_problems(place: str, field: Field) -> list[str]:
 def _zone_problem(place: str, zone: str) -> list[str]:
     try:
         ZoneInfo(zone)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return [f"`{place}.zone`: {zone!r} is no time zone"]
     return []

@@ -39,6 +39,8 @@ class Repeats:
         return result
 
     def _add(self, distinct: Hashes) -> None:
+        if len(distinct) == 0:
+            return
         self._runs.append(distinct)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             merged = np.concatenate([self._runs.pop(), self._runs.pop()])
