@@ -45,6 +45,7 @@ from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
 from siyu.profile.http import routes as profile_routes
+from siyu.profile.rights import Scrub
 from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
 from siyu.schema import complete_metadata
 from siyu.settings import Settings, load_settings
@@ -57,6 +58,8 @@ from siyu.stream.stream import Stream
 log = structlog.get_logger()
 
 _BACKLOG_SECONDS: Final = 0.25
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = ()
+"""What rooms above the profile remove of an erased person, for the API and the command line alike."""
 _CUTS_SECONDS: Final = 60.0
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -121,7 +124,8 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
     )
     return Litestar(
         route_handlers=[api, *console_routes],
-        dependencies={name: provided(getattr(services, name)) for name in names},
+        dependencies={name: provided(getattr(services, name)) for name in names}
+        | {"scrubs": provided(ERASURE_SCRUBS)},
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
