@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from siyu.app import Services, erasure_scrubs
+from siyu.app import ERASURE_SCRUBS, Services
 from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json, print_table
@@ -20,7 +20,7 @@ from siyu.collect.identifiers import email_address, known_kind, phone_number
 from siyu.errors import MalformedRequest, PersonNotFound, SiyuError
 from siyu.profile import actions, event_records, read, rights
 from siyu.profile.portrait import Moment, Portrait
-from siyu.profile.rights import Receipt
+from siyu.profile.rights import Order, Receipt
 from siyu.profile.rights_records import Record
 from siyu.profile.timeline import Page, Timeline
 
