@@ -1,4 +1,4 @@
-"""Evidence for identity tests: plain data, what follows from it by the pure function, and the same through the stores."""
+"""Evidence for identity tests: plain data, what follows from it by the pure function, and through the stores."""
 
 from __future__ import annotations
 
@@ -80,8 +80,10 @@ def links_of(facts: Sequence[Fact], numbers: dict[str, int]) -> dict[UUID, tuple
     times: dict[UUID, tuple[int, int, str, set[tuple[int, str]]]] = {}
 
     def add(one: int, other: int, rule: str, at: int, source: str) -> None:
-        a, b = (identifiers[one], identifiers[other]) if rule == "unbind" else stronger_first(
-            identifiers[one], identifiers[other]
+        a, b = (
+            (identifiers[one], identifiers[other])
+            if rule == "unbind"
+            else stronger_first(identifiers[one], identifiers[other])
         )
         id_ = link_id(uids[a.id], uids[b.id], rule, at)
         entry = times.setdefault(id_, (a.id, b.id, rule, set()))
@@ -203,9 +205,7 @@ class World:
     async def links(self) -> dict[UUID, tuple[int, str, str | None, str | None]]:
         """Link → (first time, event, refused, clash)."""
         async with self.db.connect() as connection:
-            rows = await records.run(
-                connection, "SELECT link_id, first_ms, event_id, refused, clash FROM links"
-            )
+            rows = await records.run(connection, "SELECT link_id, first_ms, event_id, refused, clash FROM links")
         return {UUID(int=row[0].int): tuple(row[1:]) for row in rows}
 
 
@@ -240,11 +240,12 @@ def evidence(facts: Sequence[Fact], number: dict[str, int]) -> Evidence:
     )
 
 
-POOL = (
-    "user_id=u1 user_id=u2 user_id=u3 unionid=n1 unionid=n2 external_userid:c=x1 external_userid:d=x2 "
-    "openid:m=o1 openid:m=o2 phone=p1 phone=p2 email=e1 email=e2 anonymous_id=a1 anonymous_id=a2 anonymous_id=u1 "
-    "device=d1 device=d2"
-).split()
+POOL = [
+    *(f"user_id=u{n}" for n in (1, 2, 3)),
+    *("unionid=n1", "unionid=n2", "external_userid:c=x1", "external_userid:d=x2", "openid:m=o1", "openid:m=o2"),
+    *("phone=p1", "phone=p2", "email=e1", "email=e2"),
+    *("anonymous_id=a1", "anonymous_id=a2", "anonymous_id=u1", "device=d1", "device=d2"),
+]
 
 
 def random_facts(chooser: random.Random, size: int, *, sparse: bool = False) -> list[Fact]:

@@ -64,9 +64,9 @@ async def unretract(db: Database, events: EventStore, link_id: UUID, *, members_
 async def declare_alias(
     db: Database, events: EventStore, ends: tuple[int, int], operator: str, now: datetime, *, members_max: int
 ) -> tuple[UUID, list[int]]:
-    """Declare that two identifiers (anchors) are one person: the link, and the person that results.
+    """Declare that the persons of two identifiers (anchors) are one: the link, and the person that results.
 
-    Two people with a user_id each are joined by their user_ids, as an alias of one is the other.
+    The link is between the strongest identifiers of the two, so that a declaration takes nothing away from anybody.
     Raises NotFound for an unknown identifier, LinkRefused, EngineUnavailable."""
     async with db.begin() as connection:
         await link_records.lock_writers(connection)
@@ -75,8 +75,7 @@ async def declare_alias(
         known = await link_records.identifiers_of(connection, {*ends, *chosen})
         if missing := [end for end in ends if end not in known]:
             raise NotFound("No such identifier.", anchors=missing)
-        users = all(known[person][0].kind == "user_id" for person in chosen if person in known)
-        pair = chosen if users and chosen[0] != chosen[1] else list(ends)
+        pair = chosen if chosen[0] != chosen[1] else list(ends)
         a, b = stronger_first(known[pair[0]][0], known[pair[1]][0])
         row = LinkRow(
             id_of_link(known[a.id][1], known[b.id][1], "alias"),

@@ -141,7 +141,7 @@ async def _advance(connection: Any, seq: int) -> None:
             seq,
         )
         await connection.execute(
-            "INSERT INTO identity_mirror (seq, dropped) VALUES ($1, $2) ON CONFLICT (only) DO UPDATE"
+            "INSERT INTO identity_mirror (seq, dropped) VALUES ($1, $2) ON CONFLICT (one) DO UPDATE"
             " SET seq = excluded.seq, dropped = greatest(identity_mirror.dropped, excluded.dropped)",
             seq,
             dropped,

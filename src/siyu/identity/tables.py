@@ -84,7 +84,7 @@ identity_changes = Table(
 identity_mirror = Table(
     "identity_mirror",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
     Column("seq", BigInteger, nullable=False, comment="changes up to this one are in ClickHouse"),
     Column("dropped", BigInteger, nullable=False, comment="changes up to this one are no longer kept"),
 )
