@@ -45,8 +45,8 @@ from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
 from siyu.profile.http import routes as profile_routes
-from siyu.profile.rights import Scrub
 from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
+from siyu.profile.rights import Scrub
 from siyu.schema import complete_metadata
 from siyu.settings import Settings, load_settings
 from siyu.store.clickhouse import EventStore

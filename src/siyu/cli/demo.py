@@ -39,7 +39,8 @@ _NICE: Final = 5
 @click.command(
     help=say(
         f"Load the demo brand {NAME_ZH} ({NAME_EN}): 20,000 made-up customers over 180 days through the real doors, "
-        "and the CDNOW purchases as its store's history. Can be stopped and run again: it goes on and adds nothing twice.",
+        "and the CDNOW purchases as its store's history. "
+        "Can be stopped and run again: it goes on, adding nothing twice.",
         f"载入示例品牌{NAME_ZH}（{NAME_EN}）：2 万名虚构客户、180 天行为，全部经由真实入口写入；"
         "另附 CDNOW 真实购买记录作为门店历史。可随时中断，再次运行会接着载入，且不会重复。",
     )

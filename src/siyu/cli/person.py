@@ -20,7 +20,7 @@ from siyu.collect.identifiers import email_address, known_kind, phone_number
 from siyu.errors import MalformedRequest, PersonNotFound, SiyuError
 from siyu.profile import actions, event_records, read, rights
 from siyu.profile.portrait import Moment, Portrait
-from siyu.profile.rights import Order, Receipt
+from siyu.profile.rights import Receipt
 from siyu.profile.rights_records import Record
 from siyu.profile.timeline import Page, Timeline
 
@@ -141,7 +141,7 @@ def erase(*, identifier: str, yes: bool, dry_run: bool, reason: str, home: str |
             click.confirm(say("Erase this person?", "确认删除？"), abort=True, err=True)
         record = Record(uuid4(), [], services.now(), _BY)
         identifiers_max = services.settings.identifiers_per_person_max
-        order = rights.Order(record, reason, erasure_scrubs(services), identifiers_max)
+        order = rights.Order(record, reason, ERASURE_SCRUBS, identifiers_max)
         return await rights.erase(services.db, services.events, UUID(found.person_id), order)
 
     receipt = with_services(settings_with(home=home), work)
