@@ -1,4 +1,4 @@
-"""Questions about what happened: typed question → one statement → columns → figures, and the persons behind each figure.
+"""Questions about what happened: typed question → one statement → columns → figures, and the persons behind them.
 
 Reads the events and who is who; writes nothing but saved questions. Not here: single persons (profile), rules that act.
 """

@@ -12,19 +12,25 @@ from uuid import UUID, uuid4
 import msgspec
 
 from siyu.analytics import records
-from siyu.analytics.chains import Ints
+from siyu.analytics.columns import Ints
 from siyu.analytics.funnel import Funnel, FunnelFigures, FunnelGroups
 from siyu.analytics.kinds import KINDS, Outcome, parse_question
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
-from siyu.analytics.scope import Scope, Shard, person_expression
-from siyu.errors import NotFound
+from siyu.analytics.scope import Scope, Shard
+from siyu.analytics.timeline import TimelineQuestion, page_of
+from siyu.errors import NotFound, PersonNotFound
+from siyu.identity.mirror import person_sql
+from siyu.profile.actions import timeline
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
 EVENTS_PER_SHARD: Final = 20_000_000
 """Events read by one statement; beyond it persons are taken in several passes, so that memory stays bounded."""
 
-_FETCH: Final = {"output_format_arrow_compression_method": "none"}
+_FETCH: Final = {
+    "output_format_arrow_compression_method": "none",
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
+}
 
 
 class PersonPage(msgspec.Struct):
@@ -49,6 +55,8 @@ async def ask(
     Raises InvalidQuestion, QueryTooExpensive (over `seconds_max`), EngineUnavailable."""
     if not isinstance(question, Question):
         question = parse_question(question)
+    if isinstance(question, TimelineQuestion):
+        return await timeline(db, events, await _person_of(db, question), page_of(question))
     async with _scope(db, events, question, now, tz) as scope:
         outcome = await _outcome(events, question, scope, seconds_max)
     cell = getattr(question, "cell", None)
@@ -62,12 +70,22 @@ async def ask(
     return answer
 
 
+async def _person_of(db: Database, question: TimelineQuestion) -> UUID:
+    if isinstance(question.person, str):
+        return UUID(question.person)
+    async with db.connect() as connection:
+        found = await records.find_identifier(connection, question.person.kind, question.person.value)
+    if found is None:
+        raise PersonNotFound("No person has this identifier.")
+    return found
+
+
 @asynccontextmanager
 async def _scope(db: Database, events: EventStore, question: Question, now: datetime, tz: str) -> AsyncIterator[Scope]:
     """What compiling needs, with the person properties asked for as Join tables that live as long as the question."""
     zone = zone_of(question.timezone, tz)
     ((spans,),) = await events.rows("SELECT count() > 0 FROM person_spans")
-    scope = Scope(zone, now, person_expression(bool(spans)), {})
+    scope = Scope(zone, now, person_sql(bool(spans)), {})
     breakdown: Breakdown | None = getattr(question, "breakdown", None)
     if breakdown is None or breakdown.person_prop is None:
         yield scope

@@ -11,15 +11,12 @@ Where equal timestamps leave a choice that sorting does not settle, the unit is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from siyu.analytics import ties
-
-Ints: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+from siyu.analytics.columns import Bools, Ints, firsts, next_row
 
 REMOVED = -1
 """Depth of a unit whose every entry was excluded."""
@@ -70,14 +67,6 @@ def find_chains(rows: Rows, rules: Rules) -> Chains:
     if len(ambiguous):
         _walk_again(rows, rules, chains, ambiguous)
     return chains
-
-
-def next_row(hits: Bools) -> Ints:
-    """For each row, and one past the end, the first row from it on that is hit; len(hits) when there is none."""
-    size = len(hits)
-    rows = np.where(hits, np.arange(size), size)
-    found = np.minimum.accumulate(rows[::-1])[::-1] if size else rows
-    return np.append(found, size)
 
 
 def _tie_end(rows: Rows) -> Ints:
@@ -140,7 +129,7 @@ def _choose(rows: Rows, depth: Ints, survives: Bools, owner: Ints, levels: list[
         best[owner[survives]] = 0
     np.maximum.at(best, owner, np.where(depth > 0, depth, REMOVED))
     winners = np.flatnonzero((depth > 0) & (depth == best[owner]))
-    winners = winners[_firsts(owner[winners])]
+    winners = winners[firsts(owner[winners])]
     times = np.zeros((rows.units, len(levels)), np.int64)
     for k, level in enumerate(levels):
         if not len(level.entry):
@@ -148,13 +137,6 @@ def _choose(rows: Rows, depth: Ints, survives: Bools, owner: Ints, levels: list[
         reached = winners[depth[winners] > k]
         times[owner[reached], k] = rows.at[level.row[np.searchsorted(level.entry, reached)]]
     return Chains(best, times)
-
-
-def _firsts(values: Ints) -> Bools:
-    """True where a value of a sorted array is seen for the first time."""
-    first = np.ones(len(values), bool)
-    first[1:] = values[1:] != values[:-1]
-    return first
 
 
 def _unordered(rows: Rows, rules: Rules) -> Chains:
@@ -176,7 +158,7 @@ def _unordered(rows: Rows, rules: Rules) -> Chains:
     best = np.zeros(rows.units, np.int64)
     np.maximum.at(best, owner, reached)
     winners = np.flatnonzero(reached == best[owner])
-    winners = winners[_firsts(owner[winners])]
+    winners = winners[firsts(owner[winners])]
     never = np.iinfo(np.int64).max
     moments = np.append(rows.at, never)
     times = np.zeros((rows.units, len(rows.steps)), np.int64)

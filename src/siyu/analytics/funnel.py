@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from siyu.analytics.chains import REMOVED, Bools, Chains, Ints, Rows, Rules, find_chains
+from siyu.analytics.chains import Chains, Rows, Rules, find_chains
+from siyu.analytics.columns import Bools, Ints, firsts, sorted_together
 from siyu.analytics.groups import Grouping, Texts, group_rows, name_groups
 from siyu.analytics.question import (
     EXCLUSIONS_MAX,
@@ -181,14 +182,14 @@ def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
     mask = None if parts.disjoint else table["m"].to_numpy().astype(np.int64)
     order = _order(person, k, mask) if mask is not None or question.breakdown is not None else None
     if order is None:
-        person, k = _sorted_together(person, k)
+        person, k = sorted_together(person, k)
     else:
         person, k = person[order], k[order]
         mask = None if mask is None else mask[order]
     at = k if mask is not None else k >> _CODE_BITS
     steps, exclusions = _hits(k, mask, len(parts.steps), len(parts.exclusions))
-    rows = Rows(_number(person), at, steps, exclusions, int(np.count_nonzero(_starts(person))))
-    owners = person[_starts(person)]
+    rows = Rows(_number(person), at, steps, exclusions, int(np.count_nonzero(firsts(person))))
+    owners = person[firsts(person)]
     if question.breakdown is None:
         grouping = Grouping(rows, owners, [""] * rows.units)
     else:
@@ -214,26 +215,8 @@ def _order(person: Ints, k: Ints, mask: Ints | None) -> Ints:
     return np.lexsort((k, person) if mask is None else (mask, k, person))
 
 
-def _sorted_together(person: Ints, k: Ints) -> tuple[Ints, Ints]:
-    """Both columns, sorted by person, then k: as one number where that fits, which is several times faster."""
-    if not len(k):
-        return person, k
-    bits = int(k.max()).bit_length()
-    if bits + int(person.max()).bit_length() > 63:
-        order = np.lexsort((k, person))
-        return person[order], k[order]
-    key = np.sort((person << bits) | k)
-    return key >> bits, key & ((1 << bits) - 1)
-
-
-def _starts(person: Ints) -> Bools:
-    first = np.ones(len(person), bool)
-    first[1:] = person[1:] != person[:-1]
-    return first
-
-
 def _number(person: Ints) -> Ints:
-    return np.cumsum(_starts(person)) - 1
+    return np.cumsum(firsts(person)) - 1
 
 
 class FunnelOutcome(NamedTuple):
@@ -303,8 +286,5 @@ def _once_in_other(person: Ints, group: Texts, depth: Ints) -> Bools:
     keep = np.ones(len(person), bool)
     other = np.flatnonzero(group == OTHER)
     order = other[np.lexsort((-depth[other], person[other]))]
-    keep[order[~_starts(person[order])]] = False
+    keep[order[~firsts(person[order])]] = False
     return keep
-
-
-__all__ = ["REMOVED", "Funnel", "FunnelFigures", "FunnelGroups", "check", "finish", "plan", "reduce"]

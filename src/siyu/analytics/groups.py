@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siyu.analytics.chains import Bools, Ints, Rows
+from siyu.analytics.chains import Rows
+from siyu.analytics.columns import Bools, Ints
 from siyu.analytics.question import OTHER, Breakdown
 
 Texts: TypeAlias = npt.NDArray[np.object_]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import pyarrow as pa
 
-from siyu.analytics import funnel, retention
-from siyu.analytics.chains import Ints
+from siyu.analytics import activity, funnel, paths, retention, rfm, segment_size, timeline, trend
+from siyu.analytics.columns import Ints
 from siyu.analytics.question import Question
 from siyu.analytics.scope import Query, Scope, Shard
 from siyu.errors import InvalidQuestion
@@ -48,10 +48,39 @@ KINDS: Final[dict[type[Question], Kind]] = {
     for kind in (
         Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish),
         Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
+        Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, sharded=False),
+        Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish),
+        Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish),
+        Kind(
+            activity.Lifecycle,
+            activity.check_lifecycle,
+            activity.plan_lifecycle,
+            activity.reduce_lifecycle,
+            activity.finish_lifecycle,
+        ),
+        Kind(
+            activity.Stickiness,
+            activity.check_stickiness,
+            activity.plan_stickiness,
+            activity.reduce_stickiness,
+            activity.finish_stickiness,
+        ),
+        Kind(segment_size.SegmentSize, segment_size.check, segment_size.plan, segment_size.reduce, segment_size.finish),
     )
 }
 
-_decoder: Final = msgspec.json.Decoder(funnel.Funnel | retention.Retention)
+_AnyQuestion: TypeAlias = (
+    funnel.Funnel
+    | retention.Retention
+    | trend.Trend
+    | rfm.Rfm
+    | paths.Paths
+    | activity.Lifecycle
+    | activity.Stickiness
+    | segment_size.SegmentSize
+    | timeline.TimelineQuestion
+)
+_decoder: Final = msgspec.json.Decoder(_AnyQuestion)
 
 
 def parse_question(body: bytes | str | dict[str, Any]) -> Question:
@@ -66,5 +95,8 @@ def parse_question(body: bytes | str | dict[str, Any]) -> Question:
         raise InvalidQuestion(message, path=place.rstrip("`").lstrip(".")) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError, OverflowError) as error:
         raise InvalidQuestion(f"This is not JSON: {error}", path="") from error
-    KINDS[type(question)].check(question)
+    if isinstance(question, timeline.TimelineQuestion):
+        timeline.check(question)
+    else:
+        KINDS[type(question)].check(question)
     return question

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from siyu.analytics.chains import Ints
+from siyu.analytics.columns import Ints
 
 Matrix: TypeAlias = npt.NDArray[np.bool_]
 

@@ -22,9 +22,10 @@ async def person_uids(connection: AsyncConnection, numbers: Sequence[int]) -> di
     return {row[0]: row[1] for row in rows}
 
 
-async def find_person(connection: AsyncConnection, uid: UUID) -> int | None:
-    """The number of the identifier with this public id."""
-    found: int | None = await connection.scalar(select(identifiers.c.id).where(identifiers.c.uid == uid))
+async def find_identifier(connection: AsyncConnection, kind: str, value: str) -> UUID | None:
+    """The public id of an identifier."""
+    wanted = select(identifiers.c.uid).where(identifiers.c.kind == kind, identifiers.c.value == value)
+    found: UUID | None = await connection.scalar(wanted)
     return found
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.calendar import Calendar, WeekStart, first_day, index_sql, move, periods
-from siyu.analytics.chains import Bools, Ints
+from siyu.analytics.columns import Bools, Ints, firsts
 from siyu.analytics.groups import Texts, name_groups, value_codes
 from siyu.analytics.presence import Matrix, Presence, blocks, numbered
 from siyu.analytics.question import (
@@ -175,10 +175,8 @@ def _first_targets(unit: Ints, at: Ints, codes: Ints, target: Bools) -> Bools:
     """The row of each unit's earliest target, the smallest value of those at one instant."""
     candidates = np.flatnonzero(target)
     order = candidates[np.lexsort((codes[candidates], at[candidates], unit[candidates]))]
-    is_first = np.ones(len(order), bool)
-    is_first[1:] = unit[order][1:] != unit[order][:-1]
     first = np.zeros(len(unit), bool)
-    first[order[is_first]] = True
+    first[order[firsts(unit[order])]] = True
     return first
 
 

@@ -5,7 +5,7 @@ A statement always reads `events` once, filtered by time and name, and calls the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,8 +18,6 @@ from siyu.rules.condition import parse_field
 MILLIS: Final = "toUnixTimestamp64Milli(occurred_at)"
 NOT_BEHAVIOUR: Final = sorted({name for e in CATALOGUE if not e.behaviour for name in (e.name, *e.aliases)})
 """Names of messages between an SDK and its server: nothing a person did."""
-
-PersonSql = Callable[..., str]
 
 
 class Query(NamedTuple):
@@ -45,17 +43,6 @@ class Scope(NamedTuple):
     """SQL of an event's person number."""
     traits: Mapping[str, str]
     """Person property → the Join table (person → value) that was filled for this question."""
-
-
-def person_expression(spans: bool, anchor: str = "anchor", at: str = "occurred_at") -> str:
-    """SQL of the person of an event (docs/architecture.md). `spans`: some anchors changed hands over time."""
-    mapped = f"joinGet('person_map', 'person', {anchor})"
-    plain = f"if({mapped} = 0, {anchor}, {mapped})"
-    if not spans:
-        return plain
-    since = f"joinGet('person_spans', 'since', {anchor})"
-    owner = f"joinGet('person_spans', 'person', {anchor})"
-    return f"if(empty({since}), {plain}, {owner}[arrayCount(s -> s <= {at}, {since})])"
 
 
 def matcher(step: Step, path: str) -> Matcher:

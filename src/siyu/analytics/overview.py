@@ -1,0 +1,238 @@
+"""What a brand looks at first: figures of today, the last days, sources, the newest events, who was active.
+
+Every function is one statement over `events`. `person` is what `person_of_event` answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
+
+from siyu.analytics.scope import NOT_BEHAVIOUR
+from siyu.collect.catalogue import spellings
+from siyu.identity.mirror import person_sql
+from siyu.profile.lifecycle import Lifecycle, Thresholds
+from siyu.store.clickhouse import EventStore
+
+NAMES_MAX: Final = 1_000
+PROPERTY_SAMPLE_EVENTS: Final = 2_000
+_PAID: Final = "value_fen > 0"
+
+
+class Figures(NamedTuple):
+    """A stretch of time in five numbers."""
+
+    persons: int
+    new_persons: int
+    events: int
+    orders: int
+    revenue_fen: int
+
+
+class Day(NamedTuple):
+    """One local day."""
+
+    day: date
+    persons: int
+    events: int
+    orders: int
+    revenue_fen: int
+
+
+class EndShare(NamedTuple):
+    """What came from one end."""
+
+    end: str
+    persons: int
+    events: int
+    revenue_fen: int
+
+
+class NewestEvent(NamedTuple):
+    """An event as the live feed shows it."""
+
+    person: int
+    name: str
+    end: str
+    value_fen: int
+    occurred_at: datetime
+    received_at: datetime
+    event_id: str
+    source: str
+    properties: str
+
+
+class Arrivals(NamedTuple):
+    """What a source sent under one name: per slice of the time looked at, oldest first."""
+
+    source: str
+    name: str
+    events: int
+    newest: datetime
+    slices: list[int]
+
+
+class PersonRow(NamedTuple):
+    """A person in a list."""
+
+    person: int
+    last_seen: datetime
+    spend_fen: int
+    orders: int
+    events: int
+
+
+Sort = Literal["last_seen", "spend", "orders", "events"]
+SORTS: Final[dict[Sort, str]] = {"last_seen": "last", "spend": "spend", "orders": "orders", "events": "n"}
+
+
+def _at(name: str) -> str:
+    """The parameter `name`, epoch milliseconds, as a time of the column's type."""
+    return f"fromUnixTimestamp64Milli({{{name}:Int64}}, 'UTC')"
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+async def person_of_event(events: EventStore) -> str:
+    """The expression of an event's person, with the branch for identifiers that changed hands only when there are."""
+    ((spans,),) = await events.rows("SELECT count() > 0 FROM person_spans")
+    return person_sql(bool(spans))
+
+
+async def figures(events: EventStore, person: str, stretches: Sequence[tuple[datetime, datetime]]) -> list[Figures]:
+    """The figures of several stretches [start, end). A new person is one whose first event ever lies in it."""
+    columns, firsts, params = [], [], dict[str, Any]()
+    for n, (start, end) in enumerate(stretches):
+        inside = f"occurred_at >= {_at(f'a{n}')} AND occurred_at < {_at(f'b{n}')}"
+        params |= {f"a{n}": _ms(start), f"b{n}": _ms(end)}
+        behaviour = f"{inside} AND NOT has({{hidden:Array(String)}}, name)"
+        columns += [f"uniqExactIf(p, {behaviour})", f"countIf({inside})"]
+        columns += [f"countIf({inside} AND {_PAID})", f"sumIf(value_fen, {inside})"]
+        firsts.append(f"countIf(first >= {_at(f'a{n}')} AND first < {_at(f'b{n}')})")
+    params |= {"hidden": NOT_BEHAVIOUR, "low": _ms(min(start for start, _ in stretches))}
+    source = f"SELECT {person} AS p, name, occurred_at, value_fen FROM events WHERE occurred_at >= {_at('low')}"
+    (row,) = await events.rows(f"SELECT {', '.join(columns)} FROM ({source})", params)
+    seen = f"SELECT {person} AS p, min(occurred_at) AS first FROM events GROUP BY p"
+    (new,) = await events.rows(f"SELECT {', '.join(firsts)} FROM ({seen})", params)
+    return [Figures(row[4 * n], new[n], row[4 * n + 1], row[4 * n + 2], row[4 * n + 3]) for n in range(len(stretches))]
+
+
+async def days(events: EventStore, person: str, start: datetime, end: datetime, zone: str) -> list[Day]:
+    """One row per local day of [start, end) on which something happened, oldest first."""
+    rows = await events.rows(
+        f"""SELECT toDate(occurred_at, {{zone:String}}) AS d, uniqExact({person}), count(), countIf({_PAID}),
+                   sum(value_fen)
+            FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
+            GROUP BY d ORDER BY d""",
+        {"zone": zone, "a": _ms(start), "b": _ms(end)},
+    )
+    return [Day(*row) for row in rows]
+
+
+async def by_end(events: EventStore, person: str, start: datetime, end: datetime) -> list[EndShare]:
+    """What each end brought in [start, end), most persons first."""
+    rows = await events.rows(
+        f"""SELECT end, uniqExact({person}) AS persons, count(), sum(value_fen)
+            FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
+            GROUP BY end ORDER BY persons DESC, end LIMIT 12""",
+        {"a": _ms(start), "b": _ms(end)},
+    )
+    return [EndShare(*row) for row in rows]
+
+
+async def newest(events: EventStore, person: str, now: datetime, limit: int) -> list[NewestEvent]:
+    """The events received last. Looks at the last hour, and only when that is empty at the last 60 days."""
+    for back in (timedelta(hours=1), timedelta(days=60)):
+        rows = await events.rows(
+            f"""SELECT {person} AS p, name, end, value_fen, occurred_at, received_at, event_id, source, properties
+                FROM events WHERE occurred_at >= {_at("low")} AND received_at >= {_at("low")}
+                ORDER BY received_at DESC, occurred_at DESC, event_id LIMIT {{n:UInt32}}""",
+            {"low": _ms(now - back), "n": limit},
+        )
+        if rows:
+            break
+    return [NewestEvent(*row) for row in rows]
+
+
+async def event_names(events: EventStore) -> list[tuple[str, int]]:
+    """Every event name that arrived, most frequent first."""
+    rows = await events.rows(
+        "SELECT name, count() AS n FROM events GROUP BY name ORDER BY n DESC, name LIMIT {most:UInt32}",
+        {"most": NAMES_MAX},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def property_names(events: EventStore, name: str) -> list[str]:
+    """The property names of some of an event's occurrences, most frequent first; of any event for an empty name."""
+    where = "name IN {names:Array(String)}" if name else "1"
+    rows = await events.rows(
+        f"""SELECT arrayJoin(JSONExtractKeys(properties)) AS k, count() AS n
+            FROM (SELECT properties FROM events WHERE {where} LIMIT {{sample:UInt32}})
+            GROUP BY k ORDER BY n DESC, k LIMIT 100""",
+        {"names": list(spellings(name)) if name else [], "sample": PROPERTY_SAMPLE_EVENTS},
+    )
+    return [row[0] for row in rows]
+
+
+async def arrivals(events: EventStore, now: datetime, minutes: int, slices: int) -> list[Arrivals]:
+    """What was received in the last minutes, by source and name, most events first."""
+    start = now - timedelta(minutes=minutes)
+    place = f"least({{last:UInt16}}, intDiv(dateDiff('second', {_at('a')}, received_at), {{size:UInt32}}))"
+    rows = await events.rows(
+        f"""SELECT source, name, count() AS n, max(received_at), sumMap([toUInt16({place})], [1])
+            FROM events WHERE received_at >= {_at("a")}
+            GROUP BY source, name ORDER BY n DESC, name LIMIT 200""",
+        {"a": _ms(start), "size": max(1, minutes * 60 // slices), "last": slices - 1},
+    )
+    found = []
+    for source, name, count, last, (places, counts) in rows:
+        line = [0] * slices
+        for place, number in zip(places, counts, strict=True):
+            line[place] = number
+        found.append(Arrivals(source, name, count, last, line))
+    return found
+
+
+async def source_totals(events: EventStore) -> dict[str, tuple[int, datetime]]:
+    """Per source how many events there are and when the newest was received."""
+    rows = await events.rows("SELECT source, count(), max(received_at) FROM events GROUP BY source")
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def persons_listed(
+    events: EventStore,
+    person: str,
+    *,
+    sort: Sort,
+    lifecycle: Lifecycle | None,
+    limits: Thresholds,
+    now: datetime,
+    limit: int,
+    offset: int,
+) -> tuple[list[PersonRow], int]:
+    """A page of all persons with events, and how many there are; `lifecycle` by the rules of `profile.lifecycle`."""
+    window = now - timedelta(days=limits.vip_window_days)
+    borders = ("lost_days", "sleeping_days", "new_days")
+    params: dict[str, Any] = {name: _ms(now - timedelta(days=getattr(limits, name))) for name in borders}
+    params |= {"window": _ms(window), "limit": limit, "offset": offset}
+    params |= {"vip_spend": limits.vip_spend_fen, "vip_orders": limits.vip_orders}
+    stage = f"""multiIf(last <= {_at("lost_days")}, 'lost', last <= {_at("sleeping_days")}, 'sleeping',
+        recent_spend >= {{vip_spend:Int64}} OR recent_orders >= {{vip_orders:Int64}}, 'vip',
+        first > {_at("new_days")}, 'new', 'active')"""
+    recent = f"occurred_at >= {_at('window')}"
+    having = ""
+    if lifecycle is not None:
+        having, params = f"HAVING {stage} = {{stage:String}}", params | {"stage": lifecycle}
+    rows = await events.rows(
+        f"""SELECT {person} AS p, max(occurred_at) AS last, sum(value_fen) AS spend, countIf({_PAID}) AS orders,
+                   count() AS n, min(occurred_at) AS first, sumIf(value_fen, {recent}) AS recent_spend,
+                   countIf({_PAID} AND {recent}) AS recent_orders, count() OVER () AS total
+            FROM events GROUP BY p {having}
+            ORDER BY {SORTS[sort]} DESC, p LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
+        params,
+    )
+    return [PersonRow(*row[:5]) for row in rows], rows[0][8] if rows else 0

@@ -1,0 +1,287 @@
+"""RFM: how recently, how often and for how much persons bought, scored against each other.
+
+Reference day = the last purchase day of all + 1; R = days since the last purchase, F = distinct purchase days, M = the
+total. Scores 1 to 5 by value cuts (the 20, 40, 60 and 80 % points, values that occur): equal values get equal scores,
+so a score may be empty. `rank` cuts give equal groups instead and split equal values by person number; the answer says
+how many persons were split off. The eight cells compare R, F and M with their mean or median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siyu.analytics.calendar import day_sql, midnight_ms
+from siyu.analytics.columns import Bools, Ints
+from siyu.analytics.question import (
+    EventName,
+    Interval,
+    Question,
+    Shape,
+    Span,
+    Step,
+    Where,
+    field_of,
+    refuse,
+    span_of,
+)
+from siyu.analytics.scope import Query, Scope, Shard, during_sql, matcher, matcher_sql, person_column, shard_sql
+from siyu.collect.catalogue import CATALOGUE
+from siyu.rules import Params, field_text_sql, numeric_sql
+
+Numbers: TypeAlias = npt.NDArray[Any]
+"""Whole numbers or floats."""
+
+SCORES: Final = 5
+_EPOCH: Final = date(1970, 1, 1)
+_PURCHASES: Final = sorted({name for entry in CATALOGUE if entry.sign > 0 for name in (entry.name, *entry.aliases)})
+
+CELLS: Final = {
+    (True, True, True): ("important_value", "重要价值"),
+    (True, False, True): ("important_develop", "重要发展"),
+    (False, True, True): ("important_keep", "重要保持"),
+    (False, False, True): ("important_win_back", "重要挽留"),
+    (True, True, False): ("general_value", "一般价值"),
+    (True, False, False): ("general_develop", "一般发展"),
+    (False, True, False): ("general_keep", "一般保持"),
+    (False, False, False): ("general_win_back", "一般挽留"),
+}
+"""(recent, frequent, much) → name, Chinese name."""
+
+Score = Annotated[int, msgspec.Meta(ge=1, le=SCORES)]
+
+
+class RfmCell(Shape, frozen=True, kw_only=True):
+    """Persons by any of their scores, or by their cell of eight; empty: all buyers."""
+
+    r: Score | None = None
+    f: Score | None = None
+    m: Score | None = None
+    name: str | None = None
+
+
+class Rfm(Question, frozen=True, kw_only=True, tag="rfm", tag_field="kind"):
+    """See docs/questions.md, rfm."""
+
+    event: EventName | None = None
+    where: Where | None = None
+    value: str = "@value_fen"
+    range: Span | None = None
+    reference: str | None = None
+    cuts: Literal["value", "rank"] = "value"
+    split: Literal["mean", "median"] = "mean"
+    cell: RfmCell | None = None
+
+
+class RfmGroup(msgspec.Struct):
+    """Persons with the same three scores, and what they spent."""
+
+    r: int
+    f: int
+    m: int
+    persons: int
+    value: float | int
+
+
+class RfmSegment(msgspec.Struct):
+    """One of the eight cells."""
+
+    name: str
+    name_zh: str
+    persons: int
+    share: float
+    value: float | int
+
+
+class RfmCounts(msgspec.Struct):
+    """`cuts`: score 1 + the number of cut points below the value (R: the fewer days, the higher). `split`: the border
+    between high and low of the eight cells (R high: at most; F and M high: at least). `tied`: persons that rank cuts
+    gave another score than their equals."""
+
+    reference_day: str
+    persons: int
+    value: float | int
+    cuts: dict[str, list[float]]
+    split: dict[str, float]
+    tied: dict[str, int]
+    groups: list[RfmGroup]
+    by_recency_and_frequency: list[list[int]]
+    segments: list[RfmSegment]
+
+
+def check(question: Rfm) -> None:
+    """Refuse what cannot be asked. Raises InvalidQuestion."""
+    field_of(question.value, "value")
+    cell = question.cell
+    if cell is not None and cell.name is not None and cell.name not in {name for name, _ in CELLS.values()}:
+        raise refuse("There is no such cell of eight.", "cell.name")
+    if question.reference is not None:
+        _reference(question.reference)
+
+
+def _reference(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise refuse("The reference day is a date.", "reference") from None
+
+
+def plan(question: Rfm, scope: Scope, shard: Shard) -> Query:
+    """Rows (p, l, f, m): last purchase day, distinct purchase days, total. Without `event`, purchases are the events
+    with money and the catalogue's purchases (a free order counts), and refunds lower the total."""
+    params = Params()
+    tomorrow = midnight_ms(scope.now.astimezone(scope.zone).date() + timedelta(days=1), scope.zone)
+    span = Interval(0, tomorrow) if question.range is None else span_of(question.range, scope.zone, scope.now)
+    day = day_sql(scope.zone, span)
+    step = matcher(Step(event=question.event, where=question.where), "event")
+    field = field_of(question.value, "value")
+    number = "value_fen" if field.root == "value_fen" else f"ifNull({numeric_sql(field_text_sql(field, params))}, 0)"
+    matches = matcher_sql(step, params)
+    bought = "1"
+    if question.event is None:
+        names = ", ".join(params.add(name) for name in _PURCHASES)
+        matches = f"({matches} AND (value_fen != 0 OR name IN ({names})))"
+        bought = "value_fen >= 0"
+    where = f"{during_sql(span, params)} AND {matches}{shard_sql(shard)}"
+    return Query(
+        f"SELECT {person_column(scope)}, toInt32(maxIf({day}, {bought})) AS l,"
+        f" toUInt32(uniqExactIf(toUInt16({day}), {bought})) AS f, sum({number}) AS m"
+        f" FROM events WHERE {where} GROUP BY p HAVING f > 0",
+        params.values,
+    )
+
+
+class Buyers(NamedTuple):
+    """Persons with their three figures."""
+
+    person: Ints
+    last_day: Ints
+    frequency: Ints
+    monetary: Numbers
+
+
+def reduce(question: Rfm, scope: Scope, table: pa.Table) -> Buyers:
+    """One shard's rows, by person number."""
+    person = table["p"].to_numpy().astype(np.int64)
+    order = np.argsort(person)
+    last, frequency = (table[name].to_numpy().astype(np.int64)[order] for name in "lf")
+    return Buyers(person[order], last, frequency, table["m"].to_numpy()[order])
+
+
+class _Scale(NamedTuple):
+    """One of R, F, M: a score for each person, the cut points, the border of the eight cells."""
+
+    score: Ints
+    cuts: list[float]
+    border: float
+    high: Bools
+    tied: int
+
+
+class RfmOutcome(NamedTuple):
+    """Every buyer with scores."""
+
+    reference: date
+    buyers: Buyers
+    r: _Scale
+    f: _Scale
+    m: _Scale
+
+    def _segment(self, key: tuple[bool, bool, bool]) -> Bools:
+        inside: Bools = (self.r.high == key[0]) & (self.f.high == key[1]) & (self.m.high == key[2])
+        return inside
+
+    def persons(self, cell: RfmCell) -> Ints:
+        """The persons behind a number."""
+        inside = np.ones(len(self.buyers.person), bool)
+        for scale, wanted in ((self.r, cell.r), (self.f, cell.f), (self.m, cell.m)):
+            if wanted is not None:
+                inside &= scale.score == wanted
+        for key, (name, _) in CELLS.items():
+            if cell.name == name:
+                inside &= self._segment(key)
+        return np.sort(self.buyers.person[inside])
+
+    def answer(self) -> RfmCounts:
+        """Groups, grid and cells."""
+        total, money = len(self.buyers.person), self.buyers.monetary
+        key = (self.r.score * 10 + self.f.score) * 10 + self.m.score
+        groups = []
+        for number in np.unique(key)[::-1].tolist():
+            inside = key == number
+            r, f, m = number // 100, number // 10 % 10, number % 10
+            groups.append(RfmGroup(r, f, m, int(inside.sum()), money[inside].sum().item()))
+        grid = np.zeros((SCORES, SCORES), np.int64)
+        np.add.at(grid, (self.r.score - 1, self.f.score - 1), 1)
+        segments = []
+        for flags, (name, name_zh) in CELLS.items():
+            inside = self._segment(flags)
+            count = int(inside.sum())
+            segments.append(
+                RfmSegment(name, name_zh, count, count / total if total else 0.0, money[inside].sum().item())
+            )
+        scales = {"r": self.r, "f": self.f, "m": self.m}
+        return RfmCounts(
+            self.reference.isoformat(),
+            total,
+            money.sum().item(),
+            {name: scale.cuts for name, scale in scales.items()},
+            {name: scale.border for name, scale in scales.items()},
+            {name: scale.tied for name, scale in scales.items()},
+            groups,
+            grid.tolist(),
+            segments,
+        )
+
+
+def finish(question: Rfm, scope: Scope, parts: Sequence[Buyers]) -> RfmOutcome:
+    """Score everybody against everybody."""
+    buyers = Buyers(*(np.concatenate([part[i] for part in parts]) for i in range(4)))
+    if question.reference is not None:
+        reference = _reference(question.reference)
+    elif len(buyers.last_day):
+        reference = _EPOCH + timedelta(days=int(buyers.last_day.max()) + 1)
+    else:
+        reference = scope.now.astimezone(scope.zone).date()
+    recency = (reference - _EPOCH).days - buyers.last_day
+    scale = _by_rank if question.cuts == "rank" else _by_value
+    center = np.median if question.split == "median" else np.mean
+    scales = []
+    for figures, sign in ((recency, -1), (buyers.frequency, 1), (buyers.monetary, 1)):
+        border = float(center(figures)) if len(figures) else 0.0
+        high = figures * sign >= border * sign
+        score, cuts, tied = scale(figures * sign, buyers.person)
+        scales.append(_Scale(score, [cut * sign for cut in cuts], border, high, tied))
+    return RfmOutcome(reference, buyers, *scales)
+
+
+def _by_value(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:
+    """Scores from cut points that are values: the smallest with at least 20 (40, 60, 80) % of persons at or below."""
+    if not len(figures):
+        return np.zeros(0, np.int64), [], 0
+    ordered = np.sort(figures)
+    places = [-(-len(ordered) * k // SCORES) - 1 for k in range(1, SCORES)]
+    cuts = ordered[places]
+    return 1 + np.searchsorted(cuts, figures, side="left"), cuts.tolist(), 0
+
+
+def _by_rank(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:
+    """Scores from ranks, five groups of equal size; equals are ranked by person number."""
+    size = len(figures)
+    if not size:
+        return np.zeros(0, np.int64), [], 0
+    order = np.lexsort((person, figures))
+    score = np.empty(size, np.int64)
+    score[order] = 1 + np.arange(size) * SCORES // size
+    ordered = figures[order]
+    starts = [-(-size * k // SCORES) for k in range(1, SCORES)]
+    cuts = [ordered[min(start, size - 1)].item() for start in starts]
+    _, first, place = np.unique(ordered, return_index=True, return_inverse=True)
+    tied = int((score[order] != score[order][first][place]).sum())
+    return score, cuts, tied
