@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,8 @@ from siyu.store.processes import Keeper, Program
 Role = Literal["all", "collect", "process", "web"]
 ROLES: Final[tuple[Role, ...]] = ("all", "collect", "process", "web")
 
-BOOTSTRAP_SECONDS_MAX: Final = 120.0
-READY_SECONDS_MAX: Final = 60.0
+BOOTSTRAP_SECONDS_MAX: Final = 180.0
+READY_SECONDS_MAX: Final = 180.0
 STOP_SECONDS: Final = 15.0
 """A working process that does not end within this time of SIGTERM is killed; nothing durable is lost by that."""
 PORT_SECONDS_MAX: Final = 5.0
@@ -106,7 +107,9 @@ def serve(
             env |= {"SIYU_PORT": str(listener.getsockname()[1]), "SIYU_LISTEN_FD": str(listener.fileno())}
         for note in engines.notes:
             journal.event("note", {"process": "siyu", "note": note})
-        shown = _bootstrap(app, env)
+        shown = _bootstrap(app, env, stopping)
+        if shown is None:
+            return
         keepers = _workers(app, role, workers, env, listener=listener, journal=journal)
         stack.callback(_close_all, keepers)
         for keeper in keepers:
@@ -167,14 +170,23 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{named}:{listener.getsockname()[1]}"
 
 
-def _bootstrap(app: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
-    """Tables, first keys, first operator; answers what to show to people."""
-    answer = subprocess.run(  # noqa: S603 - our own program
-        [*app, "bootstrap"], env=env, capture_output=True, text=True, check=False, timeout=BOOTSTRAP_SECONDS_MAX
-    )
-    if answer.returncode != 0:
-        raise StartFailed(f"The start failed: {answer.stderr.strip()[-4000:]}")
-    shown: dict[str, str] = json.loads(answer.stdout.strip().rpartition("\n")[2])
+def _bootstrap(app: Sequence[str], env: Mapping[str, str], stopping: threading.Event) -> dict[str, str] | None:
+    """Tables, first keys, first operator; answers what to show to people. None when we were stopped meanwhile."""
+    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
+        process = subprocess.Popen([*app, "bootstrap"], env=env, stdout=out_file, stderr=err_file)  # noqa: S603
+        deadline = time.monotonic() + BOOTSTRAP_SECONDS_MAX
+        while process.poll() is None:
+            if stopping.wait(0.02) or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+        for file in (out_file, err_file):
+            file.seek(0)
+        out, err = (file.read().decode("utf-8", "replace").strip() for file in (out_file, err_file))
+    if stopping.is_set():
+        return None
+    if process.returncode != 0:
+        raise StartFailed(f"The start failed (status {process.returncode}): {err[-4000:]}")
+    shown: dict[str, str] = json.loads(out.rpartition("\n")[2])
     return shown
 
 

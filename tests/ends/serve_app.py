@@ -1,4 +1,4 @@
-"""A stand-in for the rooms: what `siyu serve` starts in the supervisor's tests. `serve_app.py web|process|bootstrap`."""
+"""A stand-in for the rooms, started by the supervisor under test: `serve_app.py web|collect|process|bootstrap`."""
 
 from __future__ import annotations
 

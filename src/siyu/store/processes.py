@@ -128,7 +128,7 @@ class Keeper(threading.Thread):
         program: Callable[[], Program],
         *,
         is_ready: Callable[[], bool] = lambda: True,
-        ready_seconds_max: float = 60.0,
+        ready_seconds_max: float = 120.0,
         stop_signals: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 10.0),),
         on_event: Callable[[str, Mapping[str, object]], None] = lambda _event, _facts: None,
     ) -> None:
