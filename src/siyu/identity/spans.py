@@ -24,18 +24,22 @@ class Span(NamedTuple):
     until_ms: int = END_MS
 
 
+# LATERAL keeps the planner on the indexes whatever it believes about the size of the table.
 _MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
 _SPANS_OF: Final = f"""
 WITH p AS MATERIALIZED (
   SELECT DISTINCT coalesce((SELECT m.person FROM memberships m WHERE m.anchor = i.id
                             ORDER BY m.since DESC LIMIT 1), i.id) AS person
   FROM identifiers i WHERE {{where}} AND i.kind <> 'any'
-), s AS (
-  SELECT m.person, m.anchor, m.since, lead(m.since) OVER (PARTITION BY m.anchor ORDER BY m.since) AS until
-  FROM memberships m
-  WHERE m.anchor IN (SELECT o.anchor FROM memberships o WHERE o.person IN (SELECT person FROM p))
 )
-SELECT s.person, s.anchor, {_MS.format("s.since")}, {_MS.format("s.until")} FROM s JOIN p USING (person)
+SELECT s.person, s.anchor, {_MS.format("s.since")}, {_MS.format("s.until")}
+FROM p
+CROSS JOIN LATERAL (SELECT DISTINCT o.anchor FROM memberships o WHERE o.person = p.person) a
+CROSS JOIN LATERAL (
+  SELECT m.person, m.anchor, m.since, lead(m.since) OVER (ORDER BY m.since) AS until
+  FROM memberships m WHERE m.anchor = a.anchor
+) s
+WHERE s.person = p.person
 UNION ALL
 SELECT person, person, 0, NULL FROM p WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.anchor = p.person)
 """

@@ -17,40 +17,53 @@ from siyu.profile.trait import TraitEvent
 _MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
 _AT: Final = _MS.format("r.at")
 _IN_SPAN: Final = "r.anchor = m.anchor AND r.at >= m.since AND r.at < m.until"
+
+
+def _in_span(log: str) -> str:
+    """The rows `r` of a log in the spans `m`. LATERAL with OFFSET keeps the planner on the key, whatever it believes
+    about the size of a table that was just filled."""
+    return f"CROSS JOIN LATERAL (SELECT * FROM {log} r WHERE {_IN_SPAN} OFFSET 0) r"
+
+
+# The arrays stand in subqueries so that their length does not make every execution look in need of its own plan:
+# planning takes longer than reading.
 SPANS: Final = """
 WITH m AS MATERIALIZED (
   SELECT person, anchor, timestamptz 'epoch' + since * interval '1 millisecond' AS since,
          timestamptz 'epoch' + until * interval '1 millisecond' AS until
-  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u(person, anchor, since, until)
+  FROM unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT $3::bigint[]), (SELECT $4::bigint[]))
+    AS u(person, anchor, since, until)
 )
 """
 FACTS: Final = f"""{SPANS}
 SELECT 'identifier' AS section, m.person, i.id AS anchor, {_MS.format("i.first_seen")} AS n,
        {_MS.format("i.last_seen")} AS k, i.kind AS a, i.value AS b, i.uid::text AS c, i.source AS d
-FROM (SELECT DISTINCT person, anchor FROM m) m JOIN identifiers i ON i.id = m.anchor AND i.kind <> 'any'
+FROM (SELECT DISTINCT person, anchor FROM m) m
+CROSS JOIN LATERAL (SELECT * FROM identifiers WHERE id = m.anchor AND kind <> 'any' OFFSET 0) i
 UNION ALL
 SELECT 'trait', m.person, m.anchor, {_AT}, 0, r.event_id, r.source, r.ops, NULL
-FROM m JOIN trait_changes r ON {_IN_SPAN}
+FROM m {_in_span("trait_changes")}
 UNION ALL
 SELECT 'tag', g.person, g.anchor, {_MS.format("g.at")}, g.change, g.event_id, t.path, g.origin, g.by
 FROM (SELECT DISTINCT ON (m.anchor, m.since, r.tag) m.person, r.*
-      FROM m JOIN tag_ops r ON {_IN_SPAN}
+      FROM m {_in_span("tag_ops")}
       ORDER BY m.anchor, m.since, r.tag, r.at DESC, r.event_id DESC, r.change DESC) g
 JOIN tags t ON t.id = g.tag
 UNION ALL
 SELECT 'consent', m.person, m.anchor, {_AT}, r.withdrawn::int, r.event_id, r.purpose, r.source,
        r.channel || E'\\n' || r.text_version
-FROM m JOIN consent_ops r ON {_IN_SPAN}
+FROM m {_in_span("consent_ops")}
 UNION ALL
 SELECT 'touch', m.person, m.anchor, {_AT}, 0, r.event_id, r.source, r."end", r.fields
-FROM m CROSS JOIN LATERAL (SELECT min(r.at) AS first, max(r.at) AS last FROM touches r WHERE {_IN_SPAN}) e
-JOIN touches r ON r.anchor = m.anchor AND r.at IN (e.first, e.last)
+FROM m CROSS JOIN LATERAL (SELECT min(r.at) AS first, max(r.at) AS last FROM touches r
+                                WHERE {_IN_SPAN}) e
+CROSS JOIN LATERAL (SELECT * FROM touches WHERE anchor = m.anchor AND at IN (e.first, e.last) OFFSET 0) r
 UNION ALL
 SELECT 'purchases', m.person, 0, (extract(epoch FROM max(r.at) FILTER (WHERE r.value_fen > 0)) * 1000)::bigint,
        count(*) FILTER (WHERE r.value_fen > 0), sum(r.value_fen)::text,
        (count(*) FILTER (WHERE r.value_fen > 0 AND r.at >= w.since))::text,
        coalesce(sum(r.value_fen) FILTER (WHERE r.at >= w.since), 0)::text, NULL
-FROM m JOIN purchases r ON {_IN_SPAN}
+FROM m {_in_span("purchases")}
 CROSS JOIN (SELECT $5::timestamptz - make_interval(days => coalesce(
   (SELECT (value::json ->> 'vip_window_days')::int FROM profile_figures WHERE name = 'lifecycle'), $6)) AS since) w
 GROUP BY m.person
@@ -77,16 +90,16 @@ FROM m JOIN (SELECT * FROM trait_changes UNION SELECT * FROM superseded_traits) 
 """
 _TOUCHES: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.source, r."end", i.kind, i.value, r.fields
-FROM m JOIN touches r ON {_IN_SPAN} JOIN identifiers i ON i.id = m.anchor
+FROM m {_in_span("touches")} JOIN identifiers i ON i.id = m.anchor
 ORDER BY r.at DESC, r.event_id DESC LIMIT $5
 """
 _CONSENTS: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.withdrawn, r.purpose, r.channel, r.source, r.text_version
-FROM m JOIN consent_ops r ON {_IN_SPAN} ORDER BY r.at DESC, r.event_id DESC
+FROM m {_in_span("consent_ops")} ORDER BY r.at DESC, r.event_id DESC
 """
 _TAGS: Final = f"""{SPANS}
 SELECT {_AT}, r.event_id, r.change, t.path, r.origin, r.by
-FROM m JOIN tag_ops r ON {_IN_SPAN} JOIN tags t ON t.id = r.tag ORDER BY r.at DESC, r.event_id DESC, r.change DESC
+FROM m {_in_span("tag_ops")} JOIN tags t ON t.id = r.tag ORDER BY r.at DESC, r.event_id DESC, r.change DESC
 """
 
 

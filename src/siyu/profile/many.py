@@ -1,0 +1,49 @@
+"""Many persons at once, for lists: portraits by person number or public id, and where persons came from of late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from siyu.identity.spans import spans_by_anchors
+from siyu.profile.actions import portraits
+from siyu.profile.portrait import Moment, Portrait
+from siyu.store.postgres import Database
+
+_CHANNELS: Final = """
+SELECT channel, count(DISTINCT coalesce(m.person, t.anchor)) AS persons FROM (
+  SELECT anchor, coalesce(
+    nullif(fields::json ->> 'utm_source', ''), 'code:' || nullif(fields::json ->> 'state', ''),
+    'scene:' || nullif(fields::json ->> 'scene', ''),
+    CASE WHEN fields::json ->> 'inviter' <> '' THEN 'invite:' END,
+    substring(fields::json ->> 'referrer' FROM '^[a-z]+://([^/?#]+)')) AS channel
+  FROM touches WHERE at >= $1 AND at < $2) t
+LEFT JOIN LATERAL (SELECT person FROM memberships m WHERE m.anchor = t.anchor ORDER BY since DESC LIMIT 1) m ON true
+WHERE channel IS NOT NULL GROUP BY channel ORDER BY persons DESC, channel LIMIT $3
+"""
+
+
+async def portraits_of(db: Database, persons: Sequence[int], moment: Moment) -> dict[int, Portrait]:
+    """Person number → portrait; who is gone is missing. A number that is no longer a canonical one finds its person."""
+    if not persons:
+        return {}
+    async with db.driver() as connection:
+        return dict(await portraits(connection, await spans_by_anchors(connection, list(persons)), moment))
+
+
+async def portraits_by_id(db: Database, ids: Sequence[UUID], moment: Moment) -> list[Portrait]:
+    """The portraits of public ids, in their order; who is gone is missing."""
+    async with db.driver() as connection:
+        anchors: list[Any] = await connection.fetch("SELECT id FROM identifiers WHERE uid = ANY($1::uuid[])", list(ids))
+        found = await portraits(connection, await spans_by_anchors(connection, [row[0] for row in anchors]), moment)
+    place = {str(one): n for n, one in enumerate(ids)}
+    return sorted((one for _, one in found), key=lambda one: place.get(one.person_id, len(place)))
+
+
+async def channels(db: Database, start: datetime, end: datetime, limit: int) -> list[tuple[str, int]]:
+    """Where persons came from in [start, end): UTM source, else `code:` channel code, `scene:`, `invite:`, or the
+    referring host; with the number of persons, most first."""
+    async with db.driver() as connection:
+        return [(row[0], row[1]) for row in await connection.fetch(_CHANNELS, start, end, limit)]
