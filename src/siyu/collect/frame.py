@@ -6,9 +6,11 @@ Layout: Arrow IPC stream, lz4 buffers; dead letters and the source travel as fur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
@@ -78,37 +80,78 @@ def dedupe_hash(source: str, event_id: str) -> int:
 def encode_frame(arrivals: Sequence[Arrival]) -> tuple[bytes, int]:
     """One blob of all arrivals, and how many events it holds."""
     events = [event for arrival in arrivals for event in arrival.events]
-    sources = [arrival.source for arrival in arrivals for _ in arrival.events]
-    ends = [event.end or arrival.end for arrival in arrivals for event in arrival.events]
-    received = [arrival.received_ms for arrival in arrivals for _ in arrival.events]
-    ids = [event.event_id for event in events]
+    counts = [len(arrival.events) for arrival in arrivals]
+    received = np.repeat(np.array([arrival.received_ms for arrival in arrivals], np.int64), counts)
+    occurred = np.fromiter((event.occurred_ms for event in events), np.int64, len(events))
     table = pa.record_batch(
         [
             pa.array([event.anchor for event in events], _TEXT),
-            pa.array([event.occurred_ms for event in events], pa.int64()).cast(_MILLIS),
-            pa.array(received, pa.int64()).cast(_MILLIS),
-            pa.array([event.name for event in events], _TEXT).dictionary_encode(),
-            pa.array(ends, _TEXT).dictionary_encode(),
-            pa.array(sources, _TEXT).dictionary_encode(),
-            pa.array(ids, _TEXT),
-            pa.array([dedupe_hash(source, id_) for source, id_ in zip(sources, ids, strict=True)], pa.uint64()),
-            pa.array([event.others for event in events], _TEXT),
-            pa.array([event.value_fen for event in events], pa.int64()),
+            pa.array(occurred).view(_MILLIS),
+            pa.array(received).view(_MILLIS),
+            _words([event.name for event in events]),
+            _words([event.end or arrival.end for arrival in arrivals for event in arrival.events]),
+            _repeated([arrival.source for arrival in arrivals], counts),
+            pa.array([event.event_id for event in events], _TEXT),
+            pa.array(_hashes(arrivals, len(events))),
+            _mostly_null([event.others for event in events], _TEXT),
+            pa.array(np.fromiter((event.value_fen for event in events), np.int64, len(events))),
             pa.array([event.properties for event in events], _TEXT),
             pa.array([event.context for event in events], _TEXT),
-            pa.array(
+            _mostly_null(
                 [None if event.effects is None else _effects_encoder.encode(event.effects) for event in events],
                 pa.binary(),
             ),
         ],
         schema=SCHEMA,
     )
+    return _pack(table, _dead_batch(arrivals)), len(events)
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """Inverse of `decode_frame`."""
+    return _pack(frame.events, frame.dead)
+
+
+def _pack(events: pa.RecordBatch | pa.Table, dead: pa.RecordBatch | pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, SCHEMA, options=_OPTIONS) as writer:
-        writer.write_batch(table)
-    with pa.ipc.new_stream(sink, _DEAD, options=_OPTIONS) as writer:
-        writer.write_batch(_dead_batch(arrivals))
-    return sink.getvalue().to_pybytes(), len(events)
+    for schema, rows in ((SCHEMA, events), (_DEAD, dead)):
+        with pa.ipc.new_stream(sink, schema, options=_OPTIONS) as writer:
+            writer.write(rows)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def _words(values: list[str]) -> pa.DictionaryArray:
+    """A column of few distinct words: looked up in a dict, which is cheaper than a column of texts."""
+    words: dict[str, int] = {}
+    codes = [words.setdefault(value, len(words)) for value in values]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(list(words), _TEXT))
+
+
+def _repeated(values: list[str], counts: list[int]) -> pa.DictionaryArray:
+    """A column in which each value stands `counts` times."""
+    words: dict[str, int] = {}
+    codes = np.repeat(np.array([words.setdefault(value, len(words)) for value in values], np.int32), counts)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(words), _TEXT))
+
+
+def _mostly_null(values: list[Any], kind: pa.DataType) -> pa.Array:
+    return pa.nulls(len(values), kind) if values.count(None) == len(values) else pa.array(values, kind)
+
+
+def _hashes(arrivals: Sequence[Arrival], size: int) -> npt.NDArray[np.uint64]:
+    """`dedupe_hash` of every event."""
+    digest = xxhash.xxh64_intdigest
+    return np.fromiter(
+        (
+            digest(head + event.event_id.encode())
+            for arrival in arrivals
+            for head in [f"{arrival.source}\n".encode()]
+            for event in arrival.events
+        ),
+        np.uint64,
+        size,
+    )
 
 
 def frames_of(arrivals: Sequence[Arrival], shards: int, bytes_max: int) -> list[NewFrame]:

@@ -132,8 +132,8 @@ def plain(value: object) -> bool:
     return (
         type(value) is str
         and value.isprintable()
-        and value[-1:] not in _ZEROS
-        and value[0] != " "
+        and value[:1] not in _ZEROS
+        and value[-1] != " "
         and (len(value) <= VALUE_LENGTH_MAX if len(value) > _NOBODY_LENGTH_MAX else value.lower() not in _NOBODY)
     )
 

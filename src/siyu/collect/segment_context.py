@@ -76,18 +76,18 @@ def facts_of(raw: bytes) -> ContextFacts:
 
 
 _REMEMBERED_MAX: Final = 4_096
-_remembered: dict[bytes, ContextFacts] = {}
+remembered: dict[bytes, ContextFacts] = {}
 
 
 def cached_facts(raw: bytes) -> ContextFacts:
     """`facts_of`, remembered for contexts up to CACHED_BYTES_MAX (a dict: half the price of an lru_cache)."""
-    facts = _remembered.get(raw)
+    facts = remembered.get(raw)
     if facts is None:
         facts = facts_of(raw)
         if len(raw) <= CACHED_BYTES_MAX:
-            if len(_remembered) >= _REMEMBERED_MAX:
-                _remembered.clear()
-            _remembered[raw] = facts
+            if len(remembered) >= _REMEMBERED_MAX:
+                remembered.clear()
+            remembered[raw] = facts
     return facts
 
 
