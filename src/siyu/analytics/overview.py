@@ -5,9 +5,12 @@ Every function is one statement over `events`. `person` is what `person_of_event
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
 
 from siyu.analytics.scope import NOT_BEHAVIOUR
 from siyu.collect.catalogue import spellings
@@ -16,7 +19,8 @@ from siyu.profile.lifecycle import Lifecycle, Thresholds
 from siyu.store.clickhouse import EventStore
 
 NAMES_MAX: Final = 1_000
-PROPERTY_SAMPLE_EVENTS: Final = 2_000
+ARRIVALS_MAX: Final = 200
+PROPERTY_SAMPLE_EVENTS: Final = 500
 _PAID: Final = "value_fen > 0"
 
 
@@ -145,10 +149,11 @@ async def by_end(events: EventStore, person: str, start: datetime, end: datetime
 
 async def newest(events: EventStore, person: str, now: datetime, limit: int) -> list[NewestEvent]:
     """The events received last. Looks at the last hour, and only when that is empty at the last 60 days."""
-    for back in (timedelta(hours=1), timedelta(days=60)):
+    hour = f"occurred_at >= {_at('low')} AND received_at >= {_at('low')}"
+    for back, where in ((timedelta(hours=1), hour), (timedelta(days=60), f"received_at >= {_at('low')}")):
         rows = await events.rows(
             f"""SELECT {person} AS p, name, end, value_fen, occurred_at, received_at, event_id, source, properties
-                FROM events WHERE occurred_at >= {_at("low")} AND received_at >= {_at("low")}
+                FROM events WHERE {where}
                 ORDER BY received_at DESC, occurred_at DESC, event_id LIMIT {{n:UInt32}}""",
             {"low": _ms(now - back), "n": limit},
         )
@@ -170,31 +175,30 @@ async def property_names(events: EventStore, name: str) -> list[str]:
     """The property names of some of an event's occurrences, most frequent first; of any event for an empty name."""
     where = "name IN {names:Array(String)}" if name else "1"
     rows = await events.rows(
-        f"""SELECT arrayJoin(JSONExtractKeys(properties)) AS k, count() AS n
-            FROM (SELECT properties FROM events WHERE {where} LIMIT {{sample:UInt32}})
-            GROUP BY k ORDER BY n DESC, k LIMIT 100""",
+        f"SELECT properties FROM events WHERE {where} LIMIT {{sample:UInt32}}",
         {"names": list(spellings(name)) if name else [], "sample": PROPERTY_SAMPLE_EVENTS},
     )
-    return [row[0] for row in rows]
+    counted = Counter(key for (text,) in rows for key in msgspec.json.decode(text))
+    return [key for key, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:100]]
 
 
 async def arrivals(events: EventStore, now: datetime, minutes: int, slices: int) -> list[Arrivals]:
     """What was received in the last minutes, by source and name, most events first."""
     start = now - timedelta(minutes=minutes)
-    place = f"least({{last:UInt16}}, intDiv(dateDiff('second', {_at('a')}, received_at), {{size:UInt32}}))"
     rows = await events.rows(
-        f"""SELECT source, name, count() AS n, max(received_at), sumMap([toUInt16({place})], [1])
-            FROM events WHERE received_at >= {_at("a")}
-            GROUP BY source, name ORDER BY n DESC, name LIMIT 200""",
-        {"a": _ms(start), "size": max(1, minutes * 60 // slices), "last": slices - 1},
+        f"""SELECT source, name, intDiv(dateDiff('second', {_at("a")}, received_at), {{size:UInt32}}) AS place, count(),
+                   max(received_at)
+            FROM events WHERE received_at >= {_at("a")} GROUP BY source, name, place""",
+        {"a": _ms(start), "size": max(1, minutes * 60 // slices)},
     )
-    found = []
-    for source, name, count, last, (places, counts) in rows:
-        line = [0] * slices
-        for place, number in zip(places, counts, strict=True):
-            line[place] = number
-        found.append(Arrivals(source, name, count, last, line))
-    return found
+    lines: dict[tuple[str, str], list[int]] = {}
+    newest_of: dict[tuple[str, str], datetime] = {}
+    for source, name, place, count, last in rows:
+        key = source, name
+        lines.setdefault(key, [0] * slices)[min(max(place, 0), slices - 1)] += count
+        newest_of[key] = max(last, newest_of.get(key, last))
+    found = [Arrivals(*key, sum(line), newest_of[key], line) for key, line in lines.items()]
+    return sorted(found, key=lambda one: (-one.events, one.name, one.source))[:ARRIVALS_MAX]
 
 
 async def source_totals(events: EventStore) -> dict[str, tuple[int, datetime]]:
