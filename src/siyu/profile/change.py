@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Final, NamedTuple, TypeGuard
 
 import msgspec
@@ -173,6 +174,10 @@ def _traits(rows: Rows, change: _Placed) -> None:
     )
     if asked == NO_TRAITS:
         return
+    if effects.increment and not all(map(isfinite, effects.increment.values())):
+        endless = {name for name, number in effects.increment.items() if not isfinite(number)}
+        rows.problems.extend(_problem(change, "NOT_A_NUMBER", f"{name!r} cannot grow for ever.") for name in endless)
+        asked = asked.without(endless)
     text = _encode(asked)
     if len(text) > VALUE_BYTES_MAX or any(len(name) > NAME_CHARS_MAX or not name for name in asked.names()):
         asked = _within_limits(rows, change, asked)

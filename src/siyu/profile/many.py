@@ -12,8 +12,8 @@ from siyu.profile.actions import portraits
 from siyu.profile.portrait import Moment, Portrait
 from siyu.store.postgres import Database
 
-_CHANNELS: Final = """
-SELECT channel, count(DISTINCT coalesce(m.person, t.anchor)) AS persons FROM (
+_TOUCHED: Final = """
+SELECT t.channel, coalesce(m.person, t.anchor) AS person FROM (
   SELECT anchor, coalesce(
     nullif(fields::json ->> 'utm_source', ''), 'code:' || nullif(fields::json ->> 'state', ''),
     'scene:' || nullif(fields::json ->> 'scene', ''),
@@ -21,7 +21,15 @@ SELECT channel, count(DISTINCT coalesce(m.person, t.anchor)) AS persons FROM (
     substring(fields::json ->> 'referrer' FROM '^[a-z]+://([^/?#]+)')) AS channel
   FROM touches WHERE at >= $1 AND at < $2) t
 LEFT JOIN LATERAL (SELECT person FROM memberships m WHERE m.anchor = t.anchor ORDER BY since DESC LIMIT 1) m ON true
-WHERE channel IS NOT NULL GROUP BY channel ORDER BY persons DESC, channel LIMIT $3
+WHERE t.channel IS NOT NULL
+"""
+_CHANNELS: Final = f"""
+SELECT channel, count(DISTINCT person) AS persons FROM ({_TOUCHED}) c
+GROUP BY channel ORDER BY persons DESC, channel LIMIT $3
+"""
+_OF_CHANNEL: Final = f"""
+SELECT person, count(*) OVER () AS total FROM (SELECT DISTINCT person FROM ({_TOUCHED}) c WHERE channel = $3) d
+ORDER BY person LIMIT $4 OFFSET $5
 """
 
 
@@ -47,3 +55,12 @@ async def channels(db: Database, start: datetime, end: datetime, limit: int) -> 
     referring host; with the number of persons, most first."""
     async with db.driver() as connection:
         return [(row[0], row[1]) for row in await connection.fetch(_CHANNELS, start, end, limit)]
+
+
+async def persons_of_channel(
+    db: Database, channel: str, start: datetime, end: datetime, *, limit: int, offset: int
+) -> tuple[list[int], int]:
+    """A page of the persons (numbers) behind a number of `channels`, and how many there are."""
+    async with db.driver() as connection:
+        rows = await connection.fetch(_OF_CHANNEL, start, end, channel, limit, offset)
+    return [row[0] for row in rows], rows[0][1] if rows else 0
