@@ -1,0 +1,53 @@
+"""`siyu ask`: a question as JSON, answered as tables or JSON."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from siyu.analytics.actions import ask
+from siyu.analytics.kinds import parse_question
+from siyu.app import Services
+from siyu.cli.answers import tables_of
+from siyu.cli.engines import with_services
+from siyu.cli.options import home_option, json_option, settings_with
+from siyu.cli.tables import print_json, print_table
+from siyu.cli.words import say
+
+
+@click.command(
+    help=say(
+        "Answer the question in FILE (`-` reads the standard input), JSON as in docs/questions.md.",
+        "回答 FILE 中的分析问题（`-` 读取标准输入），JSON 格式见 docs/questions.md。",
+    )
+)
+@click.argument("file", type=click.File("rb"))
+@home_option
+@json_option
+def command(*, file: BinaryIO, home: str | None, as_json: bool) -> None:
+    """Ask."""
+    question = parse_question(file.read())
+
+    async def work(services: Services) -> msgspec.Struct:
+        settings = services.settings
+        return await ask(
+            services.db,
+            services.events,
+            question,
+            services.now(),
+            settings.timezone,
+            seconds_max=settings.question_seconds_max,
+        )
+
+    answer = with_services(settings_with(home=home), work)
+    if as_json:
+        print_json(answer)
+        return
+    for number, table in enumerate(tables_of(msgspec.to_builtins(answer, enc_hook=str))):
+        if number:
+            click.echo()
+        if table.title:
+            click.echo(f"▌{table.title}")
+        print_table(table.heads, table.rows)
