@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import zlib
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siyu.collect import catalogue, loose_json
+from siyu.collect import catalogue, catalogue_page, loose_json
 from siyu.collect.body import gunzip, unbase64, unwrap
 from siyu.collect.credentials import header_keys, query_keys
 from siyu.collect.event import Effects, Event, Rejected
 from siyu.collect.frame import Arrival, decode_frame, dedupe_hash, effects_decoder, encode_frame
+from siyu.collect.http import ROUTES
 from siyu.collect.identifiers import (
     arrange,
     blocked,
@@ -308,3 +311,24 @@ def test_frames_carry_everything(sent: list[Any]) -> None:
     assert [(letter["source"], letter["body"]) for letter in letters] == [
         (arrival.source, bad.body) for arrival in arrivals for bad in arrival.rejected
     ]
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_of_events_is_the_catalogue() -> None:
+    assert (DOCS / "events.md").read_text() == catalogue_page.page()
+
+
+def test_every_path_and_code_of_the_doors_is_documented() -> None:
+    text = (DOCS / "doors.md").read_text()
+    written = set(re.findall(r"[/\w.]+", text))
+    for path in ROUTES:
+        assert path in written or path.rpartition("/")[2] in written, path
+    sources = "".join(path.read_text() for path in (DOCS.parent / "src/siyu/collect").glob("*.py"))
+    codes = set(re.findall(r'BadEvent\(\s*"([A-Z0-9_]+)"', sources)) | set(
+        re.findall(r'code = "([A-Z0-9_]+)"', sources)
+    )
+    codes |= set(re.findall(r'refusal\(\s*\d+,\s*"([A-Z0-9_]+)"', sources)) | {"BUSY", "ENGINE_UNAVAILABLE"}
+    assert len(codes) > 20
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []

@@ -1,0 +1,49 @@
+"""docs/events.md, written from the catalogue: `python -m siyu.collect.catalogue_page > docs/events.md`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from siyu.collect.catalogue import CATALOGUE, GROUPS, Entry
+
+_HEAD: Final = """# Events
+
+Written from `siyu/collect/catalogue.py` by `python -m siyu.collect.catalogue_page`; a test holds the two together.
+
+Names are stored as they were sent. The catalogue says which names mean the same, what people read for them, and where
+the money of a purchase or refund stands. Unknown names are welcome: they are stored, counted and usable everywhere.
+
+**Money.** A purchase or refund moves `amount_fen`, `payable_fen` or `total_fen` (whole fen), else `total`, `revenue`,
+`order_actual_amount`, `actual_amount`, `pay_amount`, `order_amount`, `amount` or `value` (yuan, converted exactly).
+For a refund `refund_fen`, `refund_amount` and `refund_total` come first, and the sign is negative. An event with a
+`currency` other than renminbi moves no money: a dollar is not counted as a yuan.
+
+**A way in.** On events marked so, `state` (渠道活码) and `scene` in the properties tell where the person came from.
+
+**No behaviour.** Events marked so are messages between an SDK and the server (a changed profile, a linked identity),
+not something a person did.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [_HEAD]
+    for group, (zh, en) in GROUPS.items():
+        parts.append(f"\n## {en} {zh}\n\n| name | 中文 | English | also sent as | |\n| --- | --- | --- | --- | --- |\n")
+        parts += [_row(entry) for entry in CATALOGUE if entry.group == group]
+    return "".join(parts)
+
+
+def _row(entry: Entry) -> str:
+    notes = [
+        {1: "purchase", -1: "refund"}.get(entry.sign, ""),
+        "a way in" if entry.entrance else "",
+        "" if entry.behaviour else "no behaviour",
+    ]
+    aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
+    return f"| `{entry.name}` | {entry.zh} | {entry.en} | {aliases} | {', '.join(filter(None, notes))} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
