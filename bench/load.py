@@ -24,7 +24,7 @@ class LoadResult(NamedTuple):
 
 
 def bodies(events: int, persons: int, *, per_batch: int = 100, seed: int = 7, tag: str = "b") -> Iterator[bytes]:
-    """Segment batches of about 440 bytes an event, `userId` uniform over `persons`, times of the last hour."""
+    """Segment batches of about 440 bytes an event, `userId` uniform over `persons`, times of the last seconds."""
     rng = np.random.default_rng(seed)
     base_ms = int(time.time() * 1000)
     encode = msgspec.json.Encoder().encode
@@ -32,7 +32,7 @@ def bodies(events: int, persons: int, *, per_batch: int = 100, seed: int = 7, ta
         size = min(per_batch, events - start)
         users = rng.integers(0, persons, size).tolist()
         kinds = rng.integers(0, len(NAMES), size).tolist()
-        ages = rng.integers(0, 3_600_000, size).tolist()
+        ages = rng.integers(0, 5_000, size).tolist()
         skus = rng.integers(0, 5_000, size).tolist()
         batch = [
             {

@@ -30,6 +30,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from siyu import __version__
+from siyu.analytics.http import routes as analytics_routes
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
@@ -40,9 +41,11 @@ from siyu.collect.http import Door
 from siyu.console.actions import ensure_admin
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
+from siyu.identity.http import routes as identity_routes
 from siyu.processor.actions import stream_state
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
+from siyu.processor.scrub import scrub_dead_letters, scrub_stream
 from siyu.processor.work import Reaction
 from siyu.profile.http import routes as profile_routes
 from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
@@ -51,6 +54,7 @@ from siyu.schema import complete_metadata
 from siyu.settings import Settings, load_settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.files import write_private
+from siyu.store.migrate import migrate
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 from siyu.stream.stream import Stream
@@ -58,7 +62,7 @@ from siyu.stream.stream import Stream
 log = structlog.get_logger()
 
 _BACKLOG_SECONDS: Final = 0.25
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = ()
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream)
 """What rooms above the profile remove of an erased person, for the API and the command line alike."""
 _CUTS_SECONDS: Final = 60.0
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -119,13 +123,12 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
     names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
-        route_handlers=[*api_routes, *profile_routes],
+        route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
         guards=[require_token],
     )
     return Litestar(
         route_handlers=[api, *console_routes],
-        dependencies={name: provided(getattr(services, name)) for name in names}
-        | {"scrubs": provided(ERASURE_SCRUBS)},
+        dependencies={name: provided(getattr(services, name)) for name in names} | {"scrubs": provided(ERASURE_SCRUBS)},
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
@@ -190,7 +193,7 @@ async def prepare_stores(settings: Settings) -> None:
     """Bring both databases to this version's tables. Idempotent; safe when several processes start at once."""
     complete_metadata()
     async with open_services(settings) as services:
-        await services.db.create_all()
+        await migrate(services.db)
         await services.events.create_all()
 
 

@@ -148,6 +148,40 @@ async def mark_replayed(connection: Any, letter_id: int, now: datetime) -> None:
     await connection.execute("UPDATE dead_letters SET replayed_at = $2 WHERE id = $1", letter_id, now)
 
 
+async def letters_after(connection: Any, after: int, limit: int) -> list[Any]:
+    """Dead letters (id, body) in the order of their ids."""
+    rows: list[Any] = await connection.fetch(
+        "SELECT id, body FROM dead_letters WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+    )
+    return rows
+
+
+async def delete_letters(connection: Any, ids: Sequence[int]) -> int:
+    """Delete dead letters; how many."""
+    status: str = await connection.execute("DELETE FROM dead_letters WHERE id = ANY($1::bigint[])", ids)
+    return int(status.removeprefix("DELETE "))
+
+
+async def waiting_frames(connection: Any) -> list[tuple[int, int]]:
+    """(partition, offset) of the frames in PostgreSQL that were not processed yet."""
+    return [tuple(row) for row in await connection.fetch('SELECT partition, "offset" FROM stream_frames ORDER BY 1, 2')]
+
+
+async def frame_body(connection: Any, partition: int, offset: int) -> bytes:
+    """The body of a waiting frame."""
+    body: bytes = await connection.fetchval(
+        'SELECT body FROM stream_frames WHERE partition = $1 AND "offset" = $2', partition, offset
+    )
+    return body
+
+
+async def replace_frame(connection: Any, partition: int, offset: int, body: bytes) -> None:
+    """Put another body in the place of a waiting frame's."""
+    await connection.execute(
+        'UPDATE stream_frames SET body = $3 WHERE partition = $1 AND "offset" = $2', partition, offset, body
+    )
+
+
 async def stored_hashes(events: EventStore, days: list[int], batch_number: int) -> dict[int, Hashes]:
     """Dedupe hashes of the events stored for some days (days since 1970), without those of one batch.
 

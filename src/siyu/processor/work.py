@@ -20,6 +20,7 @@ from siyu.processor import records
 from siyu.processor.batch import Batch, hashes_and_days, join_frames, prepare, sightings, stored_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.seen import Seen
+from siyu.profile.rights_records import ERASURE_LOCK
 from siyu.store.clickhouse import EventStore, InsertRefused
 from siyu.store.postgres import Database, driver_of
 from siyu.stream.stream import Stream, StreamFrame
@@ -28,8 +29,6 @@ log = structlog.get_logger()
 
 EVENTS_MAX = 60_000
 """Events of one micro-batch: large enough for ClickHouse, small enough to be visible within the second."""
-ERASURE_LOCK = 0x51_1A
-"""Advisory lock held shared by a batch and exclusively by an erasure: none happens in the middle of the other."""
 
 
 class Reaction(Protocol):
@@ -114,6 +113,7 @@ class Worker:
         frames = await self._next_frames(done, planned, wait_s)
         if not frames:
             return 0
+        # None of an erasure and a batch happens in the middle of the other.
         async with self._db.driver() as connection:
             await connection.execute("SELECT pg_advisory_lock_shared($1)", ERASURE_LOCK)
             try:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from siyu.store.postgres import Database
 
-_LOCK: Final = 0x51_1C
+_LOCK: Final = 0x51_1E
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
