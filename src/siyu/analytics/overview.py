@@ -22,6 +22,7 @@ NAMES_MAX: Final = 1_000
 ARRIVALS_MAX: Final = 200
 PROPERTY_SAMPLE_EVENTS: Final = 500
 _PAID: Final = "value_fen > 0"
+_BEHAVIOUR: Final = "NOT has({hidden:Array(String)}, name)"
 
 
 class Figures(NamedTuple):
@@ -112,7 +113,7 @@ async def figures(events: EventStore, person: str, stretches: Sequence[tuple[dat
     for n, (start, end) in enumerate(stretches):
         inside = f"occurred_at >= {_at(f'a{n}')} AND occurred_at < {_at(f'b{n}')}"
         params |= {f"a{n}": _ms(start), f"b{n}": _ms(end)}
-        behaviour = f"{inside} AND NOT has({{hidden:Array(String)}}, name)"
+        behaviour = f"{inside} AND {_BEHAVIOUR}"
         columns += [f"uniqExactIf(p, {behaviour})", f"countIf({inside})"]
         columns += [f"countIf({inside} AND {_PAID})", f"sumIf(value_fen, {inside})"]
         firsts.append(f"countIf(first >= {_at(f'a{n}')} AND first < {_at(f'b{n}')})")
@@ -127,11 +128,11 @@ async def figures(events: EventStore, person: str, stretches: Sequence[tuple[dat
 async def days(events: EventStore, person: str, start: datetime, end: datetime, zone: str) -> list[Day]:
     """One row per local day of [start, end) on which something happened, oldest first."""
     rows = await events.rows(
-        f"""SELECT toDate(occurred_at, {{zone:String}}) AS d, uniqExact({person}), count(), countIf({_PAID}),
-                   sum(value_fen)
+        f"""SELECT toDate(occurred_at, {{zone:String}}) AS d, uniqExactIf({person}, {_BEHAVIOUR}),
+                   count(), countIf({_PAID}), sum(value_fen)
             FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
             GROUP BY d ORDER BY d""",
-        {"zone": zone, "a": _ms(start), "b": _ms(end)},
+        {"zone": zone, "a": _ms(start), "b": _ms(end), "hidden": NOT_BEHAVIOUR},
     )
     return [Day(*row) for row in rows]
 
@@ -139,10 +140,10 @@ async def days(events: EventStore, person: str, start: datetime, end: datetime, 
 async def by_end(events: EventStore, person: str, start: datetime, end: datetime) -> list[EndShare]:
     """What each end brought in [start, end), most persons first."""
     rows = await events.rows(
-        f"""SELECT end, uniqExact({person}) AS persons, count(), sum(value_fen)
+        f"""SELECT end, uniqExactIf({person}, {_BEHAVIOUR}) AS persons, count(), sum(value_fen)
             FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
             GROUP BY end ORDER BY persons DESC, end LIMIT 12""",
-        {"a": _ms(start), "b": _ms(end)},
+        {"a": _ms(start), "b": _ms(end), "hidden": NOT_BEHAVIOUR},
     )
     return [EndShare(*row) for row in rows]
 
@@ -207,36 +208,71 @@ async def source_totals(events: EventStore) -> dict[str, tuple[int, datetime]]:
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
+class Did(NamedTuple):
+    """Something a person did in [start, end), or began to exist."""
+
+    what: Literal["active", "new", "bought"]
+    start: datetime
+    end: datetime
+
+
+class Wanted(NamedTuple):
+    """Which persons a list holds, in which order, which page of it."""
+
+    sort: Sort = "last_seen"
+    lifecycle: Lifecycle | None = None
+    did: Did | None = None
+    from_end: str | None = None
+    """Only what was done at this end counts for `did`."""
+    limit: int = 50
+    offset: int = 0
+
+
 async def persons_listed(
-    events: EventStore,
-    person: str,
-    *,
-    sort: Sort,
-    lifecycle: Lifecycle | None,
-    limits: Thresholds,
-    now: datetime,
-    limit: int,
-    offset: int,
+    events: EventStore, person: str, wanted: Wanted, limits: Thresholds, now: datetime
 ) -> tuple[list[PersonRow], int]:
-    """A page of all persons with events, and how many there are; `lifecycle` by the rules of `profile.lifecycle`."""
-    window = now - timedelta(days=limits.vip_window_days)
+    """A page of persons with events, and how many there are; lifecycle by the rules of `profile.lifecycle`."""
     borders = ("lost_days", "sleeping_days", "new_days")
     params: dict[str, Any] = {name: _ms(now - timedelta(days=getattr(limits, name))) for name in borders}
-    params |= {"window": _ms(window), "limit": limit, "offset": offset}
+    params |= {"window": _ms(now - timedelta(days=limits.vip_window_days))}
     params |= {"vip_spend": limits.vip_spend_fen, "vip_orders": limits.vip_orders}
-    stage = f"""multiIf(last <= {_at("lost_days")}, 'lost', last <= {_at("sleeping_days")}, 'sleeping',
-        recent_spend >= {{vip_spend:Int64}} OR recent_orders >= {{vip_orders:Int64}}, 'vip',
-        first > {_at("new_days")}, 'new', 'active')"""
+    params |= {"limit": wanted.limit, "offset": wanted.offset}
+    conditions = []
+    if wanted.lifecycle is not None:
+        params["stage"] = wanted.lifecycle
+        conditions.append(f"{_stage_sql()} = {{stage:String}}")
+    if wanted.did is not None:
+        conditions.append(_did_sql(wanted.did, wanted.from_end, params))
     recent = f"occurred_at >= {_at('window')}"
-    having = ""
-    if lifecycle is not None:
-        having, params = f"HAVING {stage} = {{stage:String}}", params | {"stage": lifecycle}
+    having = f"HAVING {' AND '.join(conditions)}" if conditions else ""
     rows = await events.rows(
         f"""SELECT {person} AS p, max(occurred_at) AS last, sum(value_fen) AS spend, countIf({_PAID}) AS orders,
                    count() AS n, min(occurred_at) AS first, sumIf(value_fen, {recent}) AS recent_spend,
                    countIf({_PAID} AND {recent}) AS recent_orders, count() OVER () AS total
             FROM events GROUP BY p {having}
-            ORDER BY {SORTS[sort]} DESC, p LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
+            ORDER BY {SORTS[wanted.sort]} DESC, p LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
         params,
     )
     return [PersonRow(*row[:5]) for row in rows], rows[0][8] if rows else 0
+
+
+def _stage_sql() -> str:
+    return f"""multiIf(last <= {_at("lost_days")}, 'lost', last <= {_at("sleeping_days")}, 'sleeping',
+        recent_spend >= {{vip_spend:Int64}} OR recent_orders >= {{vip_orders:Int64}}, 'vip',
+        first > {_at("new_days")}, 'new', 'active')"""
+
+
+def _did_sql(did: Did, from_end: str | None, params: dict[str, Any]) -> str:
+    params |= {"since": _ms(did.start), "until": _ms(did.end)}
+    if did.what == "new":
+        return f"first >= {_at('since')} AND first < {_at('until')}"
+    inside = f"occurred_at >= {_at('since')} AND occurred_at < {_at('until')}"
+    if did.what == "bought":
+        inside += f" AND {_PAID}"
+    else:
+        params["hidden"] = NOT_BEHAVIOUR
+        inside += f" AND {_BEHAVIOUR}"
+    if from_end is not None:
+        params["from_end"] = from_end
+        inside += " AND end = {from_end:String}"
+    return f"countIf({inside}) > 0"

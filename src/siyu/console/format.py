@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
@@ -20,7 +21,7 @@ class Format(NamedTuple):
     """How to write for one reader."""
 
     locale: str
-    zone: tzinfo
+    zone: ZoneInfo
     now: datetime
 
     def number(self, value: float | int | None) -> str:

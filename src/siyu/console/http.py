@@ -10,11 +10,10 @@ from litestar import Request, Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from siyu.console import http_account, http_login
+from siyu.console import http_account, http_login, http_overview, http_persons
 from siyu.console.assets import static_file
-from siyu.console.i18n import mark as _
 from siyu.console.labels import ERRORS, Labels
-from siyu.console.page import SECURITY_HEADERS, html, redirect, render
+from siyu.console.page import html, redirect, render
 from siyu.console.visit import NotSignedIn, Visit, provide_visit, shared_context
 from siyu.errors import EngineUnavailable, SiyuError
 
@@ -70,13 +69,17 @@ def _error_page(request: AnyRequest, status: int, code: str, error: SiyuError | 
     return visit.page("error.html", status, title=title, detail=detail, code=code)
 
 
-NOT_FOUND = _("This page does not exist.")
-
 routes: list[Any] = [
     home,
     Router(
         path="/console",
-        route_handlers=[static_file, *http_login.routes, *http_account.routes],
+        route_handlers=[
+            static_file,
+            *http_login.routes,
+            *http_account.routes,
+            *http_overview.routes,
+            *http_persons.routes,
+        ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={
             NotSignedIn: on_not_signed_in,
@@ -84,9 +87,6 @@ routes: list[Any] = [
             HTTPException: on_http_exception,
             Exception: on_unexpected,
         },
-        response_headers=[],
     ),
 ]
 """What `app.py` mounts."""
-
-__all__ = ["SECURITY_HEADERS", "routes"]

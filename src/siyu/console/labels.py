@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from siyu.collect.catalogue import label as event_label
 from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
 from siyu.errors import SiyuError
@@ -58,6 +59,8 @@ TOUCH_FIELDS: Final = {
     "referrer": _("Referrer"),
     "click_id": _("Click ID"),
 }
+
+CHANNELS: Final = {"code": _("Channel code"), "scene": _("Scene"), "invite": _("Invited by a friend")}
 
 ERRORS: Final = {
     "WRONG_PASSWORD": _("Name or password is wrong. Passwords are case-sensitive."),
@@ -178,6 +181,18 @@ class Labels(NamedTuple):
         """A field of a touch."""
         return self.text(TOUCH_FIELDS.get(field, field))
 
+    def event(self, name: str) -> str:
+        """What an event is called; a name of the brand's own stays as it is."""
+        return event_label(name, self.locale)
+
+    def channel(self, name: str) -> str:
+        """A channel as `profile.many.channels` names it."""
+        prefix, colon, rest = name.partition(":")
+        if colon and prefix in CHANNELS:
+            word = self.text(CHANNELS[prefix])
+            return f"{word} {rest}" if rest else word
+        return name
+
     def event_icon(self, name: str) -> str:
         """The icon of an event."""
         return event_icon(name)
@@ -189,3 +204,24 @@ class Labels(NamedTuple):
             if code in ERRORS and code != "INTERNAL":
                 return self.text(ERRORS[code])
         return str(error) if type(error) is not SiyuError else self.text(ERRORS["INTERNAL"])
+
+    def initial(self, name: str) -> str:
+        """One character for a round picture."""
+        return next((letter for letter in name if letter.isalnum()), "?").upper()
+
+    def tone(self, person_id: str) -> str:
+        """A colour that stays with the person."""
+        return TONES[sum(person_id.encode()) % len(TONES)]
+
+    def short(self, value: str) -> str:
+        """A long identifier in its first and last characters."""
+        return short(value)
+
+
+TONES: Final = ("jade", "sky", "gold", "plum", "rose", "stone")
+SHORT_CHARS: Final = 18
+
+
+def short(value: str) -> str:
+    """A long identifier in its first and last characters."""
+    return value if len(value) <= SHORT_CHARS else f"{value[:8]}…{value[-5:]}"

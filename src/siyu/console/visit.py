@@ -16,6 +16,7 @@ from siyu.console.operator import Operator
 from siyu.console.page import html, render
 from siyu.console.session import Session, csrf_matches, csrf_token, unseal
 from siyu.errors import Forbidden, Unauthorized
+from siyu.profile.portrait import Moment
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 
@@ -71,6 +72,11 @@ class Visit:
     def format(self) -> Format:
         """How to write for this reader."""
         return self.face.format
+
+    @property
+    def moment(self) -> Moment:
+        """When and in which zone persons are looked at."""
+        return Moment(self.format.now, self.format.zone)
 
     @property
     def locale(self) -> str:
