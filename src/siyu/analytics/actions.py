@@ -15,6 +15,7 @@ from siyu.analytics import records
 from siyu.analytics.columns import Ints
 from siyu.analytics.funnel import Funnel, FunnelFigures, FunnelGroups
 from siyu.analytics.kinds import KINDS, Outcome, parse_question
+from siyu.analytics.pages import PersonPage
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
 from siyu.analytics.scope import Scope, Shard
 from siyu.analytics.timeline import TimelineQuestion, page_of
@@ -31,14 +32,6 @@ _FETCH: Final = {
     "output_format_arrow_compression_method": "none",
     "output_format_arrow_low_cardinality_as_dictionary": 1,
 }
-
-
-class PersonPage(msgspec.Struct):
-    """Persons behind a number: public ids, how many they are, and where the next page begins."""
-
-    count: int
-    persons: list[str]
-    next_offset: int | None
 
 
 async def ask(
