@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from siyu.ids import CARRIED, CURRENT, KIND_RANK, MANY, SINGLE, base_kind
+from siyu.ids import CARRIED, CURRENT, KIND_RANK, SINGLE, base_kind
 
 NAMED_KIND: Final = "any"
 """Kind of a value that an alias names without saying what it is. No person has it; it only connects."""
+
+_KINDS_MAX: Final = 4096
+"""Kinds (with their scopes) whose class is remembered."""
 
 Rule = Literal["seen", "bind", "alias", "named", "unbind"]
 """`seen`: both stood on one event. `bind`: the same, stated by the event. `alias`: declared to be one person.
@@ -57,31 +61,31 @@ class Link(NamedTuple):
     then a time may be left out when the one before it, among all links of its group, is of the same link."""
 
 
+@lru_cache(_KINDS_MAX)
 def rank(kind: str) -> int:
     """Strength of a kind, 0 strongest; the named kind is weakest."""
     return KIND_RANK.get(base_kind(kind), len(KIND_RANK))
 
 
+@lru_cache(_KINDS_MAX)
 def is_single(kind: str) -> bool:
     """Whether a person has at most one of this kind (per scope)."""
     return base_kind(kind) in SINGLE
 
 
-def is_strong(kind: str) -> bool:
-    """Whether an identifier of this kind belongs to one person for ever."""
-    return base_kind(kind) in SINGLE or base_kind(kind) in MANY
-
-
+@lru_cache(_KINDS_MAX)
 def is_current(kind: str) -> bool:
     """Whether an identifier of this kind may pass on to another person (phone, email)."""
     return base_kind(kind) in CURRENT
 
 
+@lru_cache(_KINDS_MAX)
 def is_carried(kind: str) -> bool:
     """Whether an identifier of this kind follows the stronger one last seen with it."""
     return base_kind(kind) in CARRIED
 
 
+@lru_cache(_KINDS_MAX)
 def tier_of(rule: str, kind_a: str, kind_b: str) -> Tier:
     """The tier of a link between identifiers of these kinds."""
     if rule == "unbind":

@@ -162,8 +162,7 @@ async def identifiers_of(connection: Any, ids: Iterable[int]) -> dict[int, tuple
         "SELECT i.id, i.kind, i.value, i.uid FROM unnest($1::bigint[]) n(id) JOIN identifiers i ON i.id = n.id",
         list(ids),
     )
-    # asyncpg's own UUID class is many times slower to compare than a plain one.
-    return {row[0]: (Identifier(row[0], row[1], identifier_key(row[1], row[2])), UUID(int=row[3].int)) for row in rows}
+    return {row[0]: (Identifier(row[0], row[1], identifier_key(row[1], row[2])), row[3]) for row in rows}
 
 
 async def core_links(connection: Any, ids: Sequence[int]) -> list[LinkRow]:
@@ -325,7 +324,7 @@ async def lock_writers(connection: Any) -> None:
 
 
 def _link(row: Sequence[Any]) -> LinkRow:
-    return LinkRow(UUID(int=row[0].int), *row[1:])
+    return LinkRow(*row)
 
 
 def moment(ms: int) -> datetime:

@@ -15,7 +15,8 @@ from siyu.identity.link_records import run
 _MS = "(extract(epoch FROM {0}) * 1000)::bigint"
 
 _PERSON_OF = """
-SELECT n.id, coalesce((SELECT m.person FROM memberships m WHERE m.anchor = n.id AND m.since <= greatest($2, timestamptz 'epoch')
+SELECT n.id, coalesce((SELECT m.person FROM memberships m
+                       WHERE m.anchor = n.id AND m.since <= greatest($2, timestamptz 'epoch')
                        ORDER BY m.since DESC LIMIT 1), n.id)
 FROM unnest($1::bigint[]) n(id)
 """

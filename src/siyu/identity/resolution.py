@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -76,6 +77,7 @@ def weight(identifiers: Mapping[int, Identifier], link: Link) -> int:
     return link_weight(link.rule, identifiers[link.a].kind, identifiers[link.b].kind)
 
 
+@lru_cache(4096)
 def link_weight(rule: str, kind_a: str, kind_b: str) -> int:
     """`weight` of a link between identifiers of these kinds."""
     tier = tier_of(rule, kind_a, kind_b)
