@@ -207,9 +207,10 @@ class Door:
         )
 
     async def _keep(self, request: Request, parsed: Parsed, dialect: str) -> None:
-        """Make what was parsed durable under its write key. Raises WrongKey, EngineUnavailable, Busy."""
+        """Make what was parsed durable. Raises WrongKey, EngineUnavailable, and Busy except for Sensors."""
         key = await self._key(request, parsed.keys)
-        await self._intake.keep(Arrival(parsed.events, parsed.rejected, key.id, key.end, request.received_ms))
+        arrival = Arrival(parsed.events, parsed.rejected, key.id, key.end, request.received_ms)
+        await self._intake.keep(arrival, patient=dialect == sensors.DIALECT)
         meters.EVENTS.labels(dialect, "accepted").inc(len(parsed.events))
         meters.EVENTS.labels(dialect, "rejected").inc(len(parsed.rejected))
 

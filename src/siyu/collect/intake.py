@@ -31,10 +31,10 @@ class Intake:
         self._events = 0
         self._work: asyncio.Task[None] | None = None
 
-    async def keep(self, arrival: Arrival) -> None:
-        """Make an arrival durable. Raises EngineUnavailable, and Busy when too much waits already."""
+    async def keep(self, arrival: Arrival, *, patient: bool = False) -> None:
+        """Make an arrival durable. Raises EngineUnavailable, and Busy when too much waits already, unless `patient`."""
         size = _size(arrival)
-        if self._events and self._events + size > WAITING_EVENTS_MAX:
+        if not patient and self._events and self._events + size > WAITING_EVENTS_MAX:
             raise Busy("Too many events wait for the stream.", retry_after_s=2)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, done))

@@ -89,6 +89,11 @@ def depth_over(value: Any, limit: int) -> bool:
     return True
 
 
+def may_hold_nul(raw: bytes) -> bool:
+    """Whether a text of this JSON can have U+0000 in it."""
+    return b"\\u0000" in raw or b"\x00" in raw
+
+
 def without_nul(value: Any) -> Any:
     """The value with U+0000 taken out of all texts and names: PostgreSQL has no place for it."""
     if isinstance(value, str):

@@ -14,7 +14,7 @@ from siyu.collect.catalogue import BY_NAME, value_fen
 from siyu.collect.event import Effects, Event, Link, Rejected
 from siyu.collect.identifiers import arrange, clean_key, text_of
 from siyu.collect.instants import settle, skew_ms
-from siyu.collect.loose_json import TooDeep, dumps, loads, split_items, without_nul
+from siyu.collect.loose_json import TooDeep, dumps, loads, may_hold_nul, split_items, without_nul
 from siyu.collect.marks import clamped, event_name, marked, parsed_ms
 from siyu.collect.parsed import (
     BadEvent,
@@ -39,6 +39,17 @@ _LIB_ENDS: Final = {
     "posthog-flutter": "app",
 }
 _ID_LENGTH_MAX: Final = 255
+
+
+class _Batch(msgspec.Struct, gc=False):
+    batch: list[msgspec.Raw]
+    api_key: Any = None
+    token: Any = None
+    sent_at: Any = None
+    sentAt: Any = None
+
+
+_decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
 def parse(body: bytes, now_ms: int, limits: Limits) -> Parsed:
@@ -70,6 +81,16 @@ def parse(body: bytes, now_ms: int, limits: Limits) -> Parsed:
 
 def _pieces(raw: bytes) -> tuple[list[bytes], Mapping[str, Any]]:
     """The raw events of the body and the object around them. A single event is its own only piece."""
+    try:
+        sent = _decode_batch(raw)
+        outer = {"api_key": sent.api_key, "token": sent.token, "sent_at": sent.sent_at or sent.sentAt}
+        return [bytes(piece) for piece in sent.batch], outer
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _loose_pieces(raw)
+
+
+def _loose_pieces(raw: bytes) -> tuple[list[bytes], Mapping[str, Any]]:
+    """As `_pieces`, of a body that is no well-formed batch."""
     is_list = raw.lstrip()[:1] == b"["
     split = split_items(raw, None if is_list else b"batch")
     if split is None:
@@ -96,7 +117,7 @@ def _message(piece: bytes, limits: Limits) -> dict[str, Any]:
         reason = f"An event may have {limits.event_bytes} bytes, this one has {len(piece)}."
         raise BadEvent("EVENT_TOO_LARGE", reason)
     try:
-        message = loads(piece)
+        message = without_nul(loads(piece)) if may_hold_nul(piece) else loads(piece)
     except TooDeep as error:
         raise BadEvent("TOO_DEEP", str(error)) from None
     except UnicodeDecodeError:
@@ -123,7 +144,7 @@ def _event(message: Mapping[str, Any], now_ms: int, skew: int, limits: Limits) -
         properties = {}
     if not isinstance(properties, dict):
         raise BadEvent("BAD_PROPERTIES", "`properties` is not a JSON object.")
-    properties = without_nul({key: value for key, value in properties.items() if key != "token"})
+    properties = {key: value for key, value in properties.items() if key != "token"}
     changes = {key: message.get(key, properties.get(key)) for key in ("$set", "$set_once", "$unset")}
     keys, links = _who(name, message, properties, changes)
     held = arrange(keys)
@@ -174,7 +195,7 @@ def _who(
 
 def _traits(changes: Mapping[str, Any], effects: Effects) -> None:
     """`$set`, `$set_once`, `$unset` (a list, or an object's keys)."""
-    put, once, away = (without_nul(changes[key]) for key in ("$set", "$set_once", "$unset"))
+    put, once, away = (changes[key] for key in ("$set", "$set_once", "$unset"))
     if isinstance(put, dict):
         effects.set = {name: value for name, value in put.items() if value is not None}
         effects.unset = [name for name, value in put.items() if value is None]

@@ -18,7 +18,7 @@ from siyu.collect.catalogue import BY_NAME, value_fen
 from siyu.collect.event import Effects, Event, Rejected
 from siyu.collect.identifiers import arrange
 from siyu.collect.instants import settle, skew_ms
-from siyu.collect.loose_json import TooDeep, dumps, loads, split_items, without_nul
+from siyu.collect.loose_json import TooDeep, dumps, loads, may_hold_nul, split_items, without_nul
 from siyu.collect.marks import clamped, event_name, marked, odd_names, parsed_ms
 from siyu.collect.parsed import BadEvent, BadJson, Limits, Parsed, UnusableBody, rejected
 from siyu.collect.sensors_identity import Who, who_of
@@ -31,6 +31,8 @@ _PROFILES: Final = frozenset(
     f"profile_{verb}" for verb in ("set", "set_once", "increment", "append", "unset", "delete")
 )
 _ITEMS: Final = frozenset(("item_set", "item_delete"))
+_CRC_BYTES_MAX: Final = 64 * 1024
+"""The web SDK's single messages are smaller; a longer one is not worth the time."""
 _DEFAULT_NAMES: Final = {"track_signup": "$SignUp", "track_id_bind": "$BindID", "track_id_unbind": "$UnbindID"}
 _ENDS: Final = {
     "MiniProgram": "mini_program",
@@ -91,13 +93,15 @@ def _messages(raw: bytes, limits: Limits) -> list[tuple[Mapping[str, Any] | BadE
                 return [(BadEvent("TOO_DEEP" if isinstance(error, TooDeep) else "BAD_UTF8", str(error)), raw)]
             raise BadJson(f"The body is not JSON: {error}") from None
         return [_message(piece, limits) for piece in split[0]]
+    if may_hold_nul(raw):
+        value = without_nul(value)
     items = value if isinstance(value, list) else [value]
     return [_checked(item, len(raw), limits) for item in items]
 
 
 def _message(piece: bytes, limits: Limits) -> tuple[Mapping[str, Any] | BadEvent, bytes]:
     try:
-        return _checked(loads(piece), len(piece), limits)
+        return _checked(without_nul(loads(piece)), len(piece), limits)
     except TooDeep as error:
         return BadEvent("TOO_DEEP", str(error)), piece
     except UnicodeDecodeError:
@@ -128,7 +132,6 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
         properties = {}
     if not isinstance(properties, dict):
         raise BadEvent("BAD_PROPERTIES", "`properties` is not a JSON object.")
-    properties = without_nul(properties)
     if kind in _TRACKS:
         name = event_name(message.get("event") or _DEFAULT_NAMES.get(kind))
     elif kind in _PROFILES or kind in _ITEMS:
@@ -145,7 +148,7 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
     if odd := odd_names((name, *properties)):
         marks["odd_names"] = odd
     stored = properties if kind not in _ITEMS else {**properties, **_thing(message)}
-    context = without_nul({key: value for key, value in message.items() if key not in _NOT_CONTEXT})
+    context = {key: value for key, value in message.items() if key not in _NOT_CONTEXT}
     effects, money = _effects(kind, name, properties, who)
     end = _ENDS.get(str(properties.get("$lib") or _lib(message)), "")
     anchor, others = held
@@ -203,7 +206,7 @@ def _crc_right(body: bytes) -> bool:
         return True
     fields = form_fields(body)
     ext, data = fields.get("ext", b""), fields.get("data", b"")
-    if not ext.startswith(b"crc="):
+    if not ext.startswith(b"crc=") or len(data) > _CRC_BYTES_MAX:
         return True
     return ext[4:].strip() == str(java_hash(data.decode("latin-1"))).encode()
 

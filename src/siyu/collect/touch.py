@@ -42,6 +42,8 @@ _LATEST: Final = {
     "$latest_scene": "scene",
     "$latest_referrer": "referrer",
 }
+_URLS: Final = ("$url", "$url_query", "$current_url", "url")
+_READ: Final = frozenset(("$latest_landing_page", *_URLS, *_PLAIN, *_LATEST, *CLICK_IDS))
 _NOTHING: Final = frozenset(
     ("", "null", "undefined", "none", "$direct", "(direct)", "(not set)", "取值异常", "未取到值")
 )
@@ -66,9 +68,11 @@ def of_properties(properties: Mapping[str, Any], *, entrance: bool = False) -> d
 
     `state` counts only for events that are an `entrance` (a contact added, a code scanned): elsewhere it is an address.
     What this visit says beats what the SDK remembers (`$latest_*`)."""
+    if properties.keys().isdisjoint(_READ):
+        return {}
     touch = of_url(properties.get("$latest_landing_page"))
     touch |= _renamed(properties, _LATEST.items())
-    touch |= of_url(*(properties.get(name) for name in ("$url", "$url_query", "$current_url", "url")))
+    touch |= of_url(*(properties.get(name) for name in _URLS))
     touch |= _renamed(
         properties, ((name, key) for name, key in _PLAIN.items() if entrance or name not in {"state", "scene"})
     )
