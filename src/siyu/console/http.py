@@ -10,7 +10,7 @@ from litestar import Request, Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from siyu.console import http_account, http_login, http_overview, http_persons
+from siyu.console import http_account, http_login, http_overview, http_person_changes, http_persons, http_portrait
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
 from siyu.console.page import html, redirect, render
@@ -79,6 +79,8 @@ routes: list[Any] = [
             *http_account.routes,
             *http_overview.routes,
             *http_persons.routes,
+            *http_portrait.routes,
+            *http_person_changes.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={

@@ -62,6 +62,27 @@ TOUCH_FIELDS: Final = {
 
 CHANNELS: Final = {"code": _("Channel code"), "scene": _("Scene"), "invite": _("Invited by a friend")}
 
+RULES: Final = {
+    "seen": _("on one event"),
+    "bind": _("bound by the SDK"),
+    "alias": _("declared the same"),
+    "named": _("same value"),
+    "unbind": _("unbound"),
+}
+
+REFUSALS: Final = {
+    "CONFLICT": _("two values of one kind"),
+    "CAP": _("too many identifiers"),
+}
+
+PURPOSES: Final = {
+    "marketing": _("Marketing"),
+    "analytics": _("Analysis"),
+    "service": _("Service messages"),
+    "personalisation": _("Personal content"),
+    "third_party": _("Handing on to partners"),
+}
+
 ERRORS: Final = {
     "WRONG_PASSWORD": _("Name or password is wrong. Passwords are case-sensitive."),
     "TOO_MANY_LOGINS": _("Too many wrong passwords. Wait 15 minutes, then try again."),
@@ -192,6 +213,23 @@ class Labels(NamedTuple):
             word = self.text(CHANNELS[prefix])
             return f"{word} {rest}" if rest else word
         return name
+
+    def rule(self, rule: str) -> str:
+        """Why a link was made."""
+        return self.text(RULES.get(rule, rule))
+
+    def refusal(self, reason: str) -> str:
+        """Why a link does not count; an operator's own words stay."""
+        return self.text(REFUSALS.get(reason, reason))
+
+    def purpose(self, purpose: str) -> str:
+        """What consent is for."""
+        return self.text(PURPOSES.get(purpose, purpose))
+
+    def consent_channel(self, channel: str) -> str:
+        """Over which channel."""
+        names = {"*": _("all channels"), "sms": _("SMS"), "email": _("Email"), "push": _("Push")}
+        return self.text(names[channel]) if channel in names else self.end(channel)
 
     def event_icon(self, name: str) -> str:
         """The icon of an event."""
