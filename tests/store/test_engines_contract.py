@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pyarrow as pa
 
 from siyu.store.clickhouse import EventStore
@@ -27,3 +29,31 @@ async def test_token_inserts_once(events: EventStore) -> None:
     for token in ("a", "a", "b"):
         await events.insert("t", rows, token)
     assert await events.rows("SELECT count(), sum(n) FROM t") == [(6, 12)]
+
+
+async def test_a_cancelled_statement_does_not_spoil_the_pool(db: Database) -> None:
+    """Whether in a transaction or on the bare driver, and with every connection of the pool."""
+
+    async def sleep_bare() -> None:
+        async with db.driver() as connection:
+            await connection.execute("SELECT pg_sleep(600)")
+
+    async def sleep_in_transaction() -> None:
+        async with db.begin() as connection:
+            await connection.exec_driver_sql("SELECT pg_sleep(600)")
+
+    async def sleeping() -> int:
+        async with db.driver() as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%(600)%' AND state = 'active'"
+            count: int = await connection.fetchval(query + " AND pid <> pg_backend_pid()")
+            return count
+
+    for sleeper in (sleep_bare, sleep_in_transaction):
+        tasks = [asyncio.create_task(sleeper()) for _ in range(8)]
+        while await sleeping() < 8:  # noqa: ASYNC110 - the server's state, it sets no event
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
+        await asyncio.gather(*(db.ping() for _ in range(32)))

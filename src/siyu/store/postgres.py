@@ -28,6 +28,7 @@ PING_SECONDS_MAX: Final = 5.0
 _GONE_CLASSES: Final = ("08", "53", "57P")
 """SQLSTATE prefixes: connection failure, out of a resource (disk, memory, connections), shutdown or start-up."""
 _READ_ONLY: Final = "25006"
+_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def _is_loss(error: BaseException | None) -> bool:
@@ -38,7 +39,7 @@ def _is_loss(error: BaseException | None) -> bool:
             return True
         if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
             return True
-        if isinstance(error, exc.TimeoutError | ConnectionError | asyncpg.exceptions.ConnectionDoesNotExistError):
+        if isinstance(error, exc.TimeoutError | ConnectionError | asyncpg.InternalClientError):
             return True
         if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):
             return True
@@ -113,7 +114,11 @@ class Database:
             raise
         try:
             yield connection
-        except (exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+        except asyncio.CancelledError:
+            # The statement may still be running on it: nobody else shall get this connection.
+            await connection.invalidate()
+            raise
+        except (*_DRIVER_ERRORS, exc.SQLAlchemyError, ConnectionError) as error:
             if not _is_loss(error):
                 raise
             await connection.invalidate(error)
