@@ -147,3 +147,9 @@ def test_noise(noise: bytes) -> None:
             parse(body)
         except (UnusableBody, RequestTooLarge):
             continue
+
+
+def test_nul_is_taken_out_everywhere() -> None:
+    event = one(properties={"a\x00b": "x\x00", "$set": {"n\x00": "y\x00"}})
+    assert event.effects == Effects(set={"n": "y"})
+    assert json.loads(event.properties)["ab"] == "x"

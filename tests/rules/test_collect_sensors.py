@@ -314,3 +314,9 @@ def test_noise(noise: bytes) -> None:
         except (UnusableBody, RequestTooLarge):
             continue
         assert any(part.events or part.rejected for part in parts)
+
+
+def test_nul_is_taken_out_everywhere() -> None:
+    event = one(event="PayOrder", properties={"a\x00b": "x\x00"}, lib={"$lib": "js", "v": "\x00"})
+    assert "\\u0000" not in event.properties + event.context
+    assert json.loads(event.properties) == {"ab": "x"}
