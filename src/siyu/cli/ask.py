@@ -9,7 +9,7 @@ import msgspec
 
 from siyu.analytics.actions import ask
 from siyu.analytics.kinds import parse_question
-from siyu.app import Services
+from siyu.app.services import Services
 from siyu.cli.answers import tables_of
 from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with

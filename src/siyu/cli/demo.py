@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from siyu.app import Services
+from siyu.app.services import Services
 from siyu.cli.engines import until_processed, waiting_events, with_services
 from siyu.cli.options import home_option, settings_with
 from siyu.cli.progress import Bar
@@ -25,6 +25,7 @@ from siyu.demo.actions import DemoProgress, DemoReport, demo_begun, load_demo
 from siyu.demo.book import DOORS
 from siyu.demo.brand import NAME_EN, NAME_ZH
 from siyu.demo.generate import END_OF_DOOR, SEED
+from siyu.demo.people import PERSONS
 from siyu.errors import EngineUnavailable
 from siyu.importer import Progress as ImportProgress
 from siyu.importer import import_file, load_mapping
@@ -47,8 +48,15 @@ _NICE: Final = 5
 )
 @home_option
 @click.option("--again", is_flag=True, help=say("Send everything again (adds nothing).", "全部重新发送（不会新增）。"))
+@click.option(
+    "--persons",
+    type=click.IntRange(2_000, 100_000),
+    default=PERSONS,
+    show_default=True,
+    help=say("How many customers, at the first load.", "客户数量（首次载入时有效）。"),
+)
 @click.option("--first", is_flag=True, hidden=True)
-def command(home: str | None, again: bool, first: bool) -> None:
+def command(*, home: str | None, again: bool, persons: int, first: bool) -> None:
     """Find or start a server, then load. `--first`: only where nothing but a begun demo is; for `siyu serve`."""
     settings = settings_with(home=home)
     if first:
@@ -60,7 +68,9 @@ def command(home: str | None, again: bool, first: bool) -> None:
             return
         if server is None:
             server = stack.enter_context(_own_server(settings))
-        report = with_services(settings, lambda services: _load(services, server, again=again, first=first))
+        report = with_services(
+            settings, lambda services: _load(services, server, persons=persons, again=again, first=first)
+        )
     if report is None:
         return
     if report.already:
@@ -75,7 +85,7 @@ def command(home: str | None, again: bool, first: bool) -> None:
     )
 
 
-async def _load(services: Services, server: Server, *, again: bool, first: bool) -> DemoReport | None:
+async def _load(services: Services, server: Server, *, persons: int, again: bool, first: bool) -> DemoReport | None:
     if first and not await demo_begun(services.db) and (await stream_state(services.db)).accepted:
         return None
 
@@ -98,6 +108,7 @@ async def _load(services: Services, server: Server, *, again: bool, first: bool)
             db=services.db,
             now=services.now,
             seed=SEED,
+            persons=persons,
             again=again,
             backlog=lambda: waiting_events(services),
             progress=show,

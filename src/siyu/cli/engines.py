@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from siyu.app import Services, open_services, prepare_stores
+from siyu.app.bootstrap import prepare_stores
+from siyu.app.services import Services, open_services
 from siyu.cli.server import running_server, stop
 from siyu.processor.actions import stream_state
 from siyu.serve import environment

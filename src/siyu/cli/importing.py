@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from siyu.app import Services
+from siyu.app.services import Services
 from siyu.cli.engines import processing, until_processed, waiting_events, with_services
 from siyu.cli.options import home_option, settings_with
 from siyu.cli.progress import Bar

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from siyu.app import ERASURE_SCRUBS, Services
+from siyu.app.scrubs import ERASURE_SCRUBS
+from siyu.app.services import Services
 from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json, print_table

@@ -1,0 +1,49 @@
+"""`python -m siyu.app web|collect|process|bootstrap`: the processes that `siyu serve` starts, with engines in SIYU_*."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+import structlog
+import uvloop
+
+from siyu.settings import load_settings
+
+
+def configure_log() -> None:
+    """One line per event on stderr; traces without local variables, which would show people's data."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main(role: str) -> None:
+    """Run one process of the given role; returns when it is told to stop."""
+    configure_log()
+    settings = load_settings()
+    if role == "bootstrap":
+        from siyu.app.bootstrap import bootstrap
+
+        sys.stdout.write(msgspec.json.encode(uvloop.run(bootstrap(settings))).decode() + "\n")
+    elif role in ("web", "collect"):
+        from siyu.app.web import serve_web
+
+        uvloop.run(serve_web(settings, doors_only=role == "collect"))
+    elif role == "process":
+        from siyu.app.process import process
+
+        uvloop.run(process(settings))
+    else:
+        raise SystemExit(f"unknown role {role!r}: web, collect, process or bootstrap")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "web")

@@ -1,0 +1,55 @@
+"""The process of the role `process`: the stream's processor, and the jobs beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from siyu.app.services import open_services
+from siyu.processor.reactions import IdentityReaction, ProfileReaction
+from siyu.processor.run import keep_mirrored, keep_running, run_processor
+from siyu.processor.work import Reaction
+from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
+from siyu.settings import Settings
+
+_CUTS_SECONDS: Final = 60.0
+
+
+async def process(settings: Settings) -> None:
+    """Process the stream until SIGTERM."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with open_services(settings, consume=True) as services:
+        changed = asyncio.Event()
+
+        def reactions() -> Sequence[Reaction]:
+            return [
+                IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
+                ProfileReaction(services.now),
+            ]
+
+        beside = [
+            keep_mirrored(services.db, services.events, changed, stopping),
+            keep_running(
+                "rfm cuts",
+                lambda: refresh_rfm(services.db, services.now(), ZoneInfo(settings.timezone)),
+                _CUTS_SECONDS,
+                stopping,
+            ),
+            keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
+        ]
+        tasks = [asyncio.create_task(work) for work in beside]
+        await run_processor(
+            db=services.db,
+            events=services.events,
+            stream=services.stream,
+            secret=services.secret,
+            reactions=reactions,
+            stopping=stopping,
+        )
+        await asyncio.gather(*tasks)

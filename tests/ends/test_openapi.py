@@ -1,0 +1,100 @@
+"""schemathesis over the API: whatever is sent, no call fails for a reason of ours and every answer fits its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+)
+
+from ends.server import API_TOKEN, Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("openapi") / "home")
+    running.start()
+    running.batch([{"type": "identify", "userId": "u1", "anonymousId": "a1", "traits": {"phone": "13800000001"}}])
+    running.wait_processed(1)
+    yield running
+    running.stop()
+
+
+CHECKS = (not_a_server_error, content_type_conformance, response_schema_conformance)
+
+
+def test_no_call_breaks_the_server(server: Server) -> None:
+    """Every operation with generated parameters and bodies, right and wrong ones."""
+    schema = schemathesis.openapi.from_url(f"{server.url}/api/openapi.json")
+    broken: dict[str, str] = {}
+    operations = [result.ok() for result in schema.get_all_operations()]
+    assert len(operations) > 25
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            try:
+                exercise(operation.as_strategy(generation_mode=mode))
+            except Unsatisfiable:
+                continue  # nothing can be wrong about an operation without parameters
+            except (AssertionError, FailureGroup) as failure:
+                broken[f"{operation.label} {mode.value}"] = str(failure)[:1500]
+    assert not broken, "\n\n".join(f"{name}: {why}" for name, why in broken.items())
+
+
+def exercise(cases: Any) -> None:
+    @settings(
+        max_examples=10,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def call(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {API_TOKEN}"}, checks=list(CHECKS), timeout=60)
+
+    call()
+
+
+def test_every_route_of_the_interface_is_described(server: Server) -> None:
+    paths = server.get("/api/openapi.json")["paths"]
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/stream",
+        "/api/persons/lookup",
+        "/api/persons/{person_id}/timeline",
+        "/api/persons/{person_id}/evidence",
+        "/api/persons/{person_id}/traits/{name}",
+        "/api/identity/retractions",
+        "/api/identity/conflicts",
+        "/api/questions",
+        "/api/dead-letters",
+        "/api/dead-letters/{letter_id}/replay",
+        "/api/clock",
+    ):
+        assert path in paths, path
+
+
+def test_without_a_token_nothing_but_health_is_answered(server: Server) -> None:
+    import urllib.error
+    import urllib.request
+
+    for path in ("/healthz", "/readyz", "/metrics"):
+        with urllib.request.urlopen(server.url + path, timeout=30) as answer:
+            assert answer.status == 200
+    for path in ("/api/stream", "/api/persons/lookup?kind=user_id&value=u1", "/api/dead-letters"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(server.url + path, timeout=30)
+        assert refused.value.code == 401
