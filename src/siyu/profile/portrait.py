@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from siyu.identity.spans import END_MS
+from siyu.ids import KIND_RANK, base_kind
 from siyu.profile.change import instant
 from siyu.profile.consent import Decision, fold_consent
 from siyu.profile.facts import Facts, IdentifierRow, Shared
@@ -178,7 +179,11 @@ def _identifiers(facts: Facts, now_ms: int) -> tuple[list[IdentifierRow], list[I
         since = min(span.since_ms for span in spans)
         cut = row._replace(first_ms=max(row.first_ms, since), last_ms=min(row.last_ms, until))
         (current if until > now_ms or until == END_MS else former).append(cut)
-    return current, former
+    return sorted(current, key=_strength), sorted(former, key=_strength)
+
+
+def _strength(row: IdentifierRow) -> tuple[Any, ...]:
+    return KIND_RANK.get(base_kind(row.kind), len(KIND_RANK)), row.first_ms, row.kind, row.value
 
 
 def _seen(row: IdentifierRow) -> IdentifierSeen:
