@@ -12,6 +12,7 @@ from siyu.clock import Now
 from siyu.demo import records
 from siyu.demo.generate import SEED, DoorRequest, generate
 from siyu.demo.load import load
+from siyu.demo.people import PERSONS
 from siyu.demo.season import DAYS
 from siyu.store.postgres import Database
 
@@ -53,24 +54,26 @@ async def load_demo(
     db: Database,
     now: Now,
     seed: int = SEED,
+    persons: int = PERSONS,
     again: bool = False,
     backlog: Callable[[], Awaitable[int]] | None = None,
     progress: Callable[[DemoProgress], None] = lambda _: None,
 ) -> DemoReport:
     """Post the demo of `seed` to the server at `base_url`. `make_keys` makes write keys (end → key) at the first load.
 
-    The demo's present is the time of its first load, for every later one too. Raises DoorRefused, EngineUnavailable."""
+    The demo's size and present are those of its first load, for every later one too.
+    Raises DoorRefused, EngineUnavailable."""
     async with db.connect() as connection:
         state = await records.find_load(connection, seed)
     if state is None:
-        begun = records.DemoLoad(seed, now().replace(microsecond=0), await make_keys(), 0, 0, None)
+        begun = records.DemoLoad(seed, persons, now().replace(microsecond=0), await make_keys(), 0, 0, None)
         async with db.begin() as connection:
             await records.add_load(connection, begun)
             state = await records.find_load(connection, seed) or begun
     if state.finished_at is not None and not again:
         return DemoReport(state.events, 0, state.now, already=True)
     skipped = 0 if again else state.requests_done
-    requests = await asyncio.to_thread(islice, generate(seed, state.now, state.keys), skipped, None)
+    requests = await asyncio.to_thread(islice, generate(seed, state.now, state.keys, state.persons), skipped, None)
     counts = _Counts(skipped, 0 if again else state.events)
 
     async def answered(wave: list[DoorRequest]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from siyu.demo.book import DAY_MS, ZONE, Book
 from siyu.demo.contacts import Contacts
-from siyu.demo.people import populate
+from siyu.demo.people import PERSONS, populate
 from siyu.demo.season import DAYS, day_weights
 from siyu.demo.shopping import Shopping
 from siyu.demo.visits import draw_visits
@@ -39,14 +39,14 @@ class DoorRequest(NamedTuple):
     """Day of the period."""
 
 
-def generate(seed: int, now: datetime, keys: Mapping[str, str]) -> Iterator[DoorRequest]:
+def generate(seed: int, now: datetime, keys: Mapping[str, str], persons: int = PERSONS) -> Iterator[DoorRequest]:
     """All requests of the demo. The period ends with the local day of `now` (aware); nothing happens after `now`.
 
-    `keys`: end → write key; the key of `""` serves ends that have none of their own."""
+    `keys`: end → write key; the key of `""` serves ends that have none of their own. `persons`: at least 2,000."""
     end = now.astimezone(ZONE).date()
     rng = np.random.Generator(np.random.PCG64(seed))
     weights = day_weights(end)
-    people = populate(rng, weights)
+    people = populate(rng, weights, persons)
     visits = draw_visits(rng, people, weights)
     book = Book(people, end)
     Contacts(book, people, rng).write(weights)

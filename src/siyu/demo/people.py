@@ -11,12 +11,12 @@ from siyu.demo import brand
 from siyu.demo.season import DAYS, Floats
 
 PERSONS: Final = 20_000
-RECYCLED_PHONES: Final = 16
-"""Numbers that the operator gave to a second person of the brand."""
-SHARED_TABLETS: Final = 150
-"""Devices on which two people log in by turns."""
-BORROWED_LOGINS: Final = 24
-"""People who logged in to somebody else's account inside their own WeChat: evidence that must be refused."""
+RECYCLED_PHONES: Final = 16 / 20_000
+"""Numbers, per person, that the operator gave to a second person of the brand."""
+SHARED_TABLETS: Final = 150 / 20_000
+"""Devices, per person, on which two people log in by turns."""
+BORROWED_LOGINS: Final = 24 / 20_000
+"""How many of all people log in to somebody else's account inside their own WeChat: evidence that must be refused."""
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -74,9 +74,9 @@ class People(NamedTuple):
     """16 hexadecimal digits from which the person's ids are made."""
 
 
-def populate(rng: np.random.Generator, weights: Floats) -> People:
+def populate(rng: np.random.Generator, weights: Floats, persons: int) -> People:
     """Draw everybody. `weights`: how busy the days are."""
-    n = PERSONS
+    n = persons
     channel = rng.choice(len(CHANNELS), n, p=_CHANNEL_PARTS)
     campaign = rng.choice(len(brand.CAMPAIGNS), n, p=[item.share for item in brand.CAMPAIGNS])
     arrival = _arrivals(rng, weights, channel, campaign)
@@ -115,7 +115,7 @@ def populate(rng: np.random.Generator, weights: Floats) -> People:
         city=rng.choice(len(brand.CITIES), n, p=[part for _, _, part in brand.CITIES]),
         second_device=rng.random(n) < 0.18,
         unionid_known=rng.random(n) < 0.88,
-        phone=_phones(rng, recycled),
+        phone=_phones(rng, n, recycled),
         name=names,
         pet=[brand.PETS[place] for place in rng.integers(0, len(brand.PETS), n).tolist()],
         tablet=tablets,
@@ -158,25 +158,27 @@ def _inviters(rng: np.random.Generator, arrival: Floats, channel: Ints, tier: In
 
 def _oddities(rng: np.random.Generator, arrival: Floats, registers: Flags) -> tuple[list[tuple[int, int]], Ints, Ints]:
     """Recycled phones as (earlier, later) pairs; shared tablets; borrowed logins. Nobody is in two of them."""
+    persons = len(arrival)
     early = np.flatnonzero(registers & (arrival < 30))
     late = np.flatnonzero(registers & (arrival > 120))
     rng.shuffle(early)
     rng.shuffle(late)
-    recycled = list(zip(early[:RECYCLED_PHONES].tolist(), late[:RECYCLED_PHONES].tolist(), strict=True))
-    tablets = np.full(len(arrival), -1, np.int64)
-    used = early[RECYCLED_PHONES:]
-    for number in range(SHARED_TABLETS):
-        tablets[used[2 * number : 2 * number + 2]] = number
-    borrowed = np.full(len(arrival), -1, np.int64)
-    rest = used[2 * SHARED_TABLETS :]
-    for place in range(BORROWED_LOGINS):
-        borrowed[rest[2 * place]] = rest[2 * place + 1]
+    phones = round(persons * RECYCLED_PHONES)
+    recycled = list(zip(early[:phones].tolist(), late[:phones].tolist(), strict=True))
+    rest = early[phones:]
+    tablets, borrowed = np.full(persons, -1, np.int64), np.full(persons, -1, np.int64)
+    for number in range(round(persons * SHARED_TABLETS)):
+        tablets[rest[:2]] = number
+        rest = rest[2:]
+    for _ in range(round(persons * BORROWED_LOGINS)):
+        borrowed[rest[0]] = rest[1]
+        rest = rest[2:]
     return recycled, tablets, borrowed
 
 
-def _phones(rng: np.random.Generator, recycled: list[tuple[int, int]]) -> list[str]:
+def _phones(rng: np.random.Generator, persons: int, recycled: list[tuple[int, int]]) -> list[str]:
     """Made-up mobile numbers; the later person of a recycled pair has the earlier one's."""
-    numbers = rng.choice(1_000_000, PERSONS, replace=False)
+    numbers = rng.choice(1_000_000, persons, replace=False)
     phones = [f"16600{number:06d}" for number in numbers.tolist()]
     for earlier, later in recycled:
         phones[later] = phones[earlier]

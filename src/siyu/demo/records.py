@@ -14,9 +14,10 @@ from siyu.demo.tables import demo_loads
 
 
 class DemoLoad(NamedTuple):
-    """How far a demo is loaded. Its seed, present and keys never change, so that a resumed load sends the same ids."""
+    """How far a demo is loaded. Seed, persons, present and keys never change: a resumed load sends the same ids."""
 
     seed: int
+    persons: int
     now: datetime
     keys: Mapping[str, str]
     requests_done: int

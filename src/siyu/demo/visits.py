@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from siyu.demo import brand
-from siyu.demo.people import APP, MP, PERSONS, WEB, Ints, People
+from siyu.demo.people import APP, MP, WEB, Ints, People
 from siyu.demo.season import DAYS, Floats, hour_parts
 
 DAY_MS: Final = 86_400_000
@@ -103,7 +103,7 @@ def _days(rng: np.random.Generator, people: People, weights: Floats) -> tuple[In
     count = np.maximum(1, np.round((least + more) * np.minimum(1.0, 0.35 + left / 90)).astype(np.int64))
     shops = people.ends[:, [MP, WEB, APP]].any(axis=1)
     count = np.where(shops, count, 0)
-    person = np.repeat(np.arange(PERSONS), count)
+    person = np.repeat(np.arange(len(count)), count)
     start = np.concatenate([[0], np.cumsum(count)])[:-1]
     is_first = np.zeros(len(person), np.bool_)
     is_first[start[count > 0]] = True
