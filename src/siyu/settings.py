@@ -1,4 +1,4 @@
-"""All settings in one frozen Struct: environment variables over `siyu.toml` over defaults. docs/settings.md lists them."""
+"""All settings in one frozen Struct: environment over `siyu.toml` over defaults. docs/settings.md lists them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ async def stores(db: Database, events: EventStore) -> AsyncIterator[tuple[Databa
 
 def arrival(start: int, count: int) -> Arrival:
     events = [
-        Event(f"e{n}", "view", T0 + n * 1000, identifier_key("user_id", f"u{n % 37}")) for n in range(start, start + count)
+        Event(f"e{n}", "view", T0 + n * 1000, identifier_key("user_id", f"u{n % 37}"))
+        for n in range(start, start + count)
     ]
     return Arrival(events, [], "key1", "web", T0)
 
