@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import ClassVar
+from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from identity_world import Fact, Said, Seen, World, expected, links_of, numbered, random_facts
+from identity_world import POOL, Fact, Said, Seen, World, expected, links_of, numbered, random_facts
 from siyu.identity import actions, person_records
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -32,7 +41,7 @@ async def arrive(world: World, facts: Sequence[Fact], chooser: random.Random, pr
         del arrival[:size]
 
 
-async def check(world: World, facts: Sequence[Fact], retracted: frozenset = frozenset()) -> None:
+async def check(world: World, facts: Sequence[Fact], retracted: frozenset[UUID] = frozenset()) -> None:
     persons, refused = expected(facts, world.members_max, retracted)
     assert await world.persons() == persons
     stored = await world.links()
@@ -61,8 +70,7 @@ async def test_a_retraction_is_as_if_the_link_never_was_and_its_undo_exact(world
     links = sorted(links_of(facts, numbered(facts)))
     gone = chooser.sample(links, 3)
     for n, link_id in enumerate(gone, 1):
-        now = person_records.datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-        await actions.retract(world.db, world.events, link_id, "wrong", now, members_max=world.members_max)
+        await actions.retract(world.db, world.events, link_id, "wrong", NOW, members_max=world.members_max)
         await check(world, facts, frozenset(gone[:n]))
     more = random_facts(chooser, 6)
     await arrive(world, more, chooser, 1)
@@ -140,11 +148,10 @@ async def test_erasure_leaves_what_others_share(world: World) -> None:
         Said(26, "alias", "any=old-a", "user_id=a"),
     ]
     await world.absorb(facts)
-    now = person_records.datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     async with world.db.begin() as connection:
         person = await person_records.find_anchor(connection, "user_id", "a")
         assert person is not None
-        counts = await actions.forget(connection, world.events, person, now, members_max=1000)
+        counts = await actions.forget(connection, world.events, person, NOW, members_max=1000)
     assert counts == {"identifiers": 2, "links": 3}
     assert await world.persons() == {
         "user_id=b": ((0, "user_id=b"),),
@@ -158,24 +165,116 @@ async def test_erasure_leaves_what_others_share(world: World) -> None:
 
 async def test_an_operators_alias_joins_two_people_and_can_be_taken_back(world: World) -> None:
     await world.absorb([Seen(1, ("user_id=a", "openid:m=1")), Seen(2, ("user_id=b", "openid:m=2"))])
-    now = person_records.datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     async with world.db.connect() as connection:
         ends = [await person_records.find_anchor(connection, "openid:m", value) for value in "12"]
     assert ends[0] and ends[1]
     link, persons = await actions.declare_alias(
-        world.db, world.events, (ends[0], ends[1]), "same contract", now, members_max=1000
+        world.db, world.events, (ends[0], ends[1]), "same contract", NOW, members_max=1000
     )
     assert len(persons) == 1
-    assert len(await actions.retract(world.db, world.events, link, "no", now, members_max=1000)) == 2
+    assert len(await actions.retract(world.db, world.events, link, "no", NOW, members_max=1000)) == 2
 
 
 async def test_an_impossible_alias_is_refused_and_leaves_nothing(world: World) -> None:
     await world.absorb([Seen(1, ("unionid=1", "openid:m=1")), Seen(2, ("unionid=2", "openid:m=2"))])
     before = await world.persons(), await world.links()
-    now = person_records.datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     async with world.db.connect() as connection:
         ends = [await person_records.find_anchor(connection, "openid:m", value) for value in "12"]
     assert ends[0] and ends[1]
     with pytest.raises(actions.LinkRefused):
-        await actions.declare_alias(world.db, world.events, (ends[0], ends[1]), "?", now, members_max=1000)
+        await actions.declare_alias(world.db, world.events, (ends[0], ends[1]), "?", NOW, members_max=1000)
     assert (await world.persons(), await world.links()) == before
+
+
+TIMES = st.integers(1, 30)
+FACTS = st.one_of(
+    st.builds(Seen, TIMES, st.lists(st.sampled_from(POOL), min_size=2, max_size=3, unique=True).map(tuple)),
+    st.builds(Said, TIMES, st.just("alias"), st.sampled_from([*POOL, "any=a1"]), st.sampled_from(POOL)),
+    st.builds(Said, TIMES, st.just("unbind"), st.sampled_from(POOL), st.none()),
+)
+
+
+class IdentityMachine(RuleBasedStateMachine):
+    """Evidence, restarts, retractions and their undoing in any order; the pure function is the model."""
+
+    world: ClassVar[World]
+    runner: ClassVar[asyncio.Runner]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts: list[Fact] = []
+        self.retracted: set[UUID] = set()
+        self.runner.run(self.world.clear(processors=2))
+
+    def known(self) -> list[UUID]:
+        return sorted(links_of(self.facts, numbered(self.facts)))
+
+    @rule(batch=st.lists(FACTS, min_size=1, max_size=6), processor=st.sampled_from((0, 1)))
+    def absorb(self, batch: list[Fact], processor: int) -> None:
+        self.facts += batch
+        self.runner.run(self.world.absorb(batch, processor))
+
+    @precondition(lambda self: self.facts)
+    @rule(chooser=st.randoms(use_true_random=False), processor=st.sampled_from((0, 1)))
+    def repeat(self, chooser: random.Random, processor: int) -> None:
+        self.runner.run(self.world.absorb(chooser.sample(self.facts, max(1, len(self.facts) // 2)), processor))
+
+    @rule()
+    def restart(self) -> None:
+        self.world.restart(2)
+
+    @precondition(lambda self: self.facts)
+    @rule(chooser=st.randoms(use_true_random=False))
+    def retract(self, chooser: random.Random) -> None:
+        if links := self.known():
+            link = chooser.choice(links)
+            self.retracted.add(link)
+            self.runner.run(
+                actions.retract(self.world.db, self.world.events, link, "?", NOW, members_max=self.world.members_max)
+            )
+
+    @precondition(lambda self: self.retracted)
+    @rule(chooser=st.randoms(use_true_random=False))
+    def unretract(self, chooser: random.Random) -> None:
+        link = chooser.choice(sorted(self.retracted))
+        self.retracted.discard(link)
+        self.runner.run(actions.unretract(self.world.db, self.world.events, link, members_max=self.world.members_max))
+
+    @invariant()
+    def stored_is_what_the_evidence_says(self) -> None:
+        self.runner.run(check(self.world, self.facts, frozenset(self.retracted)))
+
+
+def test_identity_machine(postgres_dsn: str, clickhouse_url: str) -> None:
+    with asyncio.Runner() as runner:
+        name = f"t_{uuid4().hex}"
+
+        async def open_stores() -> tuple[Database, EventStore, World]:
+            admin = await Database.open(postgres_dsn, connections_max=1)
+            async with admin.driver() as connection:
+                await connection.execute(f"CREATE DATABASE {name}")
+            await admin.close()
+            store = await EventStore.open(clickhouse_url, threads_max=1)
+            await store.command(f"CREATE DATABASE {name}")
+            await store.close()
+            db = await Database.open(postgres_dsn.replace("@/siyu?", f"@/{name}?"))
+            events = await EventStore.open(clickhouse_url.rpartition("/")[0] + "/" + name)
+            await db.create_all()
+            await events.create_all()
+            return db, events, World(db, events)
+
+        db, events, IdentityMachine.world = runner.run(open_stores())
+        IdentityMachine.runner = runner
+        try:
+            run_state_machine_as_test(
+                IdentityMachine,
+                settings=settings(
+                    max_examples=12,
+                    stateful_step_count=12,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            runner.run(db.close())
+            runner.run(events.close())
