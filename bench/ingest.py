@@ -105,9 +105,7 @@ def visibility(server: Server, events_per_second: float, seconds: float, persons
         number = 0
         while time.perf_counter() < end:
             number += 1
-            body = json.dumps(
-                {"batch": [{"type": "track", "userId": f"probe-{number}", "event": "probe", "messageId": f"p{time.time_ns()}"}]}
-            ).encode()
+            body = json.dumps({"batch": [{"type": "track", "userId": f"probe-{number}", "event": "probe"}]}).encode()
             await send_all(server.port, [request(body, WRITE_KEY)], connections=1)
             acknowledged = time.perf_counter()
             while True:
@@ -120,9 +118,7 @@ def visibility(server: Server, events_per_second: float, seconds: float, persons
             await asyncio.sleep(0.2)
 
     async def both() -> None:
-        await asyncio.gather(
-            send_all(server.port, requests, per_second=events_per_second / 100), probes()
-        )
+        await asyncio.gather(send_all(server.port, requests, per_second=events_per_second / 100), probes())
 
     asyncio.run(both())
     return statistics.median(waits), float(np.percentile(waits, 99)), max(waits)

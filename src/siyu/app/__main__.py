@@ -1,4 +1,4 @@
-"""`python -m siyu.app web|collect|process|bootstrap`: what `siyu serve` starts, with the engines' addresses in SIYU_*."""
+"""`python -m siyu.app web|collect|process|bootstrap`: what `siyu serve` starts, engines' addresses in SIYU_*."""
 
 from __future__ import annotations
 
