@@ -1,4 +1,4 @@
-"""`siyu ask`: a question as JSON, answered as tables or JSON."""
+"""`siyu ask`: a question as JSON, answered as a table or JSON."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import click
 import msgspec
 
 from siyu.analytics.actions import ask
+from siyu.analytics.as_table import to_table
 from siyu.analytics.kinds import parse_question
 from siyu.app.services import Services
-from siyu.cli.answers import tables_of
 from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json, print_table
@@ -45,9 +45,4 @@ def command(*, file: BinaryIO, home: str | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    for number, table in enumerate(tables_of(msgspec.to_builtins(answer, enc_hook=str))):
-        if number:
-            click.echo()
-        if table.title:
-            click.echo(f"▌{table.title}")
-        print_table(table.heads, table.rows)
+    print_table(*to_table(answer))

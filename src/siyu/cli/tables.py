@@ -13,7 +13,7 @@ from siyu.cli.words import columns, padded
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns as wide as their widest cell; a Chinese character counts two. Numbers stand right."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(columns(line[place]) for line in [list(heads), *cells]) for place in range(len(heads))]
     right = [
         bool(rows) and all(isinstance(row[place], int | float) or row[place] is None for row in rows)
@@ -27,6 +27,12 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             for cell, width, to_right in zip(line, widths, right, strict=True)
         ]
         click.echo("  ".join(parts).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def print_json(value: Any) -> None:
