@@ -13,7 +13,7 @@ import pytest
 
 from siyu.collect.event import Effects
 from siyu.identity.spans import Span
-from siyu.profile import ProfileChange, absorb, absorb_purchases, actions, jobs, read
+from siyu.profile import ProfileChange, absorb, absorb_purchases, actions, jobs, many, read
 from siyu.profile.portrait import Moment, Portrait
 from siyu.store.postgres import Database
 
@@ -180,3 +180,17 @@ async def test_tags_of_concurrent_batches_become_one_node(profiles: Database) ->
     await asyncio.gather(*(batch(anchor) for anchor in range(1, 9)))
     assert (await sizes(profiles))["tags"] == 4
     assert {tuple(one.tags) for one in (await portraits(profiles, *range(1, 9))).values()} == {("a/b", "x/y")}
+
+
+async def test_one_trait_of_everybody_is_what_the_portraits_say(profiles: Database) -> None:
+    await write(profiles, history())
+    forgets, odd = Effects(delete=True), Effects(set={'ci"ty': "x"})
+    await write(profiles, [ProfileChange(3, NOW_MS + 1, "z", "wk", "web", forgets)])
+    await write(profiles, [ProfileChange(4, NOW_MS + 1, "y", "wk", "web", odd)])
+    async with profiles.driver() as connection:
+        await connection.execute("INSERT INTO memberships VALUES (2, 'epoch', 1), (1, 'epoch', 1)")
+        spans = [Span(1, 1), Span(1, 2), Span(3, 3), Span(4, 4)]
+        found = dict(await actions.portraits(connection, spans, Moment(NOW, ZONE)))
+    for name in ("city", "first", "visits", "pets", 'ci"ty'):
+        expected = {person: one.traits[name] for person, one in found.items() if name in one.traits}
+        assert await many.trait_of_all(profiles, name) == expected

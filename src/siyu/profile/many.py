@@ -7,10 +7,16 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from siyu.identity.spans import spans_by_anchors
 from siyu.profile.actions import portraits
+from siyu.profile.catalogue import declared_of
+from siyu.profile.facts import decode_ops
 from siyu.profile.portrait import Moment, Portrait
-from siyu.store.postgres import Database
+from siyu.profile.records import read_declared
+from siyu.profile.trait import TraitEvent, TraitOp, TraitValue, fold
+from siyu.store.postgres import Database, driver_of
 
 _TOUCHED: Final = """
 SELECT t.channel, coalesce(m.person, t.anchor) AS person FROM (
@@ -31,6 +37,42 @@ _OF_CHANNEL: Final = f"""
 SELECT person, count(*) OVER () AS total FROM (SELECT DISTINCT person FROM ({_TOUCHED}) c WHERE channel = $3) d
 ORDER BY person LIMIT $4 OFFSET $5
 """
+_TRAIT: Final = """
+WITH spans AS (
+  SELECT anchor, person, since, lead(since) OVER (PARTITION BY anchor ORDER BY since) AS until FROM memberships
+)
+SELECT coalesce(s.person, r.anchor) AS person, (extract(epoch FROM r.at) * 1000)::bigint, r.event_id, r.source,
+       r.anchor, r.ops
+FROM trait_changes r LEFT JOIN spans s
+  ON s.anchor = r.anchor AND (s.since <= 'epoch' OR s.since <= r.at) AND (s.until IS NULL OR r.at < s.until)
+WHERE strpos(r.ops, $1) > 0 OR strpos(r.ops, '"delete":true') > 0
+ORDER BY person
+"""
+
+
+async def trait_of_all(db: Database, name: str) -> dict[int, Any]:
+    """Person number → value of one trait, for everybody who has it now: what a breakdown by trait maps through.
+
+    Reads every change of that trait, about 100,000 a second."""
+    values: dict[int, Any] = {}
+    async with db.begin() as conn:
+        connection = await driver_of(conn)
+        declared = declared_of(await read_declared(connection))
+        ops: list[TraitOp] = []
+        person = 0
+        async for row in connection.cursor(_TRAIT, msgspec.json.encode(name).decode(), prefetch=5_000):
+            if row[0] != person:
+                _keep(values, person, fold(ops, declared).get(name))
+                person, ops = row[0], []
+            event = TraitEvent(row[1], row[2], row[3], row[4], decode_ops(row[5]))
+            ops += [op for op in event.operations() if op.name in ("", name)]
+        _keep(values, person, fold(ops, declared).get(name))
+    return values
+
+
+def _keep(values: dict[int, Any], person: int, found: TraitValue | None) -> None:
+    if found is not None:
+        values[person] = found.value
 
 
 async def portraits_of(db: Database, persons: Sequence[int], moment: Moment) -> dict[int, Portrait]:
