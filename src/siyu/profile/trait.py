@@ -196,8 +196,10 @@ def _append(before: TraitValue | None, op: TraitOp) -> TraitValue | None:
         old = before.value if isinstance(before.value, list) else [before.value]
     items = op.value if isinstance(op.value, list) else [op.value]
     # Keyed by JSON text: in Python True == 1 == 1.0, in JSON they are three values.
-    union = {_encode(item): item for item in reversed([*old, *items])}
-    joined = [item for _, item in reversed(union.items())]
+    union: dict[bytes, Any] = {}
+    for item in (*old, *items):
+        union.setdefault(_encode(item), item)
+    joined = list(union.values())
     problem = "" if len(joined) <= LIST_ITEMS_MAX else "LIST_TOO_LONG"
     return TraitValue(joined[:LIST_ITEMS_MAX], op.at_ms, op.event_id, problem)
 
