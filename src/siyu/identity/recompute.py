@@ -123,14 +123,14 @@ class Recompute:
             spans = self._outside | self._resolution.spans
             cuts = cuts_of(map(_plain, self._rows.values()))
             self._groups = contended(everyone, self._rows.values(), spans, cuts)
-            unread = [group for group in self._groups if any(self._read.get(id_) != _sign(group) for id_ in group)]
+            unread = [group for group in self._groups if not self._is_read(group)]
             if resolved and not unread:
                 return
             if unread:
                 times = await exact_times(self._events, [wanted for group in unread for wanted in group.values()])
                 for group in unread:
-                    self._read |= dict.fromkeys(group, _sign(group))
-                    self._times |= {id_: times.get((wanted.a, wanted.b), []) for id_, wanted in group.items()}
+                    self._read.update(dict.fromkeys(group, _sign(group)))
+                    self._times.update((id_, times.get((wanted.a, wanted.b), [])) for id_, wanted in group.items())
             exact = {id_ for group in self._groups for id_ in group}
             links = [
                 Link(*_plain(row)[:4], tuple(sorted({row.first_ms, *self._times[row.link_id]})))
@@ -145,6 +145,10 @@ class Recompute:
             }
             self._resolution = resolve(self._identifiers, links, self._members_max, outside)
             resolved = True
+
+    def _is_read(self, group: Group) -> bool:
+        sign = _sign(group)
+        return all(self._read.get(id_) == sign for id_ in group)
 
     def _mark(self) -> list[LinkRow]:
         """Rows whose marks changed, as they are now."""
