@@ -10,7 +10,15 @@ from litestar import Request, Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
-from siyu.console import http_account, http_login, http_overview, http_person_changes, http_persons, http_portrait
+from siyu.console import (
+    http_account,
+    http_login,
+    http_overview,
+    http_person_changes,
+    http_persons,
+    http_portrait,
+    http_questions,
+)
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
 from siyu.console.page import html, redirect, render
@@ -81,6 +89,7 @@ routes: list[Any] = [
             *http_persons.routes,
             *http_portrait.routes,
             *http_person_changes.routes,
+            *http_questions.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={

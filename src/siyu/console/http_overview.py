@@ -42,17 +42,18 @@ class Tile(NamedTuple):
 def _tiles(visit: Visit, figures: list[Figures], days: list[Day]) -> list[Tile]:
     today, yesterday, last_week = figures
     f = visit.format
+    day = f.local(f.now).date().isoformat()
     rows = (
-        ("persons", _("Active persons"), False, "/console/persons?sort=last_seen", "jade"),
-        ("new_persons", _("New persons"), False, "/console/persons?lifecycle=new", "sky"),
+        ("persons", _("Active persons"), False, f"/console/persons?did=active&day={day}", "jade"),
+        ("new_persons", _("New persons"), False, f"/console/persons?did=new&day={day}", "sky"),
         ("events", _("Events"), False, "/console/questions/trend", "plum"),
-        ("orders", _("Orders"), False, "/console/persons?sort=orders", "gold"),
-        ("revenue_fen", _("Revenue"), True, "/console/persons?sort=spend", "rose"),
+        ("orders", _("Orders"), False, f"/console/persons?did=bought&sort=orders&day={day}", "gold"),
+        ("revenue_fen", _("Revenue"), True, f"/console/persons?did=bought&sort=spend&day={day}", "rose"),
     )
     tiles = []
     for field, name, money, path, tone in rows:
         value = getattr(today, field)
-        line = [getattr(day, field, 0) for day in days] if field != "new_persons" else []
+        line = [getattr(each, field, 0) for each in days] if field != "new_persons" else []
         tiles.append(
             Tile(
                 visit.face.text(name),
@@ -82,14 +83,14 @@ async def overview(visit: Visit, db: Database, events: EventStore) -> Response[s
     first = midnight - timedelta(days=TREND_DAYS - 1)
     person = await reads.person_of_event(events)
     stretches = [(midnight - timedelta(days=n), instant - timedelta(days=n)) for n in (0, 1, 7)]
-    figures, days, ends, came_from, state, names, keys = await asyncio.gather(
+    figures, days, ends, names = await asyncio.gather(
         reads.figures(events, person, stretches),
         reads.days(events, person, first, instant, zone.key),
         reads.by_end(events, person, first, instant),
-        channels(db, first, instant, 8),
-        stream_state(db),
         reads.event_names(events),
-        list_keys(db, "write"),
+    )
+    came_from, state, keys = await asyncio.gather(
+        channels(db, first, instant, 8), stream_state(db), list_keys(db, "write")
     )
     every_day = _every_day(days, first, TREND_DAYS)
     return visit.page(
@@ -117,7 +118,7 @@ def _chart(visit: Visit, days: list[Day]) -> dict[str, Any]:
             {"name": text(_("Orders")), "values": [day.orders for day in days], "tone": "gold"},
             {"name": text(_("Revenue")), "values": [day.revenue_fen / 100 for day in days], "tone": "rose", "axis": 1},
         ],
-        "link": "/console/questions/trend",
+        "days": "/console/persons?did=active&day=",
     }
 
 

@@ -74,6 +74,7 @@ class Asked(NamedTuple):
 
 def _asked(request: AnyRequest) -> Asked:
     given = request.query_params
+    day = given.get("day", "")
     page, stage, sort = given.get("page", "1"), given.get("lifecycle", ""), given.get("sort", "last_seen")
     return Asked(
         q=given.get("q", "").replace("\x00", "").strip()[:255],
@@ -82,11 +83,18 @@ def _asked(request: AnyRequest) -> Asked:
         end=given.get("end", "")[:100],
         channel=given.get("channel", "")[:400],
         did=given.get("did", ""),
-        since=given.get("since", ""),
-        until=given.get("until", ""),
+        since=day or given.get("since", ""),
+        until=_next_day(day) if day else given.get("until", ""),
         sort=next((each for each in SORTS if each == sort), "last_seen"),
         page=min(PAGES_MAX, max(1, int(page))) if page.isdecimal() and len(page) < 8 else 1,
     )
+
+
+def _next_day(text: str) -> str:
+    try:
+        return (date.fromisoformat(text) + timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError) as error:
+        raise MalformedRequest(f"{text[:40]!r} is not a date.", path="day") from error
 
 
 def _day(text: str, zone: ZoneInfo, default: datetime) -> datetime:

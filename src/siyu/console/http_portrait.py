@@ -95,23 +95,19 @@ async def portrait(
     """The whole person on one page."""
     number = person_uuid(person_id)
     name, said = request.query_params.get("name", ""), request.query_params.get("said", "")
-    one, traits, evidence, touches, tags, tree, (days, next_before) = await asyncio.gather(
+    one, traits, touches, (days, next_before) = await asyncio.gather(
         profile.show(db, number, visit.moment),
         profile.traits(db, number, visit.moment.now),
-        explain.evidence(db, number, None),
         profile.touches(db, number, TOUCHES_MAX),
-        profile.tags(db, number),
-        operate.list_tags(db),
         timeline_days(visit, db, events, number, before=None, name=name),
     )
+    tags, tree = await asyncio.gather(profile.tags(db, number), operate.list_tags(db))
     return visit.page(
         "portrait.html",
         one=one,
         name=display_name(one, visit.locale),
         traits=traits,
         declared=await operate.declared_traits(db),
-        graph=draw(evidence),
-        evidence=evidence,
         touches=touches,
         tag_origins={op.path: op for op in reversed(tags)},
         tag_choices=_choices(tree, one.tags),

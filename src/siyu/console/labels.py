@@ -83,6 +83,23 @@ PURPOSES: Final = {
     "third_party": _("Handing on to partners"),
 }
 
+CELL_FIELDS: Final = {
+    "step": _("Step"),
+    "dropped": _("lost here"),
+    "group": _("Group"),
+    "cohort": _("Row"),
+    "interval": _("Period"),
+    "intervals": _("Periods"),
+    "at_least": _("at least"),
+    "state": _("State"),
+    "series": _("Line"),
+    "name": _("Name"),
+    "to": _("To"),
+    "r": _("R"),
+    "f": _("F"),
+    "m": _("M"),
+}
+
 ERRORS: Final = {
     "WRONG_PASSWORD": _("Name or password is wrong. Passwords are case-sensitive."),
     "TOO_MANY_LOGINS": _("Too many wrong passwords. Wait 15 minutes, then try again."),
@@ -242,6 +259,20 @@ class Labels(NamedTuple):
             if code in ERRORS and code != "INTERNAL":
                 return self.text(ERRORS[code])
         return str(error) if type(error) is not SiyuError else self.text(ERRORS["INTERNAL"])
+
+    def cell_field(self, name: str) -> str:
+        """What a part of a cell is about."""
+        return self.text(CELL_FIELDS.get(name, name))
+
+    def cell_value(self, name: str, value: object) -> str:
+        """A part of a cell; places count from 1 for people."""
+        if name in ("name", "to"):
+            return self.event(str(value))
+        if isinstance(value, bool):
+            return self.text(_("yes") if value else _("no"))
+        if isinstance(value, int) and name in ("step", "cohort"):
+            return str(value + 1)
+        return str(value) or self.text(_("(none)"))
 
     def initial(self, name: str) -> str:
         """One character for a round picture."""
