@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.calendar import Calendar, Unit, WeekStart, covering, index_sql, move, periods
-from siyu.analytics.columns import Ints
+from siyu.analytics.columns import Ints, ints
 from siyu.analytics.presence import Matrix, Presence, blocks, numbered
 from siyu.analytics.question import EventName, Interval, Question, Shape, Span, Step, Where, refuse, span_of
 from siyu.analytics.scope import (
@@ -138,8 +138,8 @@ def plan_stickiness(question: Stickiness, scope: Scope, shard: Shard) -> Query:
 
 
 def _reduce(table: pa.Table, count: int) -> Active:
-    person, unit = numbered(table["p"].to_numpy().astype(np.int64))
-    return Active(person, Presence(unit, table["i"].to_numpy().astype(np.int64), len(person), count))
+    person, unit = numbered(ints(table, "p"))
+    return Active(person, Presence(unit, ints(table, "i"), len(person), count))
 
 
 def reduce_lifecycle(question: Lifecycle, scope: Scope, table: pa.Table) -> Active:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,6 +21,7 @@ from siyu.profile.timeline import Timeline
 
 Cell: TypeAlias = str | int | float | None
 Table: TypeAlias = tuple[list[str], list[list[Cell]]]
+Rows: TypeAlias = tuple[list[str], Iterable[Sequence[Cell]]]
 
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -57,11 +58,11 @@ def _funnel_rows(figures: FunnelFigures) -> Iterator[list[Cell]]:
 _FUNNEL: Final = ["step", "persons", "share_of_first", "avg_conversion_s", "median_conversion_s"]
 
 
-def _funnel(answer: FunnelFigures) -> tuple[list[str], Iterator[list[Cell]]]:
+def _funnel(answer: FunnelFigures) -> Rows:
     return _FUNNEL, _funnel_rows(answer)
 
 
-def _funnel_groups(answer: FunnelGroups) -> tuple[list[str], Iterator[list[Cell]]]:
+def _funnel_groups(answer: FunnelGroups) -> Rows:
     rows = ([name, *row] for name, figures in answer.groups.items() for row in _funnel_rows(figures))
     return ["group", *_FUNNEL], rows
 
@@ -71,12 +72,12 @@ def _triangle_rows(cohorts: Sequence[str], matrix: Sequence[Sequence[int]]) -> I
         yield [label, *row, *[None] * (len(matrix) - len(row))]
 
 
-def _retention(answer: RetentionMatrix) -> tuple[list[str], Iterator[list[Cell]]]:
+def _retention(answer: RetentionMatrix) -> Rows:
     columns = [str(k) for k in range(len(answer.matrix))]
     return ["cohort", *columns], _triangle_rows(answer.cohorts, answer.matrix)
 
 
-def _retention_groups(answer: RetentionGroups) -> tuple[list[str], Iterator[list[Cell]]]:
+def _retention_groups(answer: RetentionGroups) -> Rows:
     columns = [str(k) for k in range(len(answer.cohorts))]
     rows = ([name, *row] for name, m in answer.groups.items() for row in _triangle_rows(answer.cohorts, m))
     return ["group", "cohort", *columns], rows
@@ -87,44 +88,44 @@ def _line_rows(labels: Sequence[str], lines: Sequence[Line]) -> Iterator[list[Ce
         yield [label, *(line.values[i] for line in lines)]
 
 
-def _trend(answer: TrendLines) -> tuple[list[str], Iterator[list[Cell]]]:
+def _trend(answer: TrendLines) -> Rows:
     return ["interval", *(line.name for line in answer.series)], _line_rows(answer.labels, answer.series)
 
 
-def _trend_groups(answer: TrendGroups) -> tuple[list[str], Iterator[list[Cell]]]:
+def _trend_groups(answer: TrendGroups) -> Rows:
     names = [line.name for line in next(iter(answer.groups.values()), [])]
     rows = ([group, *row] for group, lines in answer.groups.items() for row in _line_rows(answer.labels, lines))
     return ["group", "interval", *names], rows
 
 
-def _lifecycle(answer: LifecycleCounts) -> tuple[list[str], Iterator[list[Cell]]]:
-    columns = [getattr(answer, state) for state in STATES]
-    return ["interval", *STATES], ([label, *(column[i] for column in columns)] for i, label in enumerate(answer.labels))
+def _lifecycle(answer: LifecycleCounts) -> Rows:
+    columns = (answer.labels, answer.new, answer.returning, answer.resurrecting, answer.dormant)
+    return ["interval", *STATES], zip(*columns, strict=True)
 
 
-def _stickiness(answer: StickinessCounts) -> tuple[list[str], Iterator[list[Cell]]]:
-    rows = zip(answer.exactly, answer.at_least, strict=True)
-    return ["intervals", "exactly", "at_least"], ([k, *row] for k, row in enumerate(rows, 1))
+def _stickiness(answer: StickinessCounts) -> Rows:
+    rows = zip(range(1, len(answer.exactly) + 1), answer.exactly, answer.at_least, strict=True)
+    return ["intervals", "exactly", "at_least"], rows
 
 
-def _rfm(answer: RfmCounts) -> tuple[list[str], Iterator[list[Cell]]]:
+def _rfm(answer: RfmCounts) -> Rows:
     return ["r", "f", "m", "persons", "value"], ([g.r, g.f, g.m, g.persons, g.value] for g in answer.groups)
 
 
-def _paths(answer: PathGraph) -> tuple[list[str], Iterator[list[Cell]]]:
+def _paths(answer: PathGraph) -> Rows:
     rows = ([edge.step, edge.from_, edge.to, edge.count, edge.avg_s] for edge in answer.edges)
     return ["step", "from", "to", "sessions", "avg_s"], rows
 
 
-def _segment(answer: SegmentCount) -> tuple[list[str], Iterator[list[Cell]]]:
+def _segment(answer: SegmentCount) -> Rows:
     return ["count", "total"], iter([[answer.count, answer.total]])
 
 
-def _persons(answer: PersonPage) -> tuple[list[str], Iterator[list[Cell]]]:
+def _persons(answer: PersonPage) -> Rows:
     return ["person_id"], ([person] for person in answer.persons)
 
 
-def _timeline(answer: Timeline) -> tuple[list[str], Iterator[list[Cell]]]:
+def _timeline(answer: Timeline) -> Rows:
     header = ["occurred_at", "name", "end", "event_id", "properties"]
     rows = (
         [
@@ -139,7 +140,7 @@ def _timeline(answer: Timeline) -> tuple[list[str], Iterator[list[Cell]]]:
     return header, rows
 
 
-_BUILDERS: Final[Mapping[type, Callable[[Any], tuple[list[str], Iterator[list[Cell]]]]]] = {
+_BUILDERS: Final[Mapping[type, Callable[[Any], Rows]]] = {
     FunnelFigures: _funnel,
     FunnelGroups: _funnel_groups,
     RetentionMatrix: _retention,

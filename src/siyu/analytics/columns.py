@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+def ints(table: pa.Table, name: str) -> Ints:
+    """A column of whole numbers."""
+    chunks = [np.from_dlpack(chunk) for chunk in table[name].chunks if len(chunk)]  # to_numpy would import pandas
+    return np.concatenate(chunks).astype(np.int64) if chunks else np.zeros(0, np.int64)
+
+
+def floats(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """A column of numbers as they are."""
+    chunks = [np.from_dlpack(chunk) for chunk in table[name].chunks if len(chunk)]
+    return np.concatenate(chunks) if chunks else np.zeros(0)
 
 
 def sorted_together(first: Ints, second: Ints) -> tuple[Ints, Ints]:

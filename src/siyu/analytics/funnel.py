@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.chains import Chains, Rows, Rules, find_chains
-from siyu.analytics.columns import Bools, Ints, firsts, sorted_together
-from siyu.analytics.groups import Grouping, Texts, group_rows, name_groups
+from siyu.analytics.columns import Bools, Ints, firsts, ints, sorted_together
+from siyu.analytics.groups import Labels, group_rows, one_group, shown_groups
 from siyu.analytics.question import (
     EXCLUSIONS_MAX,
+    GROUPS_MAX,
     OTHER,
     STEPS_MAX,
     Breakdown,
@@ -99,10 +100,10 @@ class FunnelGroups(msgspec.Struct):
 
 
 class Walked(NamedTuple):
-    """What one shard gave: per unit its person, its group (text) and its chain."""
+    """What one shard gave: per unit its person, its group and its chain."""
 
     person: Ints
-    group: list[str]
+    labels: Labels
     chains: Chains
 
 
@@ -177,9 +178,8 @@ def plan(question: Funnel, scope: Scope, shard: Shard) -> Query:
 def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
     """The chains in one shard's rows."""
     parts = _parts(question, scope)
-    person = table["p"].to_numpy().astype(np.int64)
-    k = table["k"].to_numpy().astype(np.int64)
-    mask = None if parts.disjoint else table["m"].to_numpy().astype(np.int64)
+    person, k = ints(table, "p"), ints(table, "k")
+    mask = None if parts.disjoint else ints(table, "m")
     order = _order(person, k, mask) if mask is not None or question.breakdown is not None else None
     if order is None:
         person, k = sorted_together(person, k)
@@ -191,7 +191,7 @@ def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
     rows = Rows(_number(person), at, steps, exclusions, int(np.count_nonzero(firsts(person))))
     owners = person[firsts(person)]
     if question.breakdown is None:
-        grouping = Grouping(rows, owners, [""] * rows.units)
+        grouping = one_group(rows, owners)
     else:
         assert order is not None
         values = table["g"].combine_chunks().take(pa.array(order))
@@ -202,7 +202,7 @@ def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
         [(item.from_, item.to) for item in question.exclusions],
         overlapping=not parts.disjoint,
     )
-    return Walked(grouping.persons, grouping.groups, find_chains(grouping.rows, rules))
+    return Walked(grouping.persons, grouping.labels, find_chains(grouping.rows, rules))
 
 
 def _hits(k: Ints, mask: Ints | None, steps: int, exclusions: int) -> tuple[list[Bools], list[Bools]]:
@@ -220,20 +220,25 @@ def _number(person: Ints) -> Ints:
 
 
 class FunnelOutcome(NamedTuple):
-    """All shards together."""
+    """All shards together. `group`: the place of each unit's group among `names`."""
 
     question: Funnel
     person: Ints
-    group: Texts
+    group: Ints
     chains: Chains
     names: list[str]
+
+    def _in_group(self, name: str) -> Bools:
+        place = self.names.index(name) if name in self.names else -1
+        inside: Bools = self.group == place
+        return inside
 
     def at_step(self, step: int, group: str | None, *, dropped: bool = False) -> Ints:
         """The persons who reached a step (or were lost before it), ascending."""
         depth = self.chains.depth
         here = depth == step if dropped else depth > step
         if group is not None:
-            here = here & (self.group == group)
+            here = here & self._in_group(group)
         return np.unique(self.person[here])
 
     def persons(self, cell: FunnelCell) -> Ints:
@@ -244,7 +249,7 @@ class FunnelOutcome(NamedTuple):
         """Counts and conversion times of a group."""
         depth, times = self.chains
         if group is not None:
-            mine = self.group == group
+            mine = self._in_group(group)
             depth, times = depth[mine], times[mine]
         counts: list[int] = []
         averages: list[float | None] = []
@@ -274,17 +279,18 @@ def finish(question: Funnel, scope: Scope, parts: Sequence[Walked]) -> FunnelOut
     chains = Chains(
         np.concatenate([part.chains.depth for part in parts]), np.concatenate([part.chains.times for part in parts])
     )
-    texts = [text for part in parts for text in part.group]
-    entered = (chains.depth > 0).tolist()
-    names, group = name_groups(texts, entered, question.breakdown)
-    once = _once_in_other(person, group, chains.depth)
-    return FunnelOutcome(question, person[once], group[once], Chains(chains.depth[once], chains.times[once]), names)
+    limit = GROUPS_MAX if question.breakdown is None else question.breakdown.limit
+    names, group = shown_groups([part.labels for part in parts], chains.depth > 0, limit)
+    if OTHER in names[limit:]:
+        once = _once(person, group == limit, chains.depth)
+        person, group, chains = person[once], group[once], Chains(chains.depth[once], chains.times[once])
+    return FunnelOutcome(question, person, group, chains, names)
 
 
-def _once_in_other(person: Ints, group: Texts, depth: Ints) -> Bools:
+def _once(person: Ints, other: Bools, depth: Ints) -> Bools:
     """A person with several values beyond the limit counts once there, with the deepest chain."""
     keep = np.ones(len(person), bool)
-    other = np.flatnonzero(group == OTHER)
-    order = other[np.lexsort((-depth[other], person[other]))]
+    rows = np.flatnonzero(other)
+    order = rows[np.lexsort((-depth[rows], person[rows]))]
     keep[order[~firsts(person[order])]] = False
     return keep

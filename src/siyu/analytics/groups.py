@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +19,12 @@ from siyu.analytics.chains import Rows
 from siyu.analytics.columns import Bools, Ints
 from siyu.analytics.question import OTHER, Breakdown
 
-Texts: TypeAlias = npt.NDArray[np.object_]
+
+class Labels(NamedTuple):
+    """A text for each unit."""
+
+    code: Ints
+    texts: list[str]
 
 
 class Grouping(NamedTuple):
@@ -28,7 +32,7 @@ class Grouping(NamedTuple):
 
     rows: Rows
     persons: Ints
-    groups: list[str]
+    labels: Labels
 
 
 def group_rows(rows: Rows, owners: Ints, values: pa.Array, breakdown: Breakdown, *, keep_all: bool) -> Grouping:
@@ -40,8 +44,12 @@ def group_rows(rows: Rows, owners: Ints, values: pa.Array, breakdown: Breakdown,
         return _by_event(rows, owners, codes, texts)
     if attribution.startswith("step:"):
         return _by_step(rows, owners, codes, texts, int(attribution.removeprefix("step:")), keep_all=keep_all)
-    chosen = _touch(rows, codes, steps, texts, last=attribution == "last_touch")
-    return Grouping(rows, owners, [texts[code] for code in chosen.tolist()])
+    return Grouping(rows, owners, Labels(_touch(rows, codes, steps, last=attribution == "last_touch"), texts))
+
+
+def one_group(rows: Rows, owners: Ints) -> Grouping:
+    """No breakdown: one unit a person, all under the empty text."""
+    return Grouping(rows, owners, Labels(np.zeros(rows.units, np.int64), [""]))
 
 
 def value_codes(values: pa.Array) -> tuple[Ints, list[str]]:
@@ -55,7 +63,7 @@ def value_codes(values: pa.Array) -> tuple[Ints, list[str]]:
     return table[indices], ordered
 
 
-def _touch(rows: Rows, codes: Ints, steps: Bools, texts: Sequence[str], *, last: bool) -> Ints:
+def _touch(rows: Rows, codes: Ints, steps: Bools, *, last: bool) -> Ints:
     """Per unit the code of its first or last value that is not empty."""
     chosen = np.zeros(rows.units, np.int64)
     valued = np.flatnonzero(steps & (codes > 0))
@@ -72,17 +80,16 @@ def _rearranged(rows: Rows, take: Ints, unit: Ints, units: int) -> Rows:
     return Rows(unit, rows.at[take], [h[take] for h in rows.steps], [h[take] for h in rows.exclusions], units)
 
 
-def _by_event(rows: Rows, owners: Ints, codes: Ints, texts: Sequence[str]) -> Grouping:
+def _by_event(rows: Rows, owners: Ints, codes: Ints, texts: list[str]) -> Grouping:
     """Units (person, value): rows stay in order within each."""
     key = rows.unit * len(texts) + codes
     take = np.argsort(key, kind="stable")
     pairs, unit = np.unique(key[take], return_inverse=True)
-    persons = owners[pairs // len(texts)]
-    groups = [texts[code] for code in (pairs % len(texts)).tolist()]
-    return Grouping(_rearranged(rows, take, unit.astype(np.int64), len(pairs)), persons, groups)
+    labels = Labels(pairs % len(texts), texts)
+    return Grouping(_rearranged(rows, take, unit.astype(np.int64), len(pairs)), owners[pairs // len(texts)], labels)
 
 
-def _by_step(rows: Rows, owners: Ints, codes: Ints, texts: Sequence[str], step: int, *, keep_all: bool) -> Grouping:
+def _by_step(rows: Rows, owners: Ints, codes: Ints, texts: list[str], step: int, *, keep_all: bool) -> Grouping:
     """Units (person, value at the step): each holds all rows of the person, the step's only with that value."""
     at_step = rows.steps[step]
     pairs = np.unique(rows.unit[at_step] * len(texts) + codes[at_step])
@@ -96,17 +103,18 @@ def _by_step(rows: Rows, owners: Ints, codes: Ints, texts: Sequence[str], step: 
     if not keep_all:
         useful = np.logical_or.reduce([*arranged.steps, *arranged.exclusions])
         arranged = _rearranged(arranged, np.flatnonzero(useful), arranged.unit[useful], arranged.units)
-    return Grouping(arranged, owners[unit_of], [texts[code] for code in code_of.tolist()])
+    return Grouping(arranged, owners[unit_of], Labels(code_of, texts))
 
 
-def name_groups(texts: Sequence[str], entered: Sequence[bool], breakdown: Breakdown | None) -> tuple[list[str], Texts]:
-    """The groups shown, most persons first, and each unit's group: its value, or OTHER beyond the limit."""
-    counted: dict[str, int] = {}
-    for text, inside in zip(texts, entered, strict=True):
-        if inside:
-            counted[text] = counted.get(text, 0) + 1
-    ranked = sorted(counted, key=lambda text: (-counted[text], text))
-    shown = ranked if breakdown is None else ranked[: breakdown.limit]
-    kept = set(shown)
-    group = np.array([text if text in kept else OTHER for text in texts] or [], dtype=object)
-    return [*shown, OTHER] if len(ranked) > len(shown) else shown, group
+def shown_groups(labels: Sequence[Labels], inside: Bools, limit: int) -> tuple[list[str], Ints]:
+    """The groups shown, those with most units `inside` first, and each unit's place among them; the last place is
+    OTHER when there are more than `limit`. Labels of several shards are put together."""
+    every = sorted({text for part in labels for text in part.texts})
+    place = {text: i for i, text in enumerate(every)}
+    codes = np.concatenate([np.array([place[text] for text in part.texts], np.int64)[part.code] for part in labels])
+    counts = np.bincount(codes[inside], minlength=len(every))
+    ranked = np.lexsort((np.arange(len(every)), -counts))[: np.count_nonzero(counts)]
+    shown = np.full(len(every), limit)
+    shown[ranked[:limit]] = np.arange(len(ranked[:limit]))
+    names = [every[i] for i in ranked[:limit].tolist()]
+    return [*names, OTHER] if len(ranked) > limit else names, shown[codes]

@@ -22,7 +22,7 @@ NAMES_MAX: Final = 1_000
 ARRIVALS_MAX: Final = 200
 PROPERTY_SAMPLE_EVENTS: Final = 500
 _PAID: Final = "value_fen > 0"
-_BEHAVIOUR: Final = "NOT has({hidden:Array(String)}, name)"
+_BEHAVIOUR: Final = "name NOT IN {hidden:Array(String)}"
 
 
 class Figures(NamedTuple):

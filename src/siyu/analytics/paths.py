@@ -12,10 +12,9 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from siyu.analytics.columns import Bools, Ints, firsts, next_row, sorted_together
+from siyu.analytics.columns import Bools, Ints, firsts, ints, next_row, sorted_together
 from siyu.analytics.question import (
     NAME_MAX,
     OTHER,
@@ -102,7 +101,9 @@ class Routes(NamedTuple):
     path: Ints
     column: Ints
     at: Ints
-    name: npt.NDArray[np.object_]
+    name: Ints
+    """Places among `texts`."""
+    texts: list[str]
 
 
 def check(question: Paths) -> None:
@@ -125,7 +126,7 @@ def plan(question: Paths, scope: Scope, shard: Shard) -> Query:
     span, params = _span(question, scope), Params()
     where = f"{during_sql(span, params)} AND {names_sql(question.only, params)}"
     if question.without:
-        where += f" AND NOT has({params.add(list(question.without), 'Array(String)')}, name)"
+        where += f" AND name NOT IN {params.add(list(question.without), 'Array(String)')}"
     columns = f"{person_column(scope)}, toUInt64({MILLIS} - {span.start}) AS k, name"
     return Query(f"SELECT {columns} FROM events WHERE {where}{shard_sql(shard)}", params.values)
 
@@ -134,8 +135,7 @@ def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
     """The paths in one shard's rows."""
     codes, texts = _name_codes(table["name"])
     bits = max(1, (len(texts) - 1).bit_length())
-    k = (table["k"].to_numpy().astype(np.int64) << bits) | codes
-    person, k = sorted_together(table["p"].to_numpy().astype(np.int64), k)
+    person, k = sorted_together(ints(table, "p"), (ints(table, "k") << bits) | codes)
     code, at = k & ((1 << bits) - 1), k >> bits
     session = _sessions(person, at, question.session_gap.milliseconds)
     if not question.repeats:
@@ -143,8 +143,7 @@ def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
         person, at, code, session = person[keep], at[keep], code[keep], session[keep]
     place = {name: i for i, name in enumerate(texts)}
     inside, column = _cut(question, session, code, place)
-    names = np.array(texts or [""], dtype=object)[code[inside]]
-    return Routes(person[inside], session[inside], column, at[inside], names)
+    return Routes(person[inside], session[inside], column, at[inside], code[inside], texts)
 
 
 def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
@@ -205,30 +204,29 @@ class PathsOutcome(NamedTuple):
     def persons(self, cell: PathsCell) -> Ints:
         """The persons behind a node or an edge."""
         routes = self.routes
-        here = (routes.column == cell.step) & (routes.name == cell.name)
+        place = {text: i for i, text in enumerate(routes.texts)}
+        here = (routes.column == cell.step) & (routes.name == place.get(cell.name, -1))
         if cell.to is not None:
-            here &= self.onward & np.append(routes.name[1:] == cell.to, False)[: len(here)]
+            here &= self.onward & np.append(routes.name[1:] == place.get(cell.to, -1), False)[: len(here)]
         return np.unique(routes.person[here])
 
     def answer(self) -> PathGraph:
         """Nodes and edges, the largest of each column first."""
         routes = self.routes
-        texts, code = np.unique(routes.name.astype(str), return_inverse=True)
-        nodes = _tally(routes, self.onward, code, len(texts), edges=False)
-        edges = _tally(routes, self.onward, code, len(texts), edges=True)
+        nodes, edges = _tally(routes, self.onward, edges=False), _tally(routes, self.onward, edges=True)
+        texts = routes.texts
         return PathGraph(
             int(firsts(routes.path).sum()),
             len(np.unique(routes.person)),
-            [PathNode(c, str(texts[a]), n, n - on) for c, a, _, n, on, _ in nodes],
-            [PathEdge(c, str(texts[a]), str(texts[b]), n, s) for c, a, b, n, _, s in edges],
+            [PathNode(c, texts[a], n, n - on) for c, a, _, n, on, _ in nodes],
+            [PathEdge(c, texts[a], texts[b], n, s) for c, a, b, n, _, s in edges],
         )
 
 
-def _tally(
-    routes: Routes, onward: Bools, code: Ints, size: int, *, edges: bool
-) -> list[tuple[int, int, int, int, int, float]]:
+def _tally(routes: Routes, onward: Bools, *, edges: bool) -> list[tuple[int, int, int, int, int, float]]:
     """(column, name, next name, rows, rows that go on, mean seconds to the next), sorted by column, then number; of all
     rows, or of those that go on told apart by the next name."""
+    code, size = routes.name, len(routes.texts)
     rows = np.flatnonzero(onward) if edges else np.arange(len(code))
     following = np.append(code[1:], 0)[rows] if edges else 0
     keys, place, counts = np.unique(
@@ -241,28 +239,34 @@ def _tally(
         (k // (size * size), k // size % size, k % size, n, int(on), s / on if on else 0.0)
         for k, n, on, s in zip(keys.tolist(), counts.tolist(), going.tolist(), seconds.tolist(), strict=True)
     ]
-    return sorted(found, key=lambda item: (item[0], -item[3], item[1], item[2]))
+    return sorted(found, key=lambda item: (item[0], -item[3], routes.texts[item[1]], routes.texts[item[2]]))
 
 
 def finish(question: Paths, scope: Scope, parts: Sequence[Routes]) -> PathsOutcome:
     """Put the shards together; keep the most frequent names of each column."""
     offsets = np.cumsum([0, *(int(part.path[-1]) + 1 if len(part.path) else 0 for part in parts)])
+    texts = sorted({text for part in parts for text in part.texts})
+    place = {text: i for i, text in enumerate(texts)}
+    names = [np.array([place[text] for text in part.texts], np.int64)[part.name] for part in parts]
     routes = Routes(
         np.concatenate([part.person for part in parts]),
         np.concatenate([part.path + offset for part, offset in zip(parts, offsets[:-1], strict=True)]),
-        *(np.concatenate([part[i] for part in parts]) for i in range(2, 5)),
+        np.concatenate([part.column for part in parts]),
+        np.concatenate([part.at for part in parts]),
+        np.concatenate(names),
+        [*texts, OTHER],
     )
     onward = np.zeros(len(routes.path), bool)
     onward[:-1] = routes.path[1:] == routes.path[:-1]
     return PathsOutcome(question, routes._replace(name=_fewer(routes, question.nodes_max)), onward)
 
 
-def _fewer(routes: Routes, nodes_max: int) -> npt.NDArray[np.object_]:
-    """Names, with OTHER for those beyond the `nodes_max` most frequent of their column."""
+def _fewer(routes: Routes, nodes_max: int) -> Ints:
+    """Names, with OTHER (the last text) for those beyond the `nodes_max` most frequent of their column."""
     if not len(routes.name):
         return routes.name
-    texts, code = np.unique(routes.name.astype(str), return_inverse=True)
-    count = np.zeros((int(routes.column.max()) + 1, len(texts)), np.int64)
-    np.add.at(count, (routes.column, code), 1)
+    size = len(routes.texts)
+    cells = (int(routes.column.max()) + 1) * size
+    count = np.bincount(routes.column * size + routes.name, minlength=cells).reshape(-1, size)
     rank = np.argsort(np.argsort(-count, axis=1, kind="stable"), axis=1)
-    return np.where(rank[routes.column, code] < nodes_max, routes.name, OTHER)
+    return np.where(rank[routes.column, routes.name] < nodes_max, routes.name, size - 1)

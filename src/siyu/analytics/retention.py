@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.calendar import Calendar, WeekStart, first_day, index_sql, move, periods
-from siyu.analytics.columns import Bools, Ints, firsts
-from siyu.analytics.groups import Texts, name_groups, value_codes
+from siyu.analytics.columns import Bools, Ints, firsts, ints
+from siyu.analytics.groups import Labels, shown_groups, value_codes
 from siyu.analytics.presence import Matrix, Presence, blocks, numbered
 from siyu.analytics.question import (
-    OTHER,
+    GROUPS_MAX,
     Breakdown,
     EventName,
     Interval,
@@ -93,7 +93,7 @@ class Visits(NamedTuple):
     """Units (a person, or a person with a value): when each did the target and when it returned."""
 
     person: Ints
-    group: list[str]
+    labels: Labels
     target: Presence
     returned: Presence
 
@@ -147,28 +147,25 @@ def plan(question: Retention, scope: Scope, shard: Shard) -> Query:
 
 def reduce(question: Retention, scope: Scope, table: pa.Table) -> Visits:
     """One shard's rows as visits."""
-    person, unit = numbered(table["p"].to_numpy().astype(np.int64))
-    period = table["i"].to_numpy().astype(np.int64)
-    code = table["c"].to_numpy()
-    group = [""] * len(person)
+    person, unit = numbered(ints(table, "p"))
+    period, code = ints(table, "i"), ints(table, "c")
+    codes, texts = np.zeros(len(unit), np.int64), [""]
+    labels = Labels(np.zeros(len(person), np.int64), texts)
     if question.breakdown is not None:
         codes, texts = value_codes(table["g"].combine_chunks())
         if question.type == "recurring":
             pairs, unit = numbered(unit * len(texts) + codes)
-            person, group = person[pairs // len(texts)], [texts[c] for c in (pairs % len(texts)).tolist()]
-    else:
-        codes, texts = np.zeros(len(unit), np.int64), [""]
+            person, labels = person[pairs // len(texts)], Labels(pairs % len(texts), texts)
     rows = Presence(unit, period, len(person), question.intervals)
     target, returned = rows.where((code & _TARGET) != 0), (code & _RETURN) != 0
     if question.type == "first_time":
-        first = _first_targets(unit, table["k"].to_numpy(), codes, (code & _TARGET) != 0)
+        first = _first_targets(unit, ints(table, "k"), codes, (code & _TARGET) != 0)
         target = rows.where(first)
-        chosen = np.full(len(person), -1, np.int64)
+        chosen = np.zeros(len(person), np.int64)
         chosen[unit[first]] = codes[first]
-        if question.breakdown is not None:
-            group = [texts[c] for c in chosen.tolist()]
-            returned &= chosen[unit] == codes
-    return Visits(person, group, target.where(target.period >= 0), rows.where(returned & (period >= 0)))
+        labels = Labels(chosen, texts)
+        returned &= chosen[unit] == codes
+    return Visits(person, labels, target.where(target.period >= 0), rows.where(returned & (period >= 0)))
 
 
 def _first_targets(unit: Ints, at: Ints, codes: Ints, target: Bools) -> Bools:
@@ -196,8 +193,12 @@ class RetentionOutcome(NamedTuple):
     question: Retention
     calendar: Calendar
     visits: list[Visits]
-    groups: list[Texts]
+    groups: list[Ints]
+    """Per shard, the place of each unit's group among `names`."""
     names: list[str]
+
+    def _place(self, name: str) -> int:
+        return self.names.index(name) if name in self.names else -1
 
     def persons(self, cell: RetentionCell) -> Ints:
         """The persons behind a number."""
@@ -207,7 +208,7 @@ class RetentionOutcome(NamedTuple):
             if cell.interval:
                 units = np.intersect1d(units, visits.returned.units_in(cell.cohort + cell.interval))
             if cell.group is not None:
-                units = units[group[units] == cell.group]
+                units = units[group[units] == self._place(cell.group)]
             found.append(visits.person[units])
         return np.unique(np.concatenate(found))
 
@@ -218,7 +219,7 @@ class RetentionOutcome(NamedTuple):
             for low, high in blocks(len(visits.person), size):
                 target, returned = visits.target.block(low, high), visits.returned.block(low, high)
                 if name is not None:
-                    target = target & (group[low:high] == name)[:, None]
+                    target = target & (group[low:high] == self._place(name))[:, None]
                 sizes += target.sum(axis=0)
                 counts += _together(target, returned)
         return [[int(sizes[i]), *counts[i, i + 1 :].tolist()] for i in range(size)]
@@ -233,23 +234,23 @@ class RetentionOutcome(NamedTuple):
 
 def finish(question: Retention, scope: Scope, parts: Sequence[Visits]) -> RetentionOutcome:
     """Put the shards together; name the groups, those with most persons in a cohort first."""
-    texts = [text for part in parts for text in part.group]
     inside = [np.bincount(part.target.unit, minlength=len(part.person)) > 0 for part in parts]
-    names, group = name_groups(texts, [bool(x) for part in inside for x in part.tolist()], question.breakdown)
+    limit = GROUPS_MAX if question.breakdown is None else question.breakdown.limit
+    names, group = shown_groups([part.labels for part in parts], np.concatenate(inside), limit)
     ends = np.cumsum([len(part.person) for part in parts])
     groups = np.split(group, ends[:-1])
-    visits = [_other_as_one(part, group) for part, group in zip(parts, groups, strict=True)]
+    visits = [_as_one(part, group == limit) for part, group in zip(parts, groups, strict=True)]
     return RetentionOutcome(question, cohorts(question, scope), visits, groups, names)
 
 
-def _other_as_one(visits: Visits, group: Texts) -> Visits:
+def _as_one(visits: Visits, other: Bools) -> Visits:
     """All values beyond the limit are one value: a person's units of them become one unit."""
-    other = np.flatnonzero(group == OTHER)
-    if not len(other):
+    rows = np.flatnonzero(other)
+    if not len(rows):
         return visits
-    _, first, place = np.unique(visits.person[other], return_index=True, return_inverse=True)
-    unit = np.arange(len(group))
-    unit[other] = other[first][place]
+    _, first, place = np.unique(visits.person[rows], return_index=True, return_inverse=True)
+    unit = np.arange(len(visits.person))
+    unit[rows] = rows[first][place]
     target, returned = visits.target, visits.returned
     return visits._replace(
         target=target._replace(unit=unit[target.unit]), returned=returned._replace(unit=unit[returned.unit])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siyu.analytics.calendar import day_sql, midnight_ms
-from siyu.analytics.columns import Bools, Ints
+from siyu.analytics.columns import Bools, Ints, floats, ints
 from siyu.analytics.question import (
     EventName,
     Interval,
@@ -168,10 +168,9 @@ class Buyers(NamedTuple):
 
 def reduce(question: Rfm, scope: Scope, table: pa.Table) -> Buyers:
     """One shard's rows, by person number."""
-    person = table["p"].to_numpy().astype(np.int64)
+    person = ints(table, "p")
     order = np.argsort(person)
-    last, frequency = (table[name].to_numpy().astype(np.int64)[order] for name in "lf")
-    return Buyers(person[order], last, frequency, table["m"].to_numpy()[order])
+    return Buyers(person[order], ints(table, "l")[order], ints(table, "f")[order], floats(table, "m")[order])
 
 
 class _Scale(NamedTuple):
@@ -212,11 +211,13 @@ class RfmOutcome(NamedTuple):
         """Groups, grid and cells."""
         total, money = len(self.buyers.person), self.buyers.monetary
         key = (self.r.score * 10 + self.f.score) * 10 + self.m.score
-        groups = []
-        for number in np.unique(key)[::-1].tolist():
-            inside = key == number
-            r, f, m = number // 100, number // 10 % 10, number % 10
-            groups.append(RfmGroup(r, f, m, int(inside.sum()), money[inside].sum().item()))
+        keys, place, counts = np.unique(key, return_inverse=True, return_counts=True)
+        spent = np.zeros(len(keys), money.dtype)
+        np.add.at(spent, place, money)
+        groups = [
+            RfmGroup(number // 100, number // 10 % 10, number % 10, count, value)
+            for number, count, value in zip(keys.tolist(), counts.tolist(), spent.tolist(), strict=True)
+        ][::-1]
         grid = np.zeros((SCORES, SCORES), np.int64)
         np.add.at(grid, (self.r.score - 1, self.f.score - 1), 1)
         segments = []

@@ -56,8 +56,7 @@ def matcher(step: Step, path: str) -> Matcher:
 def names_sql(names: Sequence[str], params: Params) -> str:
     """Whether an event has one of `names`; any behaviour when there are none."""
     if not names:
-        hidden = params.add(NOT_BEHAVIOUR, "Array(String)")
-        return f"(NOT has({hidden}, name))"
+        return f"name NOT IN {params.add(NOT_BEHAVIOUR, 'Array(String)')}"
     if len(names) == 1:
         return f"name = {params.add(names[0])}"
     return f"name IN ({', '.join(params.add(name) for name in names)})"

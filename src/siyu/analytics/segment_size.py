@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from siyu.analytics.columns import Ints
+from siyu.analytics.columns import Ints, ints
 from siyu.analytics.question import EventName, Interval, Question, Shape, Span, Step, Where, epoch_ms, refuse, span_of
 from siyu.analytics.scope import Query, Scope, Shard, during_sql, matcher, matcher_sql, person_column, shard_sql
 from siyu.rules import Params
@@ -140,7 +140,7 @@ class SegmentOutcome(NamedTuple):
 
     def persons(self, cell: SegmentCell) -> Ints:
         """The persons of the segment."""
-        return np.sort(np.concatenate([part["p"].to_numpy().astype(np.int64) for part in self.parts]))
+        return np.sort(np.concatenate([ints(part, "p") for part in self.parts]))
 
     def answer(self) -> SegmentCount:
         """How many they are."""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.calendar import Calendar, Unit, WeekStart, covering, index_sql
-from siyu.analytics.columns import Ints
+from siyu.analytics.columns import Ints, ints
 from siyu.analytics.formula import Formula, parse_formula
 from siyu.analytics.question import (
     OTHER,
@@ -203,7 +202,7 @@ class TrendOutcome(NamedTuple):
 
     def persons(self, cell: TrendCell) -> Ints:
         """The persons behind a point."""
-        return np.asarray(self.table["p"].to_numpy(), np.int64)
+        return ints(self.table, "p")
 
     def answer(self) -> TrendLines | TrendGroups:
         """The lines, or the lines of each group."""
