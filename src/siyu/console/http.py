@@ -12,12 +12,14 @@ from litestar.exceptions import HTTPException
 
 from siyu.console import (
     http_account,
+    http_conflicts,
     http_login,
     http_overview,
     http_person_changes,
     http_persons,
     http_portrait,
     http_questions,
+    http_sources,
 )
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
@@ -90,6 +92,8 @@ routes: list[Any] = [
             *http_portrait.routes,
             *http_person_changes.routes,
             *http_questions.routes,
+            *http_sources.routes,
+            *http_conflicts.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={

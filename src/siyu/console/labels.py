@@ -100,6 +100,23 @@ CELL_FIELDS: Final = {
     "m": _("M"),
 }
 
+PROBLEMS: Final = {
+    "BAD_BODY": _("The body could not be read"),
+    "BAD_COMPRESSION": _("The compression is damaged"),
+    "BAD_JSON": _("This is not JSON"),
+    "BAD_NAME": _("The event's name cannot be used"),
+    "BAD_PROPERTIES": _("The properties cannot be used"),
+    "BAD_TIME": _("The time cannot be used"),
+    "EVENT_TOO_LARGE": _("The event is too large"),
+    "NOT_AN_OBJECT": _("An event must be a JSON object"),
+    "TOO_DEEP": _("Nested too deeply"),
+    "UNKNOWN_TYPE": _("A type of message that is not known"),
+    "MISSING_ID": _("No identifier: nobody did this"),
+    "FRAME_DAMAGED": _("Damaged on the way"),
+    "PROFILE_REFUSED": _("The profile could not take it"),
+    "STORE_REFUSED": _("The event store could not take it"),
+}
+
 ERRORS: Final = {
     "WRONG_PASSWORD": _("Name or password is wrong. Passwords are case-sensitive."),
     "TOO_MANY_LOGINS": _("Too many wrong passwords. Wait 15 minutes, then try again."),
@@ -251,6 +268,10 @@ class Labels(NamedTuple):
     def event_icon(self, name: str) -> str:
         """The icon of an event."""
         return event_icon(name)
+
+    def problem(self, code: str) -> str:
+        """Why a dead letter could not be processed, by its code."""
+        return self.text(PROBLEMS.get(code, _("Could not be processed")))
 
     def error(self, error: SiyuError) -> str:
         """What is wrong and what to do, by code; the error's own words when the code has none."""

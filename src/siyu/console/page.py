@@ -35,9 +35,9 @@ SECURITY_HEADERS: Final = {
 def icon(name: str, size: int = 18, css: str = "") -> Markup:
     """A Tabler icon out of the sprite."""
     address = f"{asset_url('icons.svg')}#{name}"
-    return Markup('<svg class="icon {}" width="{}" height="{}" aria-hidden="true"><use href="{}"/></svg>').format(
-        css, size, size, address
-    )
+    return Markup(
+        '<svg class="icon {}" style="width:{}px;height:{}px" aria-hidden="true"><use href="{}"/></svg>'
+    ).format(css, size, size, address)
 
 
 def attribute_json(value: Any) -> Markup:
