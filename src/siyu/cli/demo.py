@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -27,10 +26,11 @@ from siyu.demo.brand import NAME_EN, NAME_ZH
 from siyu.demo.generate import END_OF_DOOR, SEED
 from siyu.demo.people import PERSONS
 from siyu.errors import EngineUnavailable
+from siyu.importer import ImportReport, import_file, load_mapping
 from siyu.importer import Progress as ImportProgress
-from siyu.importer import import_file, load_mapping
 from siyu.processor.actions import stream_state
 from siyu.settings import Settings
+from siyu.store.processes import Program, start
 
 _START_SECONDS_MAX: Final = 180.0
 _HISTORY: Final = "CDNOW_master.txt.gz"
@@ -71,7 +71,7 @@ def command(*, home: str | None, again: bool, persons: int, first: bool) -> None
         report = with_services(
             settings, lambda services: _load(services, server, persons=persons, again=again, first=first)
         )
-    if report is None:
+    if report is None or (report.already and first):
         return
     if report.already:
         click.echo(say("The demo brand is loaded already.", "示例品牌已载入。"))
@@ -99,7 +99,6 @@ async def _load(services: Services, server: Server, *, persons: int, again: bool
     with Bar(say("Demo brand", "示例品牌"), 100, lines=first) as bar:
 
         def show(progress: DemoProgress) -> None:
-            _while_parent_lives(first)
             bar.to(progress.day * 90 // progress.days)
 
         report = await load_demo(
@@ -113,20 +112,20 @@ async def _load(services: Services, server: Server, *, persons: int, again: bool
             backlog=lambda: waiting_events(services),
             progress=show,
         )
-        added = await _import_history(services, bar, again=again)
-        await until_processed(services, lambda _left: _while_parent_lives(first))
+        history = await _import_history(services, bar, again=again)
+        await until_processed(services, lambda _left: None)
         bar.to(100)
-    return report._replace(events=report.events + added)
+    return report._replace(events=report.events + history.events, already=report.already and history.already)
 
 
-async def _import_history(services: Services, bar: Bar, *, again: bool) -> int:
+async def _import_history(services: Services, bar: Bar, *, again: bool) -> ImportReport:
     """The CDNOW purchases, as the history of an end `store`."""
 
     def show(progress: ImportProgress) -> None:
         bar.to(90 + 9 * progress.rows // max(progress.expected, 1))
 
     with resources.as_file(resources.files("siyu.demo") / "data" / _HISTORY) as path:
-        report = await import_file(
+        return await import_file(
             path,
             load_mapping("cdnow"),
             db=services.db,
@@ -138,23 +137,15 @@ async def _import_history(services: Services, bar: Bar, *, again: bool) -> int:
             progress=show,
             again=again,
         )
-    return report.events
-
-
-def _while_parent_lives(first: bool) -> None:
-    """A loader started by a server ends when that server is gone."""
-    if first and os.getppid() == 1:
-        raise EngineUnavailable("The server that started this is gone.", engine="server")
 
 
 @contextmanager
 def _own_server(settings: Settings) -> Iterator[Server]:
     """A server for the time of the load, on a free port."""
-    child = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "siyu.cli", "serve", "--no-demo", "--port", "0", "--home", str(settings.home_path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    argv = [sys.executable, "-m", "siyu.cli", "serve", "--no-demo", "--host", "127.0.0.1", "--port", "0"]
+    argv += ["--home", str(settings.home_path)]
+    (settings.home_path / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
+    child = start(Program(argv, log=settings.home_path / "log" / "demo-server.log"))
     try:
         deadline = time.monotonic() + _START_SECONDS_MAX
         while (server := running_server(settings)) is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from siyu.processor.actions import stream_state
 from siyu.serve import environment
 from siyu.settings import Settings
 from siyu.store.engines import Engines, open_engines
+from siyu.store.processes import Program, start
 
 T = TypeVar("T")
 _POLL_SECONDS: Final = 0.2
@@ -49,16 +49,13 @@ def processing(settings: Settings) -> Iterator[None]:
         yield
         return
     engines = Engines(str(settings.database_url), str(settings.events_url))
-    log = settings.home_path / "log"
-    log.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (log / "process.log").open("ab") as out:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "siyu.app", "process"], env=environment(settings, engines), stdout=out, stderr=out
-        )
-        try:
-            yield
-        finally:
-            stop(child)
+    log = settings.home_path / "log" / "process.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    child = start(Program([sys.executable, "-m", "siyu.app", "process"], env=environment(settings, engines), log=log))
+    try:
+        yield
+    finally:
+        stop(child)
 
 
 async def waiting_events(services: Services) -> int:

@@ -15,6 +15,7 @@ from siyu.cli.server import announced, stop
 from siyu.cli.words import say
 from siyu.serve import ROLES, Role, banner, serve
 from siyu.settings import Settings
+from siyu.store.processes import Program, start
 
 
 @click.command(
@@ -63,6 +64,4 @@ def command(*, host: str | None, port: int | None, home: str | None, no_demo: bo
 
 def _load_demo(settings: Settings) -> subprocess.Popen[bytes]:
     """The demo loads in a process of its own, so that the server answers meanwhile."""
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "siyu.cli", "demo", "--first", "--home", str(settings.home_path)]
-    )
+    return start(Program([sys.executable, "-m", "siyu.cli", "demo", "--first", "--home", str(settings.home_path)]))

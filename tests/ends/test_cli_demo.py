@@ -1,0 +1,95 @@
+"""`siyu demo` end to end: through a real server's doors, killed in the middle, continued, repeated."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from siyu.collect.actions import list_keys
+from siyu.demo import records
+from siyu.demo.generate import SEED, generate
+from siyu.settings import Settings
+from siyu.store.clickhouse import EventStore
+from siyu.store.engines import open_engines
+from siyu.store.postgres import Database
+from tests.conftest import remove_home
+from tests.ends.cli import Cli
+
+PERSONS = 2_000
+HISTORY = 69_659
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "home"
+    remove_home(tmp_path / "home")
+
+
+def kill_once_begun(cli: Cli) -> None:
+    """Start the load and kill it once some of its requests are answered."""
+    running = cli.start("demo", "--persons", str(PERSONS))
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "10%" in line or "20%" in line:
+            break
+    running.kill()
+    running.wait()
+    assert running.returncode == -9
+
+
+@pytest.mark.timeout(900)
+async def test_the_demo_is_loaded_once_however_often_it_is_tried(home: Path) -> None:
+    cli = Cli(home)
+    kill_once_begun(cli)
+    told = cli.run("demo").stdout
+    assert "Demo brand Teapaw loaded" in told
+    assert "loaded already" in cli.run("demo").stdout
+    cli.run("demo", "--again")
+    with open_engines(Settings(home=str(home))) as engines:
+        database, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
+        async with database.connect() as connection:
+            load = await records.find_load(connection, SEED)
+        keys = await list_keys(database, "write")
+        rows = await events.rows("SELECT source, count() FROM events GROUP BY source")
+        async with database.driver() as connection:
+            dead = await connection.fetchval("SELECT count(*) FROM dead_letters")
+        await database.close()
+        await events.close()
+    assert load is not None
+    assert load.persons == PERSONS
+    expected = Counter[str]()
+    for request in generate(SEED, load.now, load.keys, PERSONS):
+        expected["all"] += request.events
+    assert dead == 0
+    assert sum(count for source, count in rows if source != "import:cdnow") == expected["all"] == load.events
+    assert dict(rows)["import:cdnow"] == HISTORY
+    named = {key.id: key.name for key in keys}
+    assert {named[source] for source, _ in rows if source in named} == {
+        f"茗爪 · {end}" for end in ("app", "mini_program", "official_account", "shop", "store", "web", "wecom")
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_server_with_data_of_its_own_gets_no_demo(home: Path) -> None:
+    cli = Cli(home, SIYU_PORT="0")
+    file = home.parent / "own.csv"
+    file.write_text("user_id,event,time\nu1,seen,2026-01-01\n")
+    cli.run("import", file, "--as", "events")
+    server = cli.start("serve", "--port", "0")
+    try:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "API" in line:
+                break
+        until = time.monotonic() + 60
+        while not (home / "run" / "server.json").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        told = cli.run("demo", "--first")
+        assert told.stdout == ""
+    finally:
+        server.terminate()
+        server.wait(60)
