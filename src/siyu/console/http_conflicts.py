@@ -12,7 +12,7 @@ from siyu.console.people import display_name
 from siyu.console.visit import Visit
 from siyu.errors import MalformedRequest
 from siyu.identity import explain
-from siyu.identity.explain import ConflictView
+from siyu.identity.explain import ConflictView, Identified
 from siyu.profile.many import portraits_by_id
 from siyu.store.postgres import Database
 
@@ -47,7 +47,33 @@ async def conflicts(request: AnyRequest, visit: Visit, db: Database) -> Response
     """Refused links, oldest first, with the persons they would have joined."""
     page = await explain.conflicts(db, _place(request.query_params.get("after", "")), PAGE_CONFLICTS)
     found = await asyncio.gather(*(_sides(visit, db, one) for one in page.items))
-    return visit.page("conflicts.html", conflicts=list(zip(page.items, found, strict=True)), next_place=page.next)
+    rows = [(one, sides, walk(one)) for one, sides in zip(page.items, found, strict=True)]
+    return visit.page("conflicts.html", conflicts=rows, next_place=page.next)
+
+
+class Step(NamedTuple):
+    """One identifier on the way from one value to the other; `rule` of the link that leads to it."""
+
+    identifier: Identified
+    rule: str
+    refused: bool
+
+
+def walk(conflict: ConflictView) -> list[Step]:
+    """The chain between the two values, identifier by identifier."""
+    if not conflict.path:
+        return []
+    first = conflict.path[0]
+    here = first.a
+    if len(conflict.path) > 1 and first.a.id in (conflict.path[1].a.id, conflict.path[1].b.id):
+        here = first.b
+    if conflict.values and conflict.values[0].id in (first.a.id, first.b.id):
+        here = first.a if conflict.values[0].id == first.a.id else first.b
+    steps = [Step(here, "", False)]
+    for link in conflict.path:
+        here = link.b if link.a.id == here.id else link.a
+        steps.append(Step(here, link.rule, link.link_id == conflict.link.link_id))
+    return steps
 
 
 async def _sides(visit: Visit, db: Database, conflict: ConflictView) -> list[Side]:

@@ -56,7 +56,7 @@ CARDS: Final = {
     "lifecycle": KindCard(_("Growth"), "chart-area", _("New, returning, resurrected and dormant persons")),
     "stickiness": KindCard(_("Stickiness"), "repeat", _("On how many days people are active")),
     "rfm": KindCard("RFM", "crown", _("Recency, frequency and money of all buyers")),
-    "segment_size": KindCard(_("Group"), "users", _("How many persons did this, and not that")),
+    "segment_size": KindCard(_("Audience"), "users", _("How many persons did this, and not that")),
 }
 
 

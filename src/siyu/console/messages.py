@@ -58,7 +58,7 @@ def update_catalogue(locale: str) -> int:
         text = known.string if known else ""
         if not text and locale == "en":
             text = message.id
-        waiting += not text
+        waiting += not all(text if isinstance(text, tuple) else (text,))
         new.add(message.id, text)
     path = catalogue_path(locale)
     path.parent.mkdir(parents=True, exist_ok=True)

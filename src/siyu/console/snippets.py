@@ -64,7 +64,8 @@ options.autoTrackEventType = SensorsAnalyticsEventTypeAppStart | SensorsAnalytic
 """,
     ),
     Snippet(
-        "sensors-android", "神策 Android", ("app",), "implementation 'com.sensorsdata.analytics.android:SensorsAnalyticsSDK:6+'",
+        "sensors-android", "神策 Android", ("app",),
+        "implementation 'com.sensorsdata.analytics.android:SensorsAnalyticsSDK:6+'",
         f"""SAConfigOptions options = new SAConfigOptions("{_SENSORS_URL}");
 options.setAutoTrackEventType(SensorsAnalyticsAutoTrackEventType.APP_START);
 SensorsDataAPI.startWithConfigOptions(this, options);
