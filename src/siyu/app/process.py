@@ -28,9 +28,10 @@ async def process(settings: Settings) -> None:
         changed = asyncio.Event()
 
         def reactions() -> Sequence[Reaction]:
+            # Identity last: it lets one process at a time write links, from here to the commit.
             return [
-                IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
                 ProfileReaction(services.now),
+                IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
         beside = [

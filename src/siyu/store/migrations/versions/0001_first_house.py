@@ -77,6 +77,7 @@ def upgrade() -> None:
     op.create_table(
         "demo_loads",
         sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("persons", sa.Integer(), nullable=False),
         sa.Column(
             "now",
             postgresql.TIMESTAMP(timezone=True),
