@@ -83,9 +83,11 @@ def floor(server: Server, sent: list[bytes]) -> Floor:
     return Floor(count / (ended - started), (decoded - started) / count * 1e6, (ended - decoded) / count * 1e6)
 
 
-def run(server: Server, events: int, persons: int, tag: str) -> tuple[float, float, int, list[bytes]]:
+def run(
+    server: Server, events: int, persons: int, tag: str, *, each_once: bool = False
+) -> tuple[float, float, int, list[bytes]]:
     """(events/s until all are processed, events/s until all are acknowledged, refusals, the bodies)."""
-    sent = list(bodies(events, persons, tag=tag, seed=len(tag) * 7 + ord(tag[-1])))
+    sent = list(bodies(events, persons, tag=tag, seed=len(tag) * 7 + ord(tag[-1]), each_once=each_once))
     requests = [request(body, WRITE_KEY) for body in sent]
     before = server.get("/api/stream")["processed"]
     started = time.perf_counter()
@@ -133,7 +135,7 @@ def main() -> dict[str, Any]:
     options = parser.parse_args()
     with running_server() as server:
         idle = server.memory_mb()
-        first, _, _, sent = run(server, options.events, options.persons, "new")
+        first, _, _, sent = run(server, options.persons, options.persons, "new", each_once=True)
         known, acknowledged, refused, _ = run(server, options.events, options.persons, "known")
         peak = server.memory_mb()
         bare = floor(server, sent)

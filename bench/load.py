@@ -23,14 +23,19 @@ class LoadResult(NamedTuple):
     latency_ms: list[float]
 
 
-def bodies(events: int, persons: int, *, per_batch: int = 100, seed: int = 7, tag: str = "b") -> Iterator[bytes]:
-    """Segment batches of about 440 bytes an event, `userId` uniform over `persons`, times of the last seconds."""
+def bodies(
+    events: int, persons: int, *, per_batch: int = 100, seed: int = 7, tag: str = "b", each_once: bool = False
+) -> Iterator[bytes]:
+    """Segment batches of about 380 bytes an event, times of the last seconds.
+
+    `userId` is uniform over `persons`, or each person in turn (`each_once`)."""
     rng = np.random.default_rng(seed)
     base_ms = int(time.time() * 1000)
     encode = msgspec.json.Encoder().encode
     for start in range(0, events, per_batch):
         size = min(per_batch, events - start)
-        users = rng.integers(0, persons, size).tolist()
+        drawn = np.arange(start, start + size) % persons if each_once else rng.integers(0, persons, size)
+        users = drawn.tolist()
         kinds = rng.integers(0, len(NAMES), size).tolist()
         ages = rng.integers(0, 5_000, size).tolist()
         skus = rng.integers(0, 5_000, size).tolist()

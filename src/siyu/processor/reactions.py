@@ -62,7 +62,7 @@ def evidence(batch: Batch, anchors: Anchors) -> Evidence:
     pairs = [(row, place) for row, places in batch.others.items() for place in places]
     rows = np.fromiter((row for row, _ in pairs), np.int64, len(pairs))
     places = np.fromiter((place for _, place in pairs), np.int64, len(pairs))
-    number = dict(zip(batch.keys, anchors.tolist(), strict=True))
+    number = dict(zip(batch.keys, anchors.tolist(), strict=True)) if batch.mentioned else {}
 
     def end(key: str) -> int | str:
         return key.removeprefix(ANY_KIND) if key.startswith(ANY_KIND) else number[key]
