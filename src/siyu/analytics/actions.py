@@ -16,12 +16,15 @@ from siyu.analytics.columns import Ints
 from siyu.analytics.funnel import Funnel, FunnelFigures, FunnelGroups
 from siyu.analytics.kinds import KINDS, Outcome, parse_question
 from siyu.analytics.pages import PersonPage
+from siyu.analytics.person_values import person_values
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
 from siyu.analytics.scope import Scope, Shard
 from siyu.analytics.timeline import TimelineQuestion, page_of
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
 from siyu.profile.actions import timeline
+from siyu.profile.trait_values import values_of_all
+from siyu.rules import text_of
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -83,7 +86,11 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
     if breakdown is None or breakdown.person_prop is None:
         yield scope
         return
-    raise refuse("Person properties cannot be asked for yet.", "breakdown.person_prop")
+    async with db.driver() as connection:
+        values = await values_of_all(connection, breakdown.person_prop)
+    texts = await asyncio.to_thread(lambda: {person: text_of(value) for person, value in values.items()})
+    async with person_values(events, texts) as table:
+        yield scope._replace(traits={breakdown.person_prop: table})
 
 
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from siyu.analytics.activity import STATES, LifecycleCounts, StickinessCounts
+from siyu.analytics.attribution import AttributionAnswer
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.pages import PersonPage
 from siyu.analytics.paths import PathGraph
@@ -113,12 +114,20 @@ def _rfm(answer: RfmCounts) -> Rows:
 
 
 def _paths(answer: PathGraph) -> Rows:
-    rows = ([edge.step, edge.from_, edge.to, edge.count, edge.avg_s] for edge in answer.edges)
+    rows: list[list[Cell]] = [[edge.step, edge.from_, edge.to, edge.count, edge.avg_s] for edge in answer.edges]
     return ["step", "from", "to", "sessions", "avg_s"], rows
 
 
 def _segment(answer: SegmentCount) -> Rows:
     return ["count", "total"], iter([[answer.count, answer.total]])
+
+
+def _attribution(answer: AttributionAnswer) -> Rows:
+    models = list(answer.channels[0].conversions) if answer.channels else []
+    header = ["channel", "journeys", *models, *(f"{model}_value" for model in models)]
+    return header, (
+        [line.channel, line.journeys, *line.conversions.values(), *line.value.values()] for line in answer.channels
+    )
 
 
 def _persons(answer: PersonPage) -> Rows:
@@ -152,6 +161,7 @@ _BUILDERS: Final[Mapping[type, Callable[[Any], Rows]]] = {
     RfmCounts: _rfm,
     PathGraph: _paths,
     SegmentCount: _segment,
+    AttributionAnswer: _attribution,
     PersonPage: _persons,
     Timeline: _timeline,
 }

@@ -30,6 +30,14 @@ class Rows(NamedTuple):
     steps: list[Bools]
     exclusions: list[Bools]
     units: int
+    place: Ints | None = None
+    """Where rows between were left out: the place each row had among all, for strict chains."""
+
+    def only(self, keep: Bools) -> Rows:
+        """The rows to keep, knowing their places."""
+        place = np.flatnonzero(keep)
+        steps, exclusions = [h[place] for h in self.steps], [h[place] for h in self.exclusions]
+        return Rows(self.unit[place], self.at[place], steps, exclusions, self.units, place)
 
 
 class Rules(NamedTuple):
@@ -63,7 +71,7 @@ def find_chains(rows: Rows, rules: Rules) -> Chains:
         ambiguous = _overlapping_units(rows) if rules.overlapping else np.zeros(0, np.int64)
     else:
         chains = _in_order(rows, rules)
-        ambiguous = _tied_units(rows, rules)
+        ambiguous = tied_units(rows, rules)
     if len(ambiguous):
         _walk_again(rows, rules, chains, ambiguous)
     return chains
@@ -90,6 +98,8 @@ def _in_order(rows: Rows, rules: Rules) -> Chains:
         if rules.order == "strict":
             candidate = row + 1
             fits = np.append(hits, False)[candidate]
+            if rows.place is not None:
+                fits &= np.append(rows.place, -1)[candidate] == rows.place[row] + 1
         else:
             candidate = next_row(hits)[row + 1]
             fits = np.ones(len(candidate), bool)
@@ -173,26 +183,27 @@ def _overlapping_units(rows: Rows) -> Ints:
     return np.unique(rows.unit[several])
 
 
-def _tied_units(rows: Rows, rules: Rules) -> Ints:
+def tied_units(rows: Rows, rules: Rules) -> Ints:
     """Units where equal timestamps leave a choice: strict chains with a step among them, and events of one instant
     that fulfil several steps beside others that do not fulfil the same."""
-    if rules.order != "strict" and not rules.overlapping:
-        return np.zeros(0, np.int64)
-    end = _tie_end(rows)
-    first = np.append(True, end[:-1] == np.arange(1, len(end))) if len(end) else np.zeros(0, bool)
-    starts = np.flatnonzero(first)
-    ends = end[starts]
-    mask = np.zeros(len(rows.at), np.int64)
+    none = np.zeros(0, np.int64)
+    if rules.order == "unordered" or (rules.order == "ordered" and not rules.overlapping):
+        return none
+    again = (rows.at[1:] == rows.at[:-1]) & (rows.unit[1:] == rows.unit[:-1])
+    later = np.flatnonzero(again) + 1
+    if not len(later):
+        return none
+    tied = np.unique(np.concatenate([later - 1, later]))
+    starts = np.flatnonzero(~np.append(False, again)[tied])
+    mask = np.zeros(len(tied), np.int64)
     for k, hits in enumerate(rows.steps):
-        mask |= hits.astype(np.int64) << k
-    tied = ends - starts > 1
-    if rules.order == "strict":
-        tied &= np.maximum.reduceat(mask, starts) > 0 if len(starts) else False
-    else:
+        mask |= hits[tied].astype(np.int64) << k
+    highest = np.maximum.reduceat(mask, starts)
+    choice = highest > 0
+    if rules.order == "ordered":
         several = (mask & (mask - 1)) != 0
-        tied &= np.maximum.reduceat(several, starts) if len(starts) else False
-        tied &= np.maximum.reduceat(mask, starts) != np.minimum.reduceat(mask, starts) if len(starts) else False
-    return np.unique(rows.unit[starts[tied]])
+        choice = np.maximum.reduceat(several, starts) & (highest != np.minimum.reduceat(mask, starts))
+    return np.unique(rows.unit[tied[starts[choice]]])
 
 
 def _walk_again(rows: Rows, rules: Rules, chains: Chains, units: Ints) -> None:

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from siyu.analytics.chains import Chains, Rows, Rules, find_chains
+from siyu.analytics.chains import Chains, Rows, Rules, find_chains, tied_units
 from siyu.analytics.columns import Bools, Ints, firsts, ints, sorted_together
-from siyu.analytics.groups import Labels, group_rows, one_group, shown_groups
+from siyu.analytics.groups import Labels, group_rows, one_group, shown_groups, value_codes
 from siyu.analytics.question import (
     EXCLUSIONS_MAX,
     GROUPS_MAX,
@@ -178,45 +178,50 @@ def plan(question: Funnel, scope: Scope, shard: Shard) -> Query:
 def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
     """The chains in one shard's rows."""
     parts = _parts(question, scope)
-    person, k = ints(table, "p"), ints(table, "k")
-    mask = None if parts.disjoint else ints(table, "m")
-    order = _order(person, k, mask) if mask is not None or question.breakdown is not None else None
-    if order is None:
-        person, k = sorted_together(person, k)
-    else:
-        person, k = person[order], k[order]
-        mask = None if mask is None else mask[order]
+    columns = [ints(table, "p"), ints(table, "k")]
+    if not parts.disjoint:
+        columns.append(ints(table, "m"))
+    texts: list[str] = []
+    if question.breakdown is not None:
+        codes, texts = value_codes(table["g"].combine_chunks())
+        columns.append(codes)
+    person, k, *more = sorted_together(*columns)
+    mask = None if parts.disjoint else more[0]
     at = k if mask is not None else k >> _CODE_BITS
     steps, exclusions = _hits(k, mask, len(parts.steps), len(parts.exclusions))
-    rows = Rows(_number(person), at, steps, exclusions, int(np.count_nonzero(firsts(person))))
-    owners = person[firsts(person)]
-    if question.breakdown is None:
-        grouping = one_group(rows, owners)
-    else:
-        assert order is not None
-        values = table["g"].combine_chunks().take(pa.array(order))
-        grouping = group_rows(rows, owners, values, question.breakdown, keep_all=question.order == "strict")
+    begins = firsts(person)
+    owners = person[begins]
+    rows = Rows(np.cumsum(begins) - 1, at, steps, exclusions, len(owners))
     rules = Rules(
         question.order,
         question.window.milliseconds,
         [(item.from_, item.to) for item in question.exclusions],
         overlapping=not parts.disjoint,
     )
+    if question.breakdown is None:
+        grouping = one_group(_without_junk(rows, rules) if question.order == "strict" else rows, owners)
+    else:
+        values = Labels(more[-1], texts)
+        grouping = group_rows(rows, owners, values, question.breakdown, keep_all=question.order == "strict")
     return Walked(grouping.persons, grouping.labels, find_chains(grouping.rows, rules))
+
+
+def _without_junk(rows: Rows, rules: Rules) -> Rows:
+    """Of a strict funnel the rows that are steps or exclusions; the others are only remembered as gaps, except in units
+    that `ties` will walk."""
+    keep = np.logical_or.reduce([*rows.steps, *rows.exclusions])
+    tied = tied_units(rows, rules)
+    if len(tied):
+        walked = np.zeros(rows.units, bool)
+        walked[tied] = True
+        keep |= walked[rows.unit]
+    return rows.only(keep)
 
 
 def _hits(k: Ints, mask: Ints | None, steps: int, exclusions: int) -> tuple[list[Bools], list[Bools]]:
     codes = k & (_CODES - 1)
     every = [(mask >> i & 1) != 0 if mask is not None else codes == i for i in range(steps + exclusions)]
     return every[:steps], every[steps:]
-
-
-def _order(person: Ints, k: Ints, mask: Ints | None) -> Ints:
-    return np.lexsort((k, person) if mask is None else (mask, k, person))
-
-
-def _number(person: Ints) -> Ints:
-    return np.cumsum(firsts(person)) - 1
 
 
 class FunnelOutcome(NamedTuple):

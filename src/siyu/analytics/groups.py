@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from siyu.analytics.chains import Rows
 from siyu.analytics.columns import Bools, Ints
@@ -35,9 +34,10 @@ class Grouping(NamedTuple):
     labels: Labels
 
 
-def group_rows(rows: Rows, owners: Ints, values: pa.Array, breakdown: Breakdown, *, keep_all: bool) -> Grouping:
-    """`rows` (one unit a person, `owners`) arranged for a breakdown. `keep_all`: rows without a step matter too."""
-    codes, texts = value_codes(values)
+def group_rows(rows: Rows, owners: Ints, values: Labels, breakdown: Breakdown, *, keep_all: bool) -> Grouping:
+    """`rows` (one unit a person, `owners`) with their `values` arranged for a breakdown.
+    `keep_all`: rows without a step matter too."""
+    codes, texts = values
     steps = np.logical_or.reduce(rows.steps)
     attribution = "first_touch" if breakdown.person_prop is not None else breakdown.attribution
     if attribution == "all_events":
@@ -59,21 +59,25 @@ def value_codes(values: pa.Array) -> tuple[Ints, list[str]]:
     ordered = sorted({"", *texts})
     place = {text: i for i, text in enumerate(ordered)}
     table = np.array([place[text] for text in texts] or [0], np.int64)
-    indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return table[indices], ordered
+    return table[np.from_dlpack(encoded.indices)] if len(encoded) else np.zeros(0, np.int64), ordered
 
 
 def _touch(rows: Rows, codes: Ints, steps: Bools, *, last: bool) -> Ints:
     """Per unit the code of its first or last value that is not empty."""
     chosen = np.zeros(rows.units, np.int64)
     valued = np.flatnonzero(steps & (codes > 0))
-    order = valued[np.lexsort((codes[valued], rows.at[valued], rows.unit[valued]))]
-    units = rows.unit[order]
+    units = rows.unit[valued]
+    moment = np.zeros(rows.units, np.int64)
+    way = slice(None) if last else slice(None, None, -1)  # the last write to an index stays
+    moment[units[way]] = rows.at[valued][way]
+    at_once = valued[rows.at[valued] == moment[units]]
     if last:
-        chosen[units] = codes[order]  # the last write to an index stays
-    else:
-        chosen[units[::-1]] = codes[order[::-1]]
-    return chosen
+        np.maximum.at(chosen, rows.unit[at_once], codes[at_once])
+        return chosen
+    none = np.iinfo(np.int64).max
+    chosen[:] = none
+    np.minimum.at(chosen, rows.unit[at_once], codes[at_once])
+    return np.where(chosen == none, 0, chosen)
 
 
 def _rearranged(rows: Rows, take: Ints, unit: Ints, units: int) -> Rows:

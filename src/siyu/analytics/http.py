@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ from litestar import Request, Response, delete, get, post
 
 from siyu.analytics import actions
 from siyu.analytics.actions import SavedQuestion
+from siyu.analytics.as_table import to_csv
 from siyu.clock import Now
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
@@ -23,13 +24,22 @@ class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
     question: dict[str, Any]
 
 
-@post("/api/questions", status_code=200, summary="Answer a question", sync_to_thread=None)
+@post("/api/questions", status_code=200, summary="Answer a question")
 async def answer_question(
-    request: Request[Any, Any, Any], db: Database, events: EventStore, now: Now, settings: Settings
+    request: Request[Any, Any, Any],
+    db: Database,
+    events: EventStore,
+    now: Now,
+    settings: Settings,
+    *,
+    format: Literal["json", "csv"] = "json",
 ) -> Response[bytes]:
-    """A question as JSON (docs/questions.md): its figures, or with `cell` the persons behind one of them."""
+    """A question as JSON (docs/questions.md): its figures, or with `cell` the persons behind one of them; as CSV with
+    `format=csv`. 422 INVALID_QUESTION, 422 QUERY_TOO_EXPENSIVE."""
     body = await request.body()
     answer = await actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    if format == "csv":
+        return Response(to_csv(answer).encode("utf-8-sig"), media_type="text/csv; charset=utf-8")
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 

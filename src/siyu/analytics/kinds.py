@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from siyu.analytics import activity, funnel, paths, retention, rfm, segment_size, timeline, trend
+from siyu.analytics import activity, attribution, funnel, paths, retention, rfm, segment_size, timeline, trend
 from siyu.analytics.columns import Ints
 from siyu.analytics.question import Question
 from siyu.analytics.scope import Query, Scope, Shard
@@ -66,6 +66,7 @@ KINDS: Final[dict[type[Question], Kind]] = {
             activity.finish_stickiness,
         ),
         Kind(segment_size.SegmentSize, segment_size.check, segment_size.plan, segment_size.reduce, segment_size.finish),
+        Kind(attribution.Attribution, attribution.check, attribution.plan, attribution.reduce, attribution.finish),
     )
 }
 
@@ -78,6 +79,7 @@ _AnyQuestion: TypeAlias = (
     | activity.Lifecycle
     | activity.Stickiness
     | segment_size.SegmentSize
+    | attribution.Attribution
     | timeline.TimelineQuestion
 )
 _decoder: Final = msgspec.json.Decoder(_AnyQuestion)

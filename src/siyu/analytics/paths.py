@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.analytics.columns import Bools, Ints, firsts, ints, next_row, sorted_together
+from siyu.analytics.presence import numbered
 from siyu.analytics.question import (
     NAME_MAX,
     OTHER,
@@ -36,6 +37,7 @@ from siyu.analytics.scope import (
     names_sql,
     person_column,
     shard_sql,
+    stored_names,
 )
 from siyu.rules import Params
 
@@ -124,11 +126,15 @@ def _span(question: Paths, scope: Scope) -> Interval:
 def plan(question: Paths, scope: Scope, shard: Shard) -> Query:
     """Rows (p, k, name): all behaviour in the range, k in milliseconds since its beginning."""
     span, params = _span(question, scope), Params()
-    where = f"{during_sql(span, params)} AND {names_sql(question.only, params)}"
+    where = f"{during_sql(span, params)} AND {names_sql(_stored(question.only), params)}"
     if question.without:
-        where += f" AND name NOT IN {params.add(list(question.without), 'Array(String)')}"
+        where += f" AND name NOT IN {params.add(_stored(question.without), 'Array(String)')}"
     columns = f"{person_column(scope)}, toUInt64({MILLIS} - {span.start}) AS k, name"
     return Query(f"SELECT {columns} FROM events WHERE {where}{shard_sql(shard)}", params.values)
+
+
+def _stored(events: Sequence[str]) -> list[str]:
+    return [name for event in events for name in stored_names(event)]
 
 
 def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
@@ -157,7 +163,7 @@ def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     ordered = sorted(texts)
     place = {text: i for i, text in enumerate(ordered)}
     table = np.array([place[text] for text in texts] or [0], np.int64)
-    return table[whole.indices.to_numpy().astype(np.int64)], ordered
+    return table[np.from_dlpack(whole.indices)] if len(whole) else np.zeros(0, np.int64), ordered
 
 
 def _sessions(person: Ints, at: Ints, gap_ms: int) -> Ints:
@@ -177,7 +183,7 @@ def _cut(question: Paths, session: Ints, code: Ints, place: dict[str, int]) -> t
     for name in (question.start, question.end):
         if name is None:
             continue
-        found = next_row(code == place.get(name, -1))[low]
+        found = next_row(np.isin(code, [place[stored] for stored in stored_names(name) if stored in place]))[low]
         missing = found >= ends
         if name == question.end:
             high = np.where(missing, low, found + 1)
@@ -217,7 +223,7 @@ class PathsOutcome(NamedTuple):
         texts = routes.texts
         return PathGraph(
             int(firsts(routes.path).sum()),
-            len(np.unique(routes.person)),
+            len(numbered(routes.person)[0]),
             [PathNode(c, texts[a], n, n - on) for c, a, _, n, on, _ in nodes],
             [PathEdge(c, texts[a], texts[b], n, s) for c, a, b, n, _, s in edges],
         )
@@ -226,17 +232,17 @@ class PathsOutcome(NamedTuple):
 def _tally(routes: Routes, onward: Bools, *, edges: bool) -> list[tuple[int, int, int, int, int, float]]:
     """(column, name, next name, rows, rows that go on, mean seconds to the next), sorted by column, then number; of all
     rows, or of those that go on told apart by the next name."""
-    code, size = routes.name, len(routes.texts)
+    used, code = numbered(routes.name)
+    size = max(1, len(used))
     rows = np.flatnonzero(onward) if edges else np.arange(len(code))
     following = np.append(code[1:], 0)[rows] if edges else 0
-    keys, place, counts = np.unique(
-        (routes.column[rows] * size + code[rows]) * size + following, return_inverse=True, return_counts=True
-    )
+    keys, place = numbered((routes.column[rows] * size + code[rows]) * size + following)
+    counts = np.bincount(place, minlength=len(keys))
     pause = np.append(routes.at[1:] - routes.at[:-1], 0)[rows] if len(code) else np.zeros(0)
     going = np.bincount(place, weights=onward[rows], minlength=len(keys))
     seconds = np.bincount(place, weights=np.where(onward[rows], pause, 0), minlength=len(keys)) / 1000
     found = [
-        (k // (size * size), k // size % size, k % size, n, int(on), s / on if on else 0.0)
+        (k // size**2, int(used[k // size % size]), int(used[k % size]), n, int(on), s / on if on else 0.0)
         for k, n, on, s in zip(keys.tolist(), counts.tolist(), going.tolist(), seconds.tolist(), strict=True)
     ]
     return sorted(found, key=lambda item: (item[0], -item[3], routes.texts[item[1]], routes.texts[item[2]]))

@@ -45,11 +45,14 @@ class Scope(NamedTuple):
     """Person property → the Join table (person → value) that was filled for this question."""
 
 
+def stored_names(event: str) -> tuple[str, ...]:
+    """The names an event is stored under: a catalogue name stands for all its spellings, any other for itself."""
+    return spellings(event) if canonical(event) == event else (event,)
+
+
 def matcher(step: Step, path: str) -> Matcher:
-    """A step parsed; a catalogue name stands for all its spellings. Raises InvalidQuestion."""
-    names: tuple[str, ...] = ()
-    if step.event is not None:
-        names = spellings(step.event) if canonical(step.event) == step.event else (step.event,)
+    """A step parsed. Raises InvalidQuestion."""
+    names = () if step.event is None else stored_names(step.event)
     return Matcher(names, condition_of(step.where, f"{path}.where"))
 
 

@@ -171,7 +171,7 @@ def _scalar(value: object, path: str) -> Scalar:
             raise InvalidCondition("A text must be valid Unicode.", path=path) from None
         return value
     if isinstance(value, int | float):
-        if not math.isfinite(value) or abs(value) >= 2**63:
-            raise InvalidCondition("A number must be finite and smaller than 2^63.", path=path)
+        if not (math.isfinite(value) if isinstance(value, float) else abs(value) < 2**64):
+            raise InvalidCondition("A number must be finite, a whole number smaller than 2^64.", path=path)
         return value
     raise InvalidCondition("A value is a text, a number, true or false.", path=path)
