@@ -8,7 +8,7 @@ None of these models is causal: they divide what happened. What a channel caused
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 import numpy as np
@@ -33,7 +33,8 @@ from siyu.analytics.scope import (
 from siyu.rules import Params, field_text_sql, numeric_sql
 from siyu.rules.condition import parse_field
 
-MODELS: Final = ("first", "last", "last_non_direct", "linear", "position", "time_decay", "markov")
+Model: TypeAlias = Literal["first", "last", "last_non_direct", "linear", "position", "time_decay", "markov"]
+MODELS: Final[tuple[Model, ...]] = get_args(Model)
 CHANNELS_MAX: Final = 200
 _TOUCH, _CONVERSION = 1, 2
 
@@ -50,10 +51,7 @@ class Attribution(Question, frozen=True, kw_only=True, tag="attribution", tag_fi
     conversion: Step
     touch: Step = Step()
     channel: str = "utm_source"
-    models: Annotated[
-        list[Literal["first", "last", "last_non_direct", "linear", "position", "time_decay", "markov"]],
-        msgspec.Meta(min_length=1),
-    ] = list(MODELS)
+    models: Annotated[list[Model], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(MODELS))
     value: str | None = None
     direct: str = "direct"
     window: Window = Window(n=30, unit="day")
