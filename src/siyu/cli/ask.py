@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
-import msgspec
 
-from siyu.analytics.actions import ask
-from siyu.analytics.as_table import to_table
-from siyu.analytics.kinds import parse_question
-from siyu.app.services import Services
-from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json, print_table
 from siyu.cli.words import say
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from siyu.app.services import Services
 
 
 @click.command(
@@ -28,6 +27,11 @@ from siyu.cli.words import say
 @json_option
 def command(*, file: BinaryIO, home: str | None, as_json: bool) -> None:
     """Ask."""
+    from siyu.analytics.actions import ask
+    from siyu.analytics.as_table import to_table
+    from siyu.analytics.kinds import parse_question
+    from siyu.cli.engines import with_services
+
     question = parse_question(file.read())
 
     async def work(services: Services) -> msgspec.Struct:

@@ -9,7 +9,6 @@ import click
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json
 from siyu.cli.words import padded, say
-from siyu.store.doctor import run_checks
 
 
 @click.command(
@@ -22,6 +21,8 @@ from siyu.store.doctor import run_checks
 @json_option
 def command(*, home: str | None, as_json: bool) -> None:
     """Run the checks."""
+    from siyu.store.doctor import run_checks
+
     checks = asyncio.run(run_checks(settings_with(home=home)))
     if as_json:
         print_json([check._asdict() for check in checks])

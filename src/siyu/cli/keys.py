@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from siyu.cli.engines import with_services
 from siyu.cli.options import home_option, json_option, settings_with
 from siyu.cli.tables import print_json, print_table
 from siyu.cli.words import say
-from siyu.collect.actions import create_key, list_keys, revoke_key
-from siyu.collect.keys import AccessKey, KeyKind
+
+if TYPE_CHECKING:
+    from siyu.collect.keys import AccessKey, KeyKind
 
 
 @click.group(help=say("Write keys (per end) and API tokens.", "写入密钥（按端）与 API 令牌。"))
@@ -38,6 +40,9 @@ def command() -> None:
 @json_option
 def create(*, name: str, kind: KeyKind, end: str, home: str | None, as_json: bool) -> None:
     """Make a key and print its secret."""
+    from siyu.cli.engines import with_services
+    from siyu.collect.actions import create_key
+
     key, secret = with_services(
         settings_with(home=home),
         lambda services: create_key(services.db, kind=kind, name=name, end=end, now=services.now()),
@@ -53,6 +58,9 @@ def create(*, name: str, kind: KeyKind, end: str, home: str | None, as_json: boo
 @json_option
 def list_all(*, home: str | None, as_json: bool) -> None:
     """Print the keys, oldest first."""
+    from siyu.cli.engines import with_services
+    from siyu.collect.actions import list_keys
+
     found = with_services(settings_with(home=home), lambda services: list_keys(services.db))
     if as_json:
         print_json([key._asdict() for key in found])
@@ -72,5 +80,8 @@ def _row(key: AccessKey) -> list[str]:
 @home_option
 def revoke(*, key_id: str, home: str | None) -> None:
     """Revoke."""
+    from siyu.cli.engines import with_services
+    from siyu.collect.actions import revoke_key
+
     with_services(settings_with(home=home), lambda services: revoke_key(services.db, key_id, services.now()))
     click.echo(say(f"Key {key_id} is revoked.", f"密钥 {key_id} 已吊销。"))

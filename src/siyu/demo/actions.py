@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from siyu.clock import Now
 from siyu.demo import records
+from siyu.demo.brand import PERSONS
 from siyu.demo.generate import SEED, DoorRequest, generate
 from siyu.demo.load import load
-from siyu.demo.people import PERSONS
 from siyu.demo.season import DAYS
 from siyu.store.postgres import Database
 

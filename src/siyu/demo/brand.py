@@ -12,6 +12,8 @@ SLOGAN_EN: Final = "A good tea, a happy paw"
 MP_APPID: Final = "wxteapaw0mini"
 OA_APPID: Final = "wxteapaw0oa"
 CORP_ID: Final = "wwteapaw"
+PERSONS: Final = 20_000
+"""Customers, unless another number is asked for."""
 SITE: Final = "https://www.teapaw.example"
 SHOP_ENDS: Final = ("mini_program", "web", "app")
 """Ends with a shop. `official_account`, `wecom` and `store` are the others."""

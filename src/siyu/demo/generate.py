@@ -13,8 +13,9 @@ from urllib.parse import quote
 import numpy as np
 
 from siyu.demo.book import DAY_MS, ZONE, Book
+from siyu.demo.brand import PERSONS
 from siyu.demo.contacts import Contacts
-from siyu.demo.people import PERSONS, populate
+from siyu.demo.people import populate
 from siyu.demo.season import DAYS, day_weights
 from siyu.demo.shopping import Shopping
 from siyu.demo.visits import draw_visits

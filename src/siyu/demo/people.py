@@ -10,7 +10,6 @@ import numpy.typing as npt
 from siyu.demo import brand
 from siyu.demo.season import DAYS, Floats
 
-PERSONS: Final = 20_000
 RECYCLED_PHONES: Final = 16 / 20_000
 """Numbers, per person, that the operator gave to a second person of the brand."""
 SHARED_TABLETS: Final = 150 / 20_000
