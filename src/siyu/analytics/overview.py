@@ -43,6 +43,7 @@ class Day(NamedTuple):
     events: int
     orders: int
     revenue_fen: int
+    new_persons: int = 0
 
 
 class EndShare(NamedTuple):
@@ -134,7 +135,14 @@ async def days(events: EventStore, person: str, start: datetime, end: datetime, 
             GROUP BY d ORDER BY d""",
         {"zone": zone, "a": _ms(start), "b": _ms(end), "hidden": NOT_BEHAVIOUR},
     )
-    return [Day(*row) for row in rows]
+    new = await events.rows(
+        f"""SELECT toDate(first, {{zone:String}}) AS d, count()
+            FROM (SELECT {person} AS p, min(occurred_at) AS first FROM events GROUP BY p)
+            WHERE first >= {_at("a")} AND first < {_at("b")} GROUP BY d""",
+        {"zone": zone, "a": _ms(start), "b": _ms(end)},
+    )
+    new_persons: dict[date, int] = dict(new)  # type: ignore[arg-type]  # rows of two columns
+    return [Day(*row, new_persons.get(row[0], 0)) for row in rows]
 
 
 async def by_end(events: EventStore, person: str, start: datetime, end: datetime) -> list[EndShare]:

@@ -95,7 +95,7 @@ def lay_out(identifiers: Iterable[Identifier], links: Iterable[Link]) -> Graph:
         for end in (link.a, link.b):
             degree[end] = degree.get(end, 0) + 1
     ranked = sorted(
-        identifiers, key=lambda one: (one.foreign, -_column(one), -degree.get(one.id, 0), one.kind, one.value)
+        identifiers, key=lambda one: (one.foreign, -_column(one), -degree.get(one.id, 0), one.kind, one.value, one.id)
     )
     shown, left_out = ranked[:NODES_MAX], max(0, len(ranked) - NODES_MAX)
     columns = [[one for one in shown if _column(one) == number] for number in range(3)]

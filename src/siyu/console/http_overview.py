@@ -53,7 +53,7 @@ def _tiles(visit: Visit, figures: list[Figures], days: list[Day]) -> list[Tile]:
     tiles = []
     for field, name, money, path, tone in rows:
         value = getattr(today, field)
-        line = [getattr(each, field, 0) for each in days] if field != "new_persons" else []
+        line = [getattr(each, field) for each in days]
         tiles.append(
             Tile(
                 visit.face.text(name),
@@ -61,7 +61,7 @@ def _tiles(visit: Visit, figures: list[Figures], days: list[Day]) -> list[Tile]:
                 f.money_exact(value) if money else f.number(value),
                 change(value, getattr(yesterday, field)),
                 change(value, getattr(last_week, field)),
-                sparkline(line) if line else "",
+                sparkline(line),
                 path,
                 tone,
             )

@@ -19,7 +19,7 @@ from siyu.console.i18n import mark as _
 from siyu.console.visit import Face
 
 TONES: Final = ("jade", "gold", "sky", "plum", "rose", "stone")
-DEEP_SHARE: Final = 0.55
+DEEP_SHARE: Final = 0.8
 """From this share on a cell of a heat map is dark enough for white figures."""
 GROUPS_DRAWN_MAX: Final = 8
 

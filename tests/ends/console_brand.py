@@ -1,0 +1,77 @@
+"""A small brand for tests of the console: always the same, and placed in the last 60 days."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+PERSONS = 40
+PRODUCTS = ("凤凰单丛 鸭屎香 100g", "白毫银针 50g", "主食罐 鸭肉 85g", "Cold brew tea bags")
+
+
+def brand_events(now: datetime) -> list[dict[str, Any]]:
+    """Segment events, oldest first."""
+    rng = random.Random(20261122)
+    events: list[dict[str, Any]] = []
+
+    def add(at: datetime, person: int, end: str, kind: str, **fields: Any) -> None:
+        events.append(
+            {
+                "type": kind,
+                "messageId": f"m-{len(events)}",
+                "timestamp": at.astimezone(UTC).isoformat(),
+                "anonymousId": f"anon-{end}-{person}",
+                "context": {"end": end, "campaign": {"source": "wechat"} if person % 3 else {}},
+                **fields,
+            }
+        )
+
+    for person in range(PERSONS):
+        user = f"user-{person}"
+        first = now - timedelta(days=rng.randint(1, 60), minutes=rng.randint(0, 900))
+        end = ("web", "mini_program", "app")[person % 3]
+        traits = {"name": f"客户{person:02}", "city": "广州", "phone": f"138{person:08}"}
+        add(first, person, end, "identify", userId=user, traits=traits)
+        for _visit in range(rng.randint(1, 6)):
+            at = min(
+                now - timedelta(minutes=2), first + timedelta(days=rng.randint(0, 30), minutes=rng.randint(0, 600))
+            )
+            product = rng.choice(PRODUCTS)
+            add(at, person, end, "track", userId=user, event="product.viewed", properties={"product": product})
+            if rng.random() < 0.6:
+                at += timedelta(seconds=40)
+                add(at, person, end, "track", userId=user, event="cart.added", properties={"product": product})
+                if rng.random() < 0.6:
+                    fen = rng.randint(1_900, 39_900)
+                    paid = {"product": product, "amount_fen": fen, "order_id": f"o-{len(events)}"}
+                    add(
+                        at + timedelta(minutes=1),
+                        person,
+                        end,
+                        "track",
+                        userId=user,
+                        event="order.paid",
+                        properties=paid,
+                    )
+    for person in (0, 1):
+        # Both claim one card for ever: the later one is refused and becomes a conflict.
+        ids = [{"type": "unionid", "id": "oUnion-shared-by-mistake"}]
+        add(now - timedelta(days=1, hours=person), person, "web", "track", userId=f"user-{person}", event="app.opened")
+        events[-1]["context"]["externalIds"] = ids
+    return sorted(events, key=lambda event: str(event["timestamp"]))
+
+
+def load_brand(server: Any) -> int:
+    """Send the brand through the door and wait for it; the number of events."""
+    events = brand_events(datetime.now(UTC))
+    for start in range(0, len(events), 100):
+        assert server.batch(events[start : start + 100])
+    # A track call without an event name is set aside.
+    server.batch([{"type": "track", "userId": "user-0", "messageId": "nameless"}])
+    server.wait_processed(len(events))
+    until = time.monotonic() + 30
+    while time.monotonic() < until and server.get("/api/stream")["dead"] < 1:
+        time.sleep(0.05)
+    return len(events)

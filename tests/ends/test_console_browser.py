@@ -1,0 +1,235 @@
+"""The console in a real browser: every page, both languages, phone and desk.
+
+No error in the console, nothing wider than the screen, nothing untranslated. SIYU_SCREENSHOTS=1 keeps pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siyu.console.question_form import KINDS
+
+from ..conftest import remove_home
+from .console_brand import load_brand
+from .server import PASSWORD, Server
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make setup-dev)")
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+KEPT = {
+    "/console": "overview",
+    "PERSON": "portrait",
+    "PERSON/identity": "identity",
+    "/console/questions/funnel": "funnel",
+    "/console/questions/paths": "paths",
+}
+PATHS = (
+    "/console",
+    "/console/persons",
+    "PERSON",
+    "PERSON/identity",
+    "PERSON/rights",
+    "/console/questions",
+    *(f"/console/questions/{kind}" for kind in KINDS),
+    "/console/sources",
+    "SOURCE",
+    "/console/dead-letters",
+    "/console/conflicts",
+    "/console/account",
+)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="SKIPPED BROWSER TESTS: no Chromium found. Install it: apt-get install chromium fonts-noto-cjk",
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("browser") / "home")
+    running.start()
+    load_brand(running)
+    yield running
+    running.stop()
+    remove_home(running.home)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+class Visitor:
+    """A signed-in browser tab that notes everything that goes wrong."""
+
+    def __init__(self, browser: Any, server: Server, width: int, locale: str, theme: str = "light") -> None:
+        self.base = server.url
+        self.context = browser.new_context(viewport={"width": width, "height": 900 if width > 500 else 812})
+        self.context.add_cookies(
+            [
+                {"name": "siyu_theme", "value": theme, "url": self.base},
+                {"name": "siyu_locale", "value": locale, "url": self.base},
+            ]
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.wrong: list[str] = []
+        self.page.on(
+            "console", lambda said: self.wrong.append(said.text) if said.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.goto(self.base + "/console/login")
+        self.page.fill("input[name=name]", "admin")
+        self.page.fill("input[name=password]", PASSWORD)
+        self.page.click("form.login button")
+        self.page.wait_for_selector("main")
+        self.page.request.post(
+            self.base + "/console/preferences",
+            form={"locale": locale},
+            headers={"X-CSRF-Token": self.page.input_value("input[name=_csrf] >> nth=0")},
+        )
+        first = self.page.request.get(self.base + "/console/persons?sort=orders").text()
+        self.person = "/console/persons/" + re.findall(r"/console/persons/([0-9a-f-]{36})", first)[0]
+        keys = self.page.request.get(self.base + "/console/sources").text()
+        self.source = "/console/sources/" + re.findall(r"/console/sources/([0-9a-f]{12})", keys)[0]
+
+    def open(self, path: str) -> None:
+        """Go there and wait until answers and charts stand."""
+        path = path.replace("PERSON", self.person).replace("SOURCE", self.source)
+        answer = self.page.goto(self.base + path)
+        assert answer.status == 200, path
+        self.page.wait_for_function("!document.querySelector('[data-since]')")
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('[data-chart]')].every(place => place.querySelector('canvas'))"
+        )
+
+    def too_wide(self) -> int:
+        """How many pixels the page is wider than the screen."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("locale", ["zh_CN", "en"])
+@pytest.mark.parametrize("width", [375, 1440])
+def test_every_page(browser: Any, server: Server, width: int, locale: str) -> None:
+    visitor = Visitor(browser, server, width, locale)
+    for path in PATHS:
+        visitor.open(path)
+        assert visitor.wrong == [], path
+        assert visitor.too_wide() <= 0, path
+        text = visitor.page.inner_text("body")
+        assert not re.search(r"%\(|\{\{|undefined|NaN|None\b", text), path
+        if locale == "zh_CN":
+            heading = visitor.page.inner_text(".rail" if width > 500 else ".dock")
+            assert not re.search(r"[A-Z][a-z]{3,}", heading.replace("admin", "")), path
+        if os.environ.get("SIYU_SCREENSHOTS") and path in KEPT and (width, locale) in ((1440, "zh_CN"), (375, "zh_CN")):
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            size = "" if width > 500 else "-phone"
+            visitor.page.wait_for_timeout(600)
+            visitor.page.screenshot(path=SCREENSHOTS / f"{KEPT[path]}{size}.png")
+    visitor.context.close()
+
+
+def test_dark(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN", "dark")
+    visitor.open("/console")
+    ground = visitor.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", ground)[:3])) < 60
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
+def test_a_number_of_a_chart_leads_to_its_persons(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.open("/console/questions/funnel")
+    link = visitor.page.locator("#answer a.strong").first
+    shown = link.inner_text()
+    link.click()
+    visitor.page.wait_for_url("**/persons?**")
+    assert visitor.page.inner_text("h1").startswith(shown)
+    visitor.page.locator("table a.who").first.click()
+    visitor.page.wait_for_selector(".timeline .moment")
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
+def test_steps_are_added_and_removed(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.open("/console/questions/funnel")
+    rows = visitor.page.locator("form .step-card:visible")
+    before = rows.count()
+    visitor.page.get_by_role("button", name="添加步骤").click()
+    assert rows.count() == before + 1
+    rows.nth(before).locator("input[name=event]").fill("app.opened")
+    rows.nth(0).get_by_role("button", name="移除").click()
+    assert rows.locator(".no").all_inner_texts() == [str(n + 1) for n in range(before)]
+    visitor.page.get_by_role("button", name="查询", exact=True).click()
+    visitor.page.wait_for_function("document.querySelector('#answer .funnel, #answer .empty')")
+    assert visitor.page.locator("form input[name=event]:visible").last.input_value() == "app.opened"
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
+def test_the_live_feed_shows_an_event_that_arrives(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.open("/console")
+    event = {"type": "track", "userId": "user-2", "event": "order.paid", "messageId": "live-1"}
+    server.batch([event | {"properties": {"product": "刚刚到货的新茶", "amount_fen": 8_800}}])
+    visitor.page.wait_for_selector("text=刚刚到货的新茶")
+    assert "支付订单" in visitor.page.inner_text("#live")
+    assert "¥88.00" in visitor.page.inner_text("#live")
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
+def test_the_search_field_has_a_shortcut(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.open("/console")
+    visitor.page.keyboard.press("/")
+    visitor.page.keyboard.type("客户04")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector("table a.who")
+    assert visitor.page.locator("table a.who").all_inner_texts() == ["客户04"]
+    visitor.context.close()
+
+
+def test_erasing_needs_the_typed_word(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 375, "zh_CN")
+    visitor.open("PERSON/rights")
+    button = visitor.page.get_by_role("button", name="永久删除")
+    assert button.is_disabled()
+    visitor.page.fill("input[name=word]", "ERAS")
+    assert button.is_disabled()
+    visitor.page.fill("input[name=word]", "ERASE")
+    assert button.is_enabled()
+    visitor.context.close()
+
+
+def test_a_slow_question_can_be_given_up(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    # The answer is held back until the page has been seen waiting.
+    visitor.page.route("**/answer?**", lambda route: None)
+    visitor.page.goto(visitor.base + "/console/questions/rfm")
+    visitor.page.get_by_role("button", name="取消").last.click()
+    visitor.page.wait_for_selector("text=已取消")
+    visitor.context.close()

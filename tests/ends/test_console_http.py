@@ -1,0 +1,416 @@
+"""The console over HTTP: who gets in, what a form may do, and that every page says what it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+
+from siyu.console.http import routes
+from siyu.console.i18n import LOCALES
+from siyu.console.question_form import KINDS
+
+from ..conftest import remove_home
+from .console_brand import load_brand
+from .server import PASSWORD, Server
+
+KEY = re.compile(r"/console/sources/([0-9a-f]{12})")
+CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
+PERSON = re.compile(r"/console/persons/([0-9a-f-]{36})")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("console") / "home")
+    running.start()
+    load_brand(running)
+    yield running
+    running.stop()
+    remove_home(running.home)
+
+
+@contextmanager
+def sign_in(server: Server, name: str = "admin", password: str = PASSWORD) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        form = CSRF.findall(client.get("/console/login").text)[-1]
+        answer = client.post("/console/login", data={"_csrf": form, "name": name, "password": password})
+        assert answer.status_code == 303, answer.text[-400:]
+        yield client
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with sign_in(server) as signed_in:
+        yield signed_in
+
+
+def token(client: httpx.Client) -> str:
+    return CSRF.findall(client.get("/console/account").text)[0]
+
+
+def post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    return client.post(path, data={"_csrf": token(client), **fields})
+
+
+def person_called(client: httpx.Client, text: str) -> str:
+    found = PERSON.findall(client.get("/console/persons", params={"q": text}).text)
+    assert found, text
+    return str(found[0])
+
+
+def test_no_page_opens_without_a_login(server: Server) -> None:
+    """Every route of the console but the login's own leads to the login."""
+    router = routes[1]
+    asked = 0
+    with httpx.Client(base_url=server.url) as stranger:
+        for handler in router.routes:
+            for one in handler.route_handlers:
+                if one.opt.get("signed_out"):
+                    continue
+                path = re.sub(r"\{[^}]*\}", "x", handler.path_format)
+                for method in one.http_methods - {"OPTIONS", "HEAD"}:
+                    answer = stranger.request(method, path)
+                    assert answer.status_code == 303, path
+                    assert answer.headers["location"].startswith("/console/login"), path
+                    asked += 1
+    assert asked > 30
+
+
+def test_the_root_leads_to_the_console(server: Server) -> None:
+    answer = httpx.get(server.url + "/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+
+
+def test_the_login_leads_back_to_the_page_that_was_asked_for(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as stranger:
+        answer = stranger.get("/console/persons?lifecycle=vip")
+        assert answer.headers["location"] == "/console/login?next=%2Fconsole%2Fpersons%3Flifecycle%3Dvip"
+        page = stranger.get(answer.headers["location"]).text
+        assert 'name="next" value="/console/persons?lifecycle=vip"' in page
+
+
+def test_headers_of_a_page(client: httpx.Client) -> None:
+    headers = client.get("/console").headers
+    policy = headers["content-security-policy"]
+    assert "script-src 'self';" in policy and "unsafe-eval" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_no_page_has_a_script_of_its_own(client: httpx.Client) -> None:
+    for path in ("/console", "/console/persons", "/console/questions/funnel", "/console/sources"):
+        page = client.get(path).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page), path
+        assert not re.search(r"\son[a-z]+=", page), path
+
+
+def test_cookies(server: Server) -> None:
+    with sign_in(server) as client:
+        cookie = next(c for c in client.cookies.jar if c.name == "siyu_session")
+        assert cookie.has_nonstandard_attr("HttpOnly")
+        assert str(cookie.get_nonstandard_attr("SameSite")).lower() == "lax"
+        assert cookie.expires is not None
+
+
+def test_signing_out_ends_the_session_on_the_server(server: Server) -> None:
+    with sign_in(server) as client:
+        stolen = client.cookies["siyu_session"]
+        post(client, "/console/logout")
+    answer = httpx.get(server.url + "/console", cookies={"siyu_session": stolen})
+    assert answer.status_code == 303
+
+
+def test_a_changed_cookie_opens_nothing(server: Server) -> None:
+    with sign_in(server) as client:
+        cookie = client.cookies["siyu_session"]
+    forged = ("A" if cookie[0] != "A" else "B") + cookie[1:]
+    assert httpx.get(server.url + "/console", cookies={"siyu_session": forged}).status_code == 303
+
+
+@pytest.mark.parametrize("given", ["", "wrong"])
+def test_a_form_without_the_token_changes_nothing(client: httpx.Client, given: str) -> None:
+    answer = client.post("/console/sources/keys", data={"_csrf": given, "kind": "write", "name": "x", "end": "web"})
+    assert answer.status_code == 403
+    assert "STALE_FORM" in answer.text
+
+
+def test_a_form_from_another_site_changes_nothing(client: httpx.Client) -> None:
+    answer = client.post(
+        "/console/preferences", data={"_csrf": token(client), "theme": "dark"}, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert answer.status_code == 403
+
+
+def test_a_wrong_password_says_what_to_do(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as stranger:
+        form = CSRF.findall(stranger.get("/console/login").text)[-1]
+        for name in ("admin", "nobody"):
+            answer = stranger.post("/console/login", data={"_csrf": form, "name": name, "password": "no"})
+            assert answer.status_code == 401
+            assert "账号或密码不对" in answer.text
+
+
+def test_too_many_wrong_passwords_are_refused_for_that_name(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=60) as stranger:
+        form = CSRF.findall(stranger.get("/console/login").text)[-1]
+        codes = [
+            stranger.post("/console/login", data={"_csrf": form, "name": "guessed", "password": f"p{n}"}).status_code
+            for n in range(9)
+        ]
+    assert codes == [401] * 8 + [429]
+    with sign_in(server):
+        pass
+
+
+PAGES = (
+    "/console",
+    "/console/persons",
+    "/console/persons?q=138",
+    "/console/persons?lifecycle=new&sort=spend",
+    "/console/persons?did=bought&sort=spend",
+    "/console/persons?end=web",
+    "/console/persons?channel=wechat",
+    "/console/persons?q=nobody-has-this",
+    "/console/questions",
+    "/console/sources",
+    "/console/dead-letters",
+    "/console/conflicts",
+    "/console/account",
+    *(f"/console/questions/{kind}" for kind in KINDS),
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_page_opens_in_both_languages(client: httpx.Client, locale: str) -> None:
+    post(client, "/console/preferences", locale=locale)
+    person = person_called(client, "客户00")
+    for path in (
+        *PAGES,
+        f"/console/persons/{person}",
+        f"/console/persons/{person}/identity",
+        f"/console/persons/{person}/rights",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert f'lang="{"zh-CN" if locale == "zh_CN" else "en"}"' in answer.text
+        assert ("概览" in answer.text) == (locale == "zh_CN"), path
+        assert not re.search(r"%\(\w+\)s", answer.text), path
+    post(client, "/console/preferences", locale="zh_CN")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_an_answer_lead_to_as_many_persons(client: httpx.Client, kind: str) -> None:
+    page = client.get(f"/console/questions/{kind}").text
+    answer = client.get(re.search(r'hx-get="(/console/questions/\w+/answer[^"]*)"', page)[1])  # type: ignore[index]
+    assert answer.status_code == 200, answer.text
+    links = [
+        link.replace("&amp;", "&") for link in re.findall(r'href="(/console/questions/[^"]*cell=[^"]*)"', answer.text)
+    ]
+    assert links, kind
+    followed = client.get(links[0])
+    assert followed.status_code == 200
+    shown = re.search(r"<h1>([\d,]+) 人</h1>", followed.text)
+    assert shown is not None
+    if kind != "paths":
+        assert shown[1] in answer.text
+    csv = client.get(re.search(r'href="(/console/questions/\w+/csv[^"]*)"', page)[1])  # type: ignore[index]
+    assert csv.status_code == 200
+    assert csv.content.startswith(b"\xef\xbb\xbf")
+    assert len(csv.text.splitlines()) > 1
+
+
+def test_a_form_becomes_an_address_that_can_be_shared(client: httpx.Client) -> None:
+    answer = client.get(
+        "/console/questions/funnel/go",
+        params={
+            "event": ["product.viewed", "order.paid"],
+            "order": "ordered",
+            "window_n": "7",
+            "window_unit": "day",
+            "days": "60",
+        },
+    )
+    assert answer.status_code == 303
+    page = client.get(answer.headers["location"])
+    assert 'value="order.paid"' in page.text
+    assert 'name="window_n" min="1" value="7"' in page.text
+
+
+def test_a_wrong_question_says_which_field(client: httpx.Client) -> None:
+    sent = client.get(
+        "/console/questions/funnel/go", params={"event": ["a"], "excl_event": "b", "excl_from": "3", "excl_to": "2"}
+    )
+    page = client.get(sent.headers["location"]).text
+    answer = client.get(re.search(r'hx-get="(/console/questions/\w+/answer[^"]*)"', page)[1])  # type: ignore[index]
+    assert "INVALID_QUESTION" in answer.text
+    assert "exclusions[0].from" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/questions/funnel?q=%00",
+        "/console/questions/nothing",
+        "/console/persons/not-an-id",
+        "/console/sources/nope",
+        "/console/questions/funnel/persons?q=e30&cell={",
+        "/console/persons?did=active&since=yesterday",
+        "/console/conflicts?after=x",
+        "/console/persons/00000000-0000-8000-8000-000000000000",
+    ],
+)
+def test_a_bad_address_is_answered_with_words(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert 400 <= answer.status_code < 500
+    assert 'role="alert"' in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_question_can_be_saved_and_deleted(client: httpx.Client) -> None:
+    page = client.get("/console/questions/rfm").text
+    encoded = re.search(r'name="q" value="([^"]+)"', page)[1]  # type: ignore[index]
+    post(client, "/console/questions/save", kind="rfm", q=encoded, title="每月 RFM <b>")
+    listed = client.get("/console/questions").text
+    assert "每月 RFM &lt;b&gt;" in listed
+    number = re.search(r'name="id" value="([^"]+)"', listed)[1]  # type: ignore[index]
+    post(client, "/console/questions/forget", id=number)
+    assert "每月 RFM" not in client.get("/console/questions").text
+
+
+def test_tags_and_consent(client: httpx.Client) -> None:
+    person = f"/console/persons/{person_called(client, '客户03')}"
+    assert post(client, person + "/tags", add="广州/广州天河店").status_code == 303
+    assert "广州 › 广州天河店" in client.get(person).text
+    assert person.rsplit("/", 1)[1] in client.get("/console/persons", params={"tag": "广州"}).text
+    post(client, person + "/tags", remove="广州/广州天河店")
+    carried = client.get(person).text.split('id="tag-choices"')[0]
+    assert "广州 › 广州天河店" not in carried
+    assert post(client, person + "/consent", purpose="marketing", channel="sms", granted="no").status_code == 303
+    assert "营销 · 短信" in client.get(person).text
+
+
+def test_the_timeline_goes_on_and_filters(client: httpx.Client) -> None:
+    person = f"/console/persons/{person_called(client, '客户00')}"
+    assert "浏览商品" in client.get(person).text
+    filtered = client.get(person + "/timeline", params={"name": "order.paid"}).text
+    assert "浏览商品" not in filtered
+    assert client.get(person + "/traits", params={"name": "city"}).text.count("广州") == 1
+
+
+def test_a_link_is_taken_back_only_after_the_preview(client: httpx.Client) -> None:
+    person = f"/console/persons/{person_called(client, '客户05')}"
+    page = client.get(person + "/identity").text
+    links = re.findall(rf'href="({person}/links/[0-9a-f-]+)"', page)
+    assert links
+    preview = client.get(links[0])
+    assert preview.status_code == 200
+    assert client.get(person + "/identity").text.count("/links/") == page.count("/links/")
+    assert post(client, links[0], reason="门店平板").status_code == 303
+    assert "门店平板" in client.get(person + "/identity").text
+    post(client, links[0], restore="1")
+    assert "门店平板" not in client.get(person + "/identity").text
+
+
+def test_conflicts_show_both_persons(client: httpx.Client) -> None:
+    page = client.get("/console/conflicts").text
+    assert "客户00" in page and "客户01" in page
+    assert "唯一标识重复" in page
+
+
+def test_keys(client: httpx.Client, server: Server) -> None:
+    made = post(client, "/console/sources/keys", kind="write", name="测试网站", end="web")
+    assert made.status_code == 303
+    page = client.get(made.headers["location"]).text
+    secret = re.search(r"wk_[0-9a-f]{48}", page)[0]  # type: ignore[index]
+    assert f"{server.url}/sa?project=default&amp;token={secret}" in page
+    assert server.batch(
+        [{"type": "track", "event": "page.viewed", "anonymousId": "a-9", "messageId": "k1"}], key=secret
+    )
+    number = KEY.findall(made.headers["location"])[0]
+    assert post(client, "/console/sources/revoke", id=number).status_code == 303
+    assert "已停用" in client.get(made.headers["location"]).text
+
+
+def test_an_api_token_is_shown_once(client: httpx.Client) -> None:
+    made = post(client, "/console/sources/keys", kind="api", name="脚本", end="")
+    secret = re.search(r"at_[0-9a-f]{48}", made.text)[0]  # type: ignore[index]
+    assert secret not in client.get("/console/sources").text
+
+
+def test_dead_letters_are_shown_and_replayed(client: httpx.Client) -> None:
+    page = client.get("/console/dead-letters").text
+    assert "nameless" in page
+    number = re.search(r'name="id" value="(\d+)"', page)[1]  # type: ignore[index]
+    again = post(client, "/console/dead-letters/replay", id=number)
+    assert again.headers["location"] == "/console/dead-letters?said=refused"
+    assert post(client, "/console/dead-letters/replay-all").headers["location"].endswith("again=0&refused=1")
+
+
+def test_roles(client: httpx.Client, server: Server) -> None:
+    for name, role in (("小王", "operator"), ("dev", "developer")):
+        answer = post(client, "/console/account/operators", name=name, role=role, password="long enough")
+        assert answer.headers["location"] == "/console/account?said=added"
+    person = person_called(client, "客户07")
+    with sign_in(server, "小王", "long enough") as operator:
+        assert operator.get(f"/console/persons/{person}/rights").status_code == 403
+        assert post(operator, "/console/sources/keys", kind="api", name="x").status_code == 403
+        assert "wk_test" not in operator.get("/console/sources").text
+    with sign_in(server, "dev", "long enough") as developer:
+        assert post(developer, f"/console/persons/{person}/tags", add="x").status_code == 403
+        assert post(developer, "/console/account/operators/remove", name="admin").status_code == 403
+        assert post(client, "/console/account/operators/remove", name="dev").status_code == 303
+        assert developer.get("/console").status_code == 303
+    assert "LAST_MANAGER" not in client.get("/console/account").text
+    assert "最后一位管理员" in post(client, "/console/account/operators/remove", name="admin").text
+
+
+def test_changing_the_password_ends_every_session(client: httpx.Client, server: Server) -> None:
+    post(client, "/console/account/operators", name="temp", role="operator", password="first password")
+    with sign_in(server, "temp", "first password") as one, sign_in(server, "temp", "first password") as other:
+        assert "账号或密码不对" in post(one, "/console/account/password", old="wrong", new="second password").text
+        assert "8 到 256" in post(one, "/console/account/password", old="first password", new="short").text
+        assert post(one, "/console/account/password", old="first password", new="second password").status_code == 303
+        assert other.get("/console").status_code == 303
+    with sign_in(server, "temp", "second password"):
+        pass
+
+
+def test_export_and_erasure(client: httpx.Client) -> None:
+    person = f"/console/persons/{person_called(client, '客户09')}"
+    archive = zipfile.ZipFile(BytesIO(post(client, person + "/export").content))
+    assert json.loads(archive.read("person.json"))["traits"]["name"] == "客户09"
+    assert post(client, person + "/erase", word="erase", reason="x").status_code == 400
+    assert client.get(person).status_code == 200
+    receipt = post(client, person + "/erase", word="ERASE", reason="客户要求")
+    assert receipt.status_code == 200
+    assert "回执" in receipt.text
+    assert client.get(person).status_code == 404
+    assert not PERSON.findall(client.get("/console/persons", params={"q": "客户09"}).text)
+
+
+def test_assets_are_kept_by_browsers_and_compressed(client: httpx.Client) -> None:
+    page = client.get("/console").text
+    for path in re.findall(r'(?:href|src)="(/console/static/[^"#]+)"', page):
+        answer = client.get(path.replace("&amp;", "&"))
+        assert answer.status_code == 200, path
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/console/static/console.css").headers["content-encoding"] == "gzip"
+    assert client.get("/console/static/../http.py").status_code == 404
+    assert client.get("/console/static/vendor/README.md").status_code == 404
+
+
+def test_every_vendored_file_has_its_licence() -> None:
+    vendor = Path(__file__).parents[2] / "src/siyu/console/static/vendor"
+    readme = (vendor / "README.md").read_text()
+    for file in vendor.iterdir():
+        if file.suffix in (".js", ".css"):
+            assert f"`{file.name}`" in readme
+            assert (vendor / f"{file.name.split('.')[0].removesuffix('-csp')}.LICENSE").read_text()
