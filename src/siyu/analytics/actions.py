@@ -149,7 +149,12 @@ def _saved(row: dict[str, Any]) -> SavedQuestion:
 
 async def save_question(db: Database, name: str, body: dict[str, Any], now: datetime) -> SavedQuestion:
     """Keep a question under a name. Raises InvalidQuestion."""
-    parse_question(body)
+    question = parse_question(body)
+    if not isinstance(question, TimelineQuestion):
+        breakdown: Breakdown | None = getattr(question, "breakdown", None)
+        traits = {} if breakdown is None or breakdown.person_prop is None else {breakdown.person_prop: "none"}
+        scope = Scope(zone_of(question.timezone, "UTC"), now, person_sql(False), traits)
+        KINDS[type(question)].plan(question, scope, Shard())  # refuses what only compiling finds
     if not name.strip() or len(name) > 200:
         raise refuse("A name has 1 to 200 characters.", "name")
     question_id, text = uuid4(), msgspec.json.encode(body).decode()

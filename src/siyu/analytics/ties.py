@@ -38,12 +38,15 @@ def walk(
     `met[e]`: the times of exclusion e, ascending."""
     best: list[int] = []
     entered = survived = False
+    last = _last_seen(moments, steps)
     for i, moment in enumerate(moments):
+        if len(best) == steps:
+            break
         if order == "unordered":
             chain = _gather(moments, i, steps, _end(moment.at, window_ms, met))
         else:
             search = _run_strict if order == "strict" else _run_ordered
-            chain = search(moments, i, steps, moment.at + window_ms)
+            chain = search(moments, i, last, moment.at + window_ms)
         if not chain:
             continue
         entered = True
@@ -53,6 +56,17 @@ def walk(
         if len(chain) > len(best):
             best = chain
     return None if entered and not survived else best
+
+
+def _last_seen(moments: Sequence[Instant], steps: int) -> list[int]:
+    """Per step the last instant that has it, −1 for none."""
+    last = [-1] * steps
+    for i, moment in enumerate(moments):
+        for mask in moment.masks:
+            for step in range(steps):
+                if mask >> step & 1:
+                    last[step] = i
+    return last
 
 
 def _end(at: int, window_ms: int, met: Sequence[Sequence[int]]) -> int:
@@ -93,25 +107,27 @@ def _advance(masks: Sequence[int], first: int, steps: int) -> int:
     return step - first
 
 
-def _run_ordered(moments: Sequence[Instant], start: int, steps: int, end: int) -> list[int]:
-    """The chain of an entry at instant `start`, other events allowed between."""
+def _run_ordered(moments: Sequence[Instant], start: int, last: Sequence[int], end: int) -> list[int]:
+    """The chain of an entry at instant `start`, other events allowed between. `last[k]`: the last instant of step k."""
     chain: list[int] = []
-    for moment in moments[start:]:
-        if moment.at > end or len(chain) == steps:
+    for i in range(start, len(moments)):
+        moment = moments[i]
+        if moment.at > end or len(chain) == len(last) or i > last[len(chain)]:
             break
-        chain += [moment.at] * _advance(moment.masks, len(chain), steps)
+        chain += [moment.at] * _advance(moment.masks, len(chain), len(last))
         if not chain:
             break
     return chain
 
 
-def _run_strict(moments: Sequence[Instant], start: int, steps: int, end: int) -> list[int]:
+def _run_strict(moments: Sequence[Instant], start: int, last: Sequence[int], end: int) -> list[int]:
     """The deepest chain of an entry at instant `start` with no other event between two steps. All events of an instant
     between the first and the last must be steps of the chain; at the ends the others stand before or after it."""
-    first = moments[start]
+    first, steps = moments[start], len(last)
     chains = [[first.at] * m for m in range(1, _advance(first.masks, 0, steps) + 1)]
     best = chains[-1] if chains else []
-    for moment in moments[start + 1 :]:
+    for i in range(start + 1, len(moments)):
+        moment = moments[i]
         if moment.at > end or not chains:
             break
         whole = []
@@ -143,7 +159,8 @@ def _gather(moments: Sequence[Instant], start: int, steps: int, end: int) -> lis
                     return True
         return False
 
-    for moment in moments[start:]:
+    for i in range(start, len(moments)):
+        moment = moments[i]
         if moment.at > end or len(chain) == steps:
             break
         for mask in moment.masks:
