@@ -141,8 +141,8 @@ async def days(events: EventStore, person: str, start: datetime, end: datetime, 
             WHERE first >= {_at("a")} AND first < {_at("b")} GROUP BY d""",
         {"zone": zone, "a": _ms(start), "b": _ms(end)},
     )
-    new_persons: dict[date, int] = dict(new)  # type: ignore[arg-type]  # rows of two columns
-    return [Day(*row, new_persons.get(row[0], 0)) for row in rows]
+    new_persons = {row[0]: int(row[1]) for row in new}
+    return [Day(row[0], row[1], row[2], row[3], row[4], new_persons.get(row[0], 0)) for row in rows]
 
 
 async def by_end(events: EventStore, person: str, start: datetime, end: datetime) -> list[EndShare]:
