@@ -41,12 +41,20 @@ HAPPENINGS = [
 ]
 
 
+BUYERS = [
+    Happening(1_000 + n, "order.paid", START - (n % 40 + week * (n % 7 + 2)) * DAY, {}, 1_000 + 10 * n)
+    for n in range(80)
+    for week in range(1 + n % 3)
+]
+"""Enough customers for a model of them."""
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["kind"])
 async def test_every_example_is_answered(example: dict[str, Any], db: Database, events: EventStore) -> None:
     await db.create_all()
     await events.create_all()
     await register(db, [1, 2, 3])
-    await insert_events(events, HAPPENINGS)
+    await insert_events(events, HAPPENINGS + (BUYERS if example["kind"] == "clv" else []))
     answer = await ask(db, events, example, NOW, "Asia/Shanghai")
     assert isinstance(json.loads(msgspec.json.encode(answer)), dict)
     header, rows = to_table(answer)

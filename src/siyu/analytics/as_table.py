@@ -11,6 +11,7 @@ import msgspec
 
 from siyu.analytics.activity import STATES, LifecycleCounts, StickinessCounts
 from siyu.analytics.attribution import AttributionAnswer
+from siyu.analytics.clv import ClvAnswer
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.pages import PersonPage
 from siyu.analytics.paths import PathGraph
@@ -130,6 +131,11 @@ def _attribution(answer: AttributionAnswer) -> Rows:
     )
 
 
+def _clv(answer: ClvAnswer) -> Rows:
+    header = ["decile", "persons", "expected_purchases", "expected_value", "alive"]
+    return header, ([d.decile, d.persons, d.expected_purchases, d.expected_value, d.alive] for d in answer.deciles)
+
+
 def _persons(answer: PersonPage) -> Rows:
     return ["person_id"], ([person] for person in answer.persons)
 
@@ -162,6 +168,7 @@ _BUILDERS: Final[Mapping[type, Callable[[Any], Rows]]] = {
     PathGraph: _paths,
     SegmentCount: _segment,
     AttributionAnswer: _attribution,
+    ClvAnswer: _clv,
     PersonPage: _persons,
     Timeline: _timeline,
 }

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from siyu.analytics import activity, attribution, funnel, paths, retention, rfm, segment_size, timeline, trend
+from siyu.analytics import activity, attribution, clv, funnel, paths, retention, rfm, segment_size, timeline, trend
 from siyu.analytics.columns import Ints
 from siyu.analytics.question import Question
 from siyu.analytics.scope import Query, Scope, Shard
@@ -67,6 +67,7 @@ KINDS: Final[dict[type[Question], Kind]] = {
         ),
         Kind(segment_size.SegmentSize, segment_size.check, segment_size.plan, segment_size.reduce, segment_size.finish),
         Kind(attribution.Attribution, attribution.check, attribution.plan, attribution.reduce, attribution.finish),
+        Kind(clv.Clv, clv.check, clv.plan, clv.reduce, clv.finish),
     )
 }
 
@@ -80,6 +81,7 @@ _AnyQuestion: TypeAlias = (
     | activity.Stickiness
     | segment_size.SegmentSize
     | attribution.Attribution
+    | clv.Clv
     | timeline.TimelineQuestion
 )
 _decoder: Final = msgspec.json.Decoder(_AnyQuestion)

@@ -60,11 +60,11 @@ class FileColumns:
         wanted = [column] if isinstance(column, str) else column
         if self._names is None:
             self._used.update(wanted)
-            return _remembering(_by_path([(name, name.split(".")) for name in wanted]), read, self._empty)
+            return _Remembering(_by_path([(name, name.split(".")) for name in wanted]), read, self._empty)
         found = next((name for name in wanted if name in self._names), None)
         if found is not None:
             self._used.add(found)
-            return _remembering(_by_place(self._names.index(found)), read, self._empty)
+            return _Remembering(_by_place(self._names.index(found)), read, self._empty)
         if optional:
             return None
         raise self.missing(wanted)
@@ -89,33 +89,41 @@ def _stated(cell: Any, empty: frozenset[str]) -> bool:
     return cell is not None and not (isinstance(cell, str) and cell.strip() in empty)
 
 
-def _remembering(take: Callable[[Chunk], Sequence[Any]], read: Reader, empty: frozenset[str]) -> Cells:
-    memo: dict[Any, Any] = {}
+class _Remembering:
+    """`Cells` of one column."""
 
-    def say(raw: Any) -> Any:
-        if not _stated(raw, empty):
-            return MISSING
-        try:
-            return read(raw)
-        except BadCell as error:
-            return error
+    def __init__(self, take: Callable[[Chunk], Sequence[Any]], read: Reader, empty: frozenset[str]) -> None:
+        self._take = take
+        self._read = read
+        self._empty = empty
+        self._memo: dict[Any, Any] = {}
+        self._met_bad = False
 
-    def cells(chunk: Chunk, bad: Bad) -> list[Any]:
-        column = take(chunk)
+    def __call__(self, chunk: Chunk, bad: Bad) -> list[Any]:
+        """What the column says, row by row; bad cells are added to `bad`."""
+        column, memo = self._take(chunk), self._memo
         if len(memo) > _MEMO_MAX:
             memo.clear()
         try:
             for raw in set(column) - memo.keys():
-                memo[raw] = say(raw)
+                memo[raw] = self._say(raw)
             said = list(map(memo.__getitem__, column))
         except TypeError:  # lists and objects inside NDJSON or Parquet cannot be looked up
-            said = list(map(say, column))
-        for place, value in enumerate(said):
-            if value.__class__ is BadCell:
-                bad.add(place, str(value))
+            said = list(map(self._say, column))
+        if self._met_bad:
+            for place, value in enumerate(said):
+                if value.__class__ is BadCell:
+                    bad.add(place, str(value))
         return said
 
-    return cells
+    def _say(self, raw: Any) -> Any:
+        if not _stated(raw, self._empty):
+            return MISSING
+        try:
+            return self._read(raw)
+        except BadCell as error:
+            self._met_bad = True
+            return error
 
 
 def _by_place(place: int) -> Callable[[Chunk], Sequence[Any]]:

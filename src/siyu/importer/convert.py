@@ -111,6 +111,8 @@ class Converter:
                     if key is None:
                         line = chunk.rows[place].line
                         complaints.append(Complaint(line, f"no usable {kind}: left out", "", kept=True))
+        if len(keys) == 1 and set(map(type, keys[0][1])) == {str}:
+            return [(key, None) for key in keys[0][1]], complaints
         who = []
         for place, row in enumerate(zip(*(column for _, column in keys), strict=True)):
             stated = [key for key in row if key.__class__ is str]

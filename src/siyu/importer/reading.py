@@ -29,7 +29,7 @@ class MissingColumn(SiyuError):
     status = 422
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, gc=False):
     """One row as read."""
 
     line: int
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     """A list in the order of the columns, or a dict for NDJSON."""
 
 
-class BadRow(NamedTuple):
+class BadRow(msgspec.Struct, gc=False):
     """A row that cannot be used."""
 
     line: int
@@ -85,7 +85,7 @@ def open_rows(path: Path, seen: Survey, file: File) -> Source:
 
 def _of_width(rows: Iterator[Row | BadRow], width: int) -> Iterator[Row | BadRow]:
     for row in rows:
-        if isinstance(row, Row) and len(row.values) != width:
+        if row.__class__ is Row and len(row.values) != width:
             yield BadRow(row.line, row.content, f"{len(row.values)} fields where the columns are {width}")
         elif not row.content.isascii() and _undecodable(row.content):
             yield BadRow(row.line, row.content, "bytes that are no text in the file's encoding")

@@ -203,18 +203,20 @@
 
 /* Forms with rows (steps, series): Alpine copies the template row and removes rows. */
 document.addEventListener("alpine:init", function () {
+  function number(list) {
+    list.querySelectorAll(".no").forEach(function (no, n) { no.textContent = n + 1; });
+  }
   Alpine.data("rows", function () {
     return {
       add: function () {
         this.$refs.list.appendChild(this.$refs.row.content.cloneNode(true));
-        this.number();
+        number(this.$refs.list);
       },
       remove: function (event) {
-        event.target.closest("[data-row]").remove();
-        this.number();
-      },
-      number: function () {
-        this.$refs.list.querySelectorAll(".no").forEach(function (no, n) { no.textContent = n + 1; });
+        /* The list is found first: a removed row no longer knows its form. */
+        var row = event.target.closest("[data-row]"), list = row.parentElement;
+        row.remove();
+        number(list);
       },
     };
   });
