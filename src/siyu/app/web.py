@@ -16,7 +16,15 @@ from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Schema,
+    SecurityScheme,
+)
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from siyu import __version__
@@ -54,7 +62,7 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
         route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
         guards=[require_token],
     )
-    return Litestar(
+    app = Litestar(
         route_handlers=[api, *console_routes],
         dependencies={name: provided(getattr(services, name)) for name in names} | {"scrubs": provided(ERASURE_SCRUBS)},
         exception_handlers={
@@ -75,6 +83,27 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
         state=State({"key_ring": ring}),
         logging_config=None,
     )
+    _describe_problems(app.openapi_schema)
+    return app
+
+
+def _describe_problems(schema: OpenAPI) -> None:
+    """Every refusal is described as what it is: problem details."""
+    body = OpenAPIMediaType(
+        schema=Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                name: Schema(type=OpenAPIType.INTEGER if name == "status" else OpenAPIType.STRING)
+                for name in ("type", "title", "status", "detail", "code")
+            },
+            required=["title", "status", "detail", "code"],
+        )
+    )
+    for item in (schema.paths or {}).values():
+        for operation in (item.get, item.post, item.put, item.patch, item.delete):
+            for status, response in (operation.responses or {}).items() if operation else ():
+                if status.startswith("4") and isinstance(response, OpenAPIResponse):
+                    response.content = {"application/problem+json": body}
 
 
 def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool) -> ASGIApp:

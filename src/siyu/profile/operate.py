@@ -180,7 +180,8 @@ async def set_thresholds(db: Database, limits: Thresholds, now: datetime) -> Non
 
 
 async def _tag(connection: Any, tag_id: int | None, path: str | None) -> Tag:
-    if (tag := await records.find_tag(connection, tag_id, path)) is None:
+    beyond = tag_id is not None and not 0 < tag_id < 2**63
+    if beyond or (tag := await records.find_tag(connection, tag_id, path)) is None:
         raise TagNotFound(f"There is no tag {path or tag_id!r}.")
     return tag
 
