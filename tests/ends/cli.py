@@ -29,7 +29,7 @@ class Cli:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == code, f"exit {done.returncode}: {done.stdout}\n{done.stderr}"

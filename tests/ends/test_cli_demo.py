@@ -44,7 +44,7 @@ def kill_once_begun(cli: Cli) -> None:
     running.wait()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 async def test_the_demo_is_loaded_once_however_often_it_is_tried(home: Path) -> None:
     cli = Cli(home)
     kill_once_begun(cli)
@@ -76,7 +76,7 @@ async def test_the_demo_is_loaded_once_however_often_it_is_tried(home: Path) -> 
     }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_server_with_data_of_its_own_gets_no_demo(home: Path) -> None:
     cli = Cli(home, SIYU_PORT="0")
     file = home.parent / "own.csv"
