@@ -48,7 +48,9 @@ _DEAD: Final = pa.schema(
         ("received_at", _MILLIS),
     ]
 )
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+# Columns of a frame are small: handing them to Arrow's threads costs more than it saves.
+_WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_READ: Final = pa.ipc.IpcReadOptions(use_threads=False)
 _effects_encoder = msgspec.json.Encoder()
 effects_decoder: Final = msgspec.json.Decoder(Effects)
 
@@ -115,7 +117,7 @@ def pack_frame(frame: Frame) -> bytes:
 def _pack(events: pa.RecordBatch | pa.Table, dead: pa.RecordBatch | pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     for schema, rows in ((SCHEMA, events), (_DEAD, dead)):
-        with pa.ipc.new_stream(sink, schema, options=_OPTIONS) as writer:
+        with pa.ipc.new_stream(sink, schema, options=_WRITE) as writer:
             writer.write(rows)
     body: bytes = sink.getvalue().to_pybytes()
     return body
@@ -216,8 +218,8 @@ def _dead_batch(arrivals: Sequence[Arrival]) -> pa.RecordBatch:
 def decode_frame(blob: bytes) -> Frame:
     """Inverse of `encode_frame`. Raises pyarrow.ArrowInvalid on a damaged blob."""
     source = pa.BufferReader(blob)
-    with pa.ipc.open_stream(source) as reader:
+    with pa.ipc.open_stream(source, options=_READ) as reader:
         events = reader.read_all()
-    with pa.ipc.open_stream(source) as reader:
+    with pa.ipc.open_stream(source, options=_READ) as reader:
         dead = reader.read_all()
     return Frame(events, dead)
