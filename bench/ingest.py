@@ -78,7 +78,7 @@ def floor(server: Server, sent: list[bytes]) -> Floor:
             writer.write_table(table)
         client.raw_insert("bench_floor", table.column_names, sink.getvalue(), fmt="ArrowStream")
     ended = time.perf_counter()
-    client.command("DROP TABLE bench_floor SYNC")
+    client.command("DROP TABLE bench_floor")
     count = len(items)
     return Floor(count / (ended - started), (decoded - started) / count * 1e6, (ended - decoded) / count * 1e6)
 
@@ -135,6 +135,7 @@ def main() -> dict[str, Any]:
     options = parser.parse_args()
     with running_server() as server:
         idle = server.memory_mb()
+        print("| idle |", idle, flush=True)
         first, _, _, sent = run(server, options.persons, options.persons, "new", each_once=True)
         known, acknowledged, refused, _ = run(server, options.events, options.persons, "known")
         peak = server.memory_mb()

@@ -26,6 +26,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from siyu import __version__
 from siyu.analytics.http import routes as analytics_routes
@@ -110,7 +111,7 @@ def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool)
     """Doors first, since they are hot and need no framework; everything else goes to Litestar."""
     ring = KeyRing(services.db)
     door = Door(services.stream, ring, services.settings, now=services.now, backlog=backlog)
-    inner = api_app(services, ring)
+    inner = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, ring))))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -160,6 +161,7 @@ async def serve_web(settings: Settings, *, doors_only: bool) -> None:
             http="httptools",
             ws="none",
             log_config=None,
+            proxy_headers=False,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from datetime import datetime
@@ -86,27 +87,32 @@ class KeyRing:
         self._write: dict[bytes, WriteKey] = {}
         self._api: dict[bytes, str] = {}
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
 
     async def write_key(self, secret: str) -> WriteKey | None:
         """The write key of this secret, or None."""
-        await self._refresh()
+        if time.monotonic() - self._read_at >= FRESH_SECONDS:
+            await self._refresh()
         return self._write.get(key_hash(secret))
 
     async def is_api_token(self, token: str) -> bool:
         """Whether this is a live API token."""
-        await self._refresh()
+        if time.monotonic() - self._read_at >= FRESH_SECONDS:
+            await self._refresh()
         return key_hash(token) in self._api
 
     async def _refresh(self) -> None:
-        if time.monotonic() - self._read_at < FRESH_SECONDS:
-            return
-        try:
-            async with self._db.connect() as connection:
-                rows = await records.live_hashes(connection)
-        except EngineUnavailable:
-            if self._read_at == float("-inf"):
-                raise
-            return
-        self._read_at = time.monotonic()
-        self._write = {bytes(digest): WriteKey(key, end) for digest, kind, key, end in rows if kind == "write"}
-        self._api = {bytes(digest): key for digest, kind, key, _ in rows if kind == "api"}
+        """One reading at a time: those who wait for it take its result."""
+        async with self._reading:
+            if time.monotonic() - self._read_at < FRESH_SECONDS:
+                return
+            try:
+                async with self._db.connect() as connection:
+                    rows = await records.live_hashes(connection)
+            except EngineUnavailable:
+                if self._read_at == float("-inf"):
+                    raise
+                return
+            self._read_at = time.monotonic()
+            self._write = {bytes(digest): WriteKey(key, end) for digest, kind, key, end in rows if kind == "write"}
+            self._api = {bytes(digest): key for digest, kind, key, _ in rows if kind == "api"}

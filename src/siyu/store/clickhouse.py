@@ -42,6 +42,8 @@ _ARROW: Final = {
     "group_by_two_level_threshold_bytes": 0,
 }
 
+_IPC: Final = pa.ipc.IpcWriteOptions(use_threads=False)
+
 T = TypeVar("T")
 Params = Mapping[str, Any]
 
@@ -209,7 +211,7 @@ def _limits(settings: Params | None) -> dict[str, Any]:
 
 def _arrow_stream(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
+    with pa.ipc.new_stream(sink, rows.schema, options=_IPC) as writer:
         writer.write_table(rows.combine_chunks())
     body: bytes = sink.getvalue().to_pybytes()
     return body
