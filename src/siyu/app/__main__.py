@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import msgspec
@@ -25,21 +26,31 @@ def configure_log() -> None:
     )
 
 
+def await_start() -> None:
+    """Wait at the supervisor's gate until the engines and tables are ready; without a supervisor they are."""
+    gate = os.environ.get("SIYU_START_FD")
+    if gate is not None:
+        os.read(int(gate), 1)
+
+
 def main(role: str) -> None:
-    """Run one process of the given role; returns when it is told to stop."""
+    """Run one process of the given role; returns when it is told to stop. Imports first, then waits for its turn."""
     configure_log()
     settings = load_settings()
     if role == "bootstrap":
         from siyu.app.bootstrap import bootstrap
 
+        await_start()
         sys.stdout.write(msgspec.json.encode(uvloop.run(bootstrap(settings))).decode() + "\n")
     elif role in ("web", "collect"):
         from siyu.app.web import serve_web
 
+        await_start()
         uvloop.run(serve_web(settings, doors_only=role == "collect"))
     elif role == "process":
         from siyu.app.process import process
 
+        await_start()
         uvloop.run(process(settings))
     else:
         raise SystemExit(f"unknown role {role!r}: web, collect, process or bootstrap")
