@@ -276,11 +276,19 @@ def _by_value(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:
     if not len(figures):
         return np.zeros(0, np.int64), [], 0
     places = [-(-len(figures) * k // SCORES) - 1 for k in range(1, SCORES)]
-    cuts = np.partition(figures, places)[places]
+    cuts = _at_places(figures, places)
     score = np.ones(len(figures), np.int64)
     for cut in cuts:
         score += figures > cut
     return score, cuts.tolist(), 0
+
+
+def _at_places(figures: Numbers, places: list[int]) -> Numbers:
+    """What stands at these places in ascending order; days and frequencies are counted rather than sorted."""
+    low, high = figures.min(), figures.max()
+    if figures.dtype.kind != "i" or high - low > len(figures):
+        return np.sort(figures)[places]
+    return low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right")
 
 
 def _by_rank(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:
