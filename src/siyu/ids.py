@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NewType
 from uuid import UUID
@@ -54,17 +55,23 @@ def _keyed_hash(secret: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16, key=hashlib.sha256(secret).digest())
 
 
-def identifier_digest(key: str, secret: bytes) -> bytes:
-    """The 16 bytes of `identifier_uid`: BLAKE2b keyed with the installation's secret, so that a phone number cannot be
-    found by hashing all numbers. Version bits are set to 8 (RFC 9562, custom)."""
-    keyed = _keyed_hash(secret).copy()
-    keyed.update(key.encode())
-    digest = bytearray(keyed.digest())
-    digest[6] = (digest[6] & 0x0F) | 0x80
-    digest[8] = (digest[8] & 0x3F) | 0x80
-    return bytes(digest)
+def identifier_digests(keys: Sequence[str], secret: bytes) -> list[bytes]:
+    """The 16 bytes of `identifier_uid` of each key: BLAKE2b keyed with the installation's secret, so that a phone
+    number cannot be found by hashing all numbers. Version bits are set to 8 (RFC 9562, custom)."""
+    fresh = _keyed_hash(secret).copy
+    digests = bytearray()
+    for key in keys:
+        keyed = fresh()
+        keyed.update(key.encode())
+        digests += keyed.digest()
+    places = range(0, len(digests), 16)
+    for place in places:
+        digests[place + 6] = digests[place + 6] & 0x0F | 0x80
+        digests[place + 8] = digests[place + 8] & 0x3F | 0x80
+    whole = bytes(digests)
+    return [whole[place : place + 16] for place in places]
 
 
 def identifier_uid(key: str, secret: bytes) -> UUID:
     """Public id of an identifier."""
-    return UUID(bytes=identifier_digest(key, secret))
+    return UUID(bytes=identifier_digests([key], secret)[0])

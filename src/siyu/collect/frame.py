@@ -5,8 +5,9 @@ Layout: Arrow IPC stream, lz4 buffers; dead letters and the source travel as fur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,9 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from siyu.collect.columns import EventColumns
 from siyu.collect.event import Effects, Event, Rejected
 from siyu.stream.stream import NewFrame
 
+T = TypeVar("T")
 _TEXT = pa.string()
 _MILLIS = pa.timestamp("ms", tz="UTC")
 
@@ -58,7 +61,7 @@ effects_decoder: Final = msgspec.json.Decoder(Effects)
 class Arrival(NamedTuple):
     """What one request brought."""
 
-    events: list[Event]
+    events: Sequence[Event]
     rejected: list[Rejected]
     source: str
     """Id of the write key."""
@@ -81,32 +84,38 @@ def dedupe_hash(source: str, event_id: str) -> int:
 
 def encode_frame(arrivals: Sequence[Arrival]) -> tuple[bytes, int]:
     """One blob of all arrivals, and how many events it holds."""
-    events = [event for arrival in arrivals for event in arrival.events]
-    counts = [len(arrival.events) for arrival in arrivals]
+    parts = [EventColumns.of(arrival.events) for arrival in arrivals]
+    counts = [len(part) for part in parts]
+    size = sum(counts)
     received = np.repeat(np.array([arrival.received_ms for arrival in arrivals], np.int64), counts)
-    occurred = np.fromiter((event.occurred_ms for event in events), np.int64, len(events))
+    ends = [end or arrival.end for arrival, part in zip(arrivals, parts, strict=True) for end in part.ends]
+    effects = _joined(part.effects for part in parts)
     table = pa.record_batch(
         [
-            pa.array([event.anchor for event in events], _TEXT),
-            pa.array(occurred).view(_MILLIS),
+            pa.array(_joined(part.anchors for part in parts), _TEXT),
+            pa.array(np.fromiter(_chained(part.occurred_ms for part in parts), np.int64, size)).view(_MILLIS),
             pa.array(received).view(_MILLIS),
-            _words([event.name for event in events]),
-            _words([event.end or arrival.end for arrival in arrivals for event in arrival.events]),
+            _words(_joined(part.names for part in parts)),
+            _words(ends),
             _repeated([arrival.source for arrival in arrivals], counts),
-            pa.array([event.event_id for event in events], _TEXT),
-            pa.array(_hashes(arrivals, len(events))),
-            _mostly_null([event.others for event in events], _TEXT),
-            pa.array(np.fromiter((event.value_fen for event in events), np.int64, len(events))),
-            pa.array([event.properties for event in events], _TEXT),
-            pa.array([event.context for event in events], _TEXT),
-            _mostly_null(
-                [None if event.effects is None else _effects_encoder.encode(event.effects) for event in events],
-                pa.binary(),
-            ),
+            pa.array(_joined(part.ids for part in parts), _TEXT),
+            pa.array(_hashes(arrivals, parts, size)),
+            _mostly_null(_joined(part.others for part in parts), _TEXT),
+            pa.array(np.fromiter(_chained(part.values_fen for part in parts), np.int64, size)),
+            pa.array(_joined(part.properties for part in parts), _TEXT),
+            pa.array(_joined(part.contexts for part in parts), _TEXT),
+            _mostly_null([effect and _effects_encoder.encode(effect) for effect in effects], pa.binary()),
         ],
         schema=SCHEMA,
     )
-    return _pack(table, _dead_batch(arrivals)), len(events)
+    return _pack(table, _dead_batch(arrivals)), size
+
+
+_chained = chain.from_iterable
+
+
+def _joined(lists: Iterable[list[T]]) -> list[T]:
+    return list(_chained(lists))
 
 
 def pack_frame(frame: Frame) -> bytes:
@@ -141,15 +150,15 @@ def _mostly_null(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.nulls(len(values), kind) if values.count(None) == len(values) else pa.array(values, kind)
 
 
-def _hashes(arrivals: Sequence[Arrival], size: int) -> npt.NDArray[np.uint64]:
+def _hashes(arrivals: Sequence[Arrival], parts: Sequence[EventColumns], size: int) -> npt.NDArray[np.uint64]:
     """`dedupe_hash` of every event."""
     digest = xxhash.xxh64_intdigest
     return np.fromiter(
         (
-            digest(head + event.event_id.encode())
-            for arrival in arrivals
+            digest(head + event_id.encode())
+            for arrival, part in zip(arrivals, parts, strict=True)
             for head in [f"{arrival.source}\n".encode()]
-            for event in arrival.events
+            for event_id in part.ids
         ),
         np.uint64,
         size,
@@ -172,14 +181,16 @@ def _by_shard(arrivals: Sequence[Arrival], shards: int) -> list[list[Arrival]]:
     if shards == 1:
         return [list(arrivals)]
     parts: list[list[Arrival]] = [[] for _ in range(shards)]
+    digest = xxhash.xxh32_intdigest
     for arrival in arrivals:
-        split: list[list[Event]] = [[] for _ in range(shards)]
-        for event in arrival.events:
-            split[xxhash.xxh32_intdigest(event.anchor.encode()) % shards].append(event)
-        for shard, events in enumerate(split):
+        events = EventColumns.of(arrival.events)
+        rows: list[list[int]] = [[] for _ in range(shards)]
+        for row, anchor in enumerate(events.anchors):
+            rows[digest(anchor.encode()) % shards].append(row)
+        for shard, mine in enumerate(rows):
             rejected = arrival.rejected if shard == 0 else []
-            if events or rejected:
-                parts[shard].append(arrival._replace(events=events, rejected=rejected))
+            if mine or rejected:
+                parts[shard].append(arrival._replace(events=events.take(mine), rejected=rejected))
     return parts
 
 
@@ -187,7 +198,8 @@ def _by_size(arrivals: list[Arrival], bytes_max: int) -> Iterator[list[Arrival]]
     chunk: list[Arrival] = []
     size = 0
     for arrival in arrivals:
-        weight = sum(len(event.properties) + len(event.context) for event in arrival.events)
+        events = EventColumns.of(arrival.events)
+        weight = sum(map(len, events.properties)) + sum(map(len, events.contexts))
         weight += 200 * len(arrival.events) + sum(len(item.body) for item in arrival.rejected)
         if chunk and size + weight > bytes_max:
             yield chunk

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from siyu.ids import KIND_RANK, SEPARATOR, base_kind
@@ -136,6 +136,26 @@ def plain(value: object) -> bool:
         and value[-1] != " "
         and (len(value) <= VALUE_LENGTH_MAX if len(value) > _NOBODY_LENGTH_MAX else value.lower() not in _NOBODY)
     )
+
+
+_UNSURE_HEADS: Final = frozenset(_ZEROS) | {""}
+
+
+def plain_rows(values: Sequence[object]) -> list[int]:
+    """The rows whose value is not `plain`. Most batches have none, which is seen at a glance at all of them."""
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]  # TypeError when there is anything but texts
+        if (
+            " " not in joined
+            and joined.isprintable()
+            and _UNSURE_HEADS.isdisjoint([value[:1] for value in values])  # type: ignore[index]
+            and _NOBODY.isdisjoint(map(str.lower, values))  # type: ignore[arg-type]
+            and max(map(len, values)) <= VALUE_LENGTH_MAX  # type: ignore[arg-type]
+        ):
+            return []
+    except TypeError:
+        pass
+    return [row for row, value in enumerate(values) if not plain(value)]
 
 
 def key_rank(key: str) -> int:

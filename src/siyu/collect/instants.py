@@ -21,8 +21,10 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d*)?")
 _TAIL: Final = re.compile(r"(\.\d{3})?(Z|[+-]\d{2}:\d{2})")
 _EPOCH_TEXT: Final = "1970-01-01T00:00:00"
 _REMEMBERED_MAX: Final = 20_000
-_heads: dict[str, int] = {}
-_tails: dict[str, int] = {}
+heads: dict[str, int] = {}
+"""First 19 characters of a time met → epoch milliseconds, as if in UTC."""
+tails: dict[str, int] = {}
+"""The rest → what it adds, in milliseconds."""
 
 
 def epoch_ms(value: object, zone: tzinfo = UTC, *, unpadded_ms: bool = False) -> int | None:
@@ -48,8 +50,8 @@ def epoch_ms(value: object, zone: tzinfo = UTC, *, unpadded_ms: bool = False) ->
 def common_ms(text: str) -> int | None:
     """`epoch_ms` of ISO texts with seconds and an offset, several times faster: the second and the rest (".123Z",
     ".123456+00:00", "+08:00") are looked up apart. None for every other form, which says nothing about it."""
-    head = _heads.get(text[:19])
-    tail = _tails.get(text[19:] if len(text) != 32 else text[19:23] + text[26:])
+    head = heads.get(text[:19])
+    tail = tails.get(text[19:] if len(text) != 32 else text[19:23] + text[26:])
     if head is not None and tail is not None and (len(text) != 32 or text[23:26].isdecimal()):
         return head + tail
     return _remember(text)
@@ -65,10 +67,10 @@ def _remember(text: str) -> int | None:
         tail = _to_ms(datetime.fromisoformat(_EPOCH_TEXT + rest))
     except (ValueError, OverflowError):
         return None
-    for memory in (_heads, _tails):
+    for memory in (heads, tails):
         if len(memory) >= _REMEMBERED_MAX:
             memory.clear()
-    _heads[text[:19]], _tails[rest] = head, tail
+    heads[text[:19]], tails[rest] = head, tail
     return head + tail
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -42,7 +43,7 @@ class Limits(NamedTuple):
 class Parsed(NamedTuple):
     """Events and rejected events of a body, in the order sent."""
 
-    events: list[Event]
+    events: Sequence[Event]
     rejected: list[Rejected]
     keys: tuple[str, ...] = ()
     """Write keys named inside the body, the most binding first."""

@@ -7,11 +7,13 @@ item, with indulgence, so that one bad event never costs its neighbours.
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from siyu.collect.body import unwrap
+from siyu.collect.columns import EventColumns
 from siyu.collect.event import Event, Rejected
 from siyu.collect.instants import skew_ms
 from siyu.collect.loose_json import dumps, loads, split_items
@@ -28,7 +30,7 @@ from siyu.collect.parsed import (
 from siyu.collect.segment_call import event_of
 from siyu.collect.segment_context import merged
 from siyu.collect.segment_item import EMPTY, MALFORMED, Body, Item, Sent, decode_body, decode_raw, loose_item
-from siyu.collect.segment_track import events_of
+from siyu.collect.segment_track import columns_of
 
 DIALECT: Final = "segment"
 
@@ -88,7 +90,7 @@ def _with_context(sent: Body) -> list[Item]:
 def _parsed(batch: _Batch, keys: tuple[str, ...]) -> Parsed:
     """Events of typed items. Only when one is refused, or is over the event limit, are they looked at as sent."""
     try:
-        events = events_of(batch.items, batch.sent, batch.kind)
+        events = columns_of(batch.items, batch.sent, batch.kind)
     except (BadEvent, UnicodeDecodeError):
         return _one_by_one(batch, keys)
     if len(batch.raw) > batch.limits.event_bytes and _has_large(batch, events):
@@ -96,10 +98,10 @@ def _parsed(batch: _Batch, keys: tuple[str, ...]) -> Parsed:
     return Parsed(events, [], keys)
 
 
-def _has_large(batch: _Batch, events: list[Event]) -> bool:
+def _has_large(batch: _Batch, events: EventColumns) -> bool:
     """Whether an item is over the event limit. Weighed exactly only when what is easily counted leaves room for it."""
     limit = batch.limits.event_bytes
-    counted = [len(event.properties) + len(event.context) for event in events]
+    counted = list(map(add, map(len, events.properties), map(len, events.contexts)))
     if len(batch.raw) - sum(counted) + max(counted) <= limit:
         return False
     return any(len(bytes(piece)) > limit for piece in decode_raw(batch.raw).batch)

@@ -55,19 +55,19 @@ def parse(body: bytes, now_ms: int, limits: Limits) -> list[Parsed]:
     Raises UnusableBody and its kin when nothing in the body can be read, RequestTooLarge."""
     raw = unwrap(body, limits.request_bytes)
     crc_wrong = not _crc_right(body)
-    parts: dict[tuple[str, ...], Parsed] = {}
+    parts: dict[tuple[str, ...], tuple[list[Event], list[Rejected]]] = {}
     for message, piece in _messages(raw, limits):
         keys = _keys(message)
-        part = parts.setdefault(keys, Parsed([], [], keys))
+        events, letters = parts.setdefault(keys, ([], []))
         try:
             if isinstance(message, BadEvent):
                 raise message
-            part.events.append(_event(message, now_ms, limits, {"crc": "wrong"} if crc_wrong else {}))
+            events.append(_event(message, now_ms, limits, {"crc": "wrong"} if crc_wrong else {}))
         except BadEvent as error:
-            part.rejected.append(_letter(error, message, piece, limits))
+            letters.append(_letter(error, message, piece, limits))
     if not parts:
         raise UnusableBody("The body holds no message.")
-    return list(parts.values())
+    return [Parsed(events, letters, keys) for keys, (events, letters) in parts.items()]
 
 
 def _letter(error: BadEvent, message: Mapping[str, Any] | BadEvent, piece: bytes, limits: Limits) -> Rejected:

@@ -6,18 +6,20 @@ what ClickHouse stores refers only to numbers that are durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from asyncpg.exceptions import UniqueViolationError
 
+from siyu.errors import Busy
 from siyu.identity import records
-from siyu.ids import identifier_digest, split_key
+from siyu.ids import identifier_digests
 
 DAY_MS = 86_400_000
 _REMEMBERED_MAX = 4_000_000
+_ATTEMPTS_MAX = 5
 _ERASED = 0
 """Anchor of an identifier that may not be registered: all its events precede its erasure."""
 
@@ -45,6 +47,8 @@ class AnchorRegistry:
         self._last_day = np.zeros(1 << 16, np.int64)
         self._erased_ms: dict[str, int] = {}
         self._tombstone_seq = 0
+        self._surely_new = False
+        """The last look at the table found none of the keys asked for: the next ones are added without looking."""
 
     @property
     def erased_ms(self) -> dict[str, int]:
@@ -73,59 +77,68 @@ class AnchorRegistry:
         if len(self._anchor) > _REMEMBERED_MAX:
             self._anchor.clear()
         find = self._anchor.get
-        found = [find(key, 0) for key in seen.keys]
-        anchors = np.array(found, np.int64)
+        anchors = np.array([find(key, 0) for key in seen.keys], np.int64)
         unknown = np.flatnonzero(anchors == 0)
         if len(unknown):
-            anchors[unknown] = await self._introduce(connection, seen, unknown.tolist())
+            anchors[unknown] = await self._introduce(connection, _some(seen, unknown))
         await self._widen(connection, seen, anchors)
         return anchors.astype(np.uint32)
 
-    async def _introduce(self, connection: Any, seen: Sightings, places: list[int]) -> list[int]:
-        """Anchors for keys this process does not know: read, else insert, else (lost a race) read again."""
-        uids = {identifier_digest(seen.keys[i], self._secret): i for i in places}
-        erased = await records.find_tombstones(connection, list(uids)) if self._tombstone_seq else []
-        for uid, erased_at in erased:
-            self._erased_ms[seen.keys[uids[uid]]] = int(erased_at.timestamp() * 1000)
-        known = await records.find_identifiers(connection, list(uids))
-        missing = [
-            uid
-            for uid, i in uids.items()
-            if uid not in known and seen.high_ms[i] > self._erased_ms.get(seen.keys[i], -1)
-        ]
-        if missing:
-            known |= await self._insert(connection, seen, [(uid, uids[uid]) for uid in missing])
-        numbers = []
-        for uid, i in uids.items():
-            if row := known.get(uid):
-                anchor, first_ms, last_ms = row
-                self._remember(seen.keys[i], anchor, first_ms, last_ms // DAY_MS)
-                numbers.append(anchor)
-            else:
-                numbers.append(_ERASED)
+    async def _introduce(self, connection: Any, seen: Sightings) -> Int64s:
+        """Anchors of keys this process does not know: found in the table, or added to it; 0 = erased and not seen
+        since."""
+        uids = identifier_digests(seen.keys, self._secret)
+        until = await self._erased_until(connection, seen.keys, uids) if self._tombstone_seq else None
+        low = seen.low_ms if until is None else np.maximum(seen.low_ms, until + 1)
+        high, numbers = seen.high_ms.copy(), np.zeros(len(uids), np.int64)
+        wanted = np.arange(len(uids)) if until is None else np.flatnonzero(high > until)
+        first = low.copy()
+        for _ in range(_ATTEMPTS_MAX):
+            if not self._surely_new:
+                places = np.arange(len(uids)) if until is not None else wanted
+                found = await records.find_identifiers(connection, [uids[i] for i in places.tolist()])
+                for place, anchor, first_ms, last_ms in found:
+                    i = places[place]
+                    numbers[i], first[i], high[i] = anchor, first_ms, last_ms
+                self._surely_new = not found
+            # One order for all processors, so that two of them never wait for each other in a circle.
+            new = sorted(wanted[numbers[wanted] == 0].tolist(), key=uids.__getitem__)
+            try:
+                if new:
+                    rows = [
+                        records.NewIdentifier(uids[i], seen.keys[i], int(low[i]), int(high[i]), seen.sources[i])
+                        for i in new
+                    ]
+                    async with connection.transaction():
+                        numbers[new] = await records.add_identifiers(connection, rows)
+                break
+            except UniqueViolationError:
+                self._surely_new = False
+        else:
+            raise Busy("Other processors register the same identifiers.", retry_after_s=1)
+        self._remember(seen.keys, numbers, first, high // DAY_MS)
         return numbers
 
-    async def _insert(
-        self, connection: Any, seen: Sightings, new: Sequence[tuple[bytes, int]]
-    ) -> dict[bytes, tuple[int, int, int]]:
-        rows = []
-        for uid, i in new:
-            kind, value = split_key(seen.keys[i])
-            low = max(int(seen.low_ms[i]), self._erased_ms.get(seen.keys[i], -1) + 1)
-            rows.append((uid, kind, value, instant(low), instant(int(seen.high_ms[i])), seen.sources[i]))
-        # One order for all processors, so that two of them never wait for each other in a circle.
-        rows.sort(key=lambda row: row[0])
-        await records.insert_identifiers(connection, rows)
-        return await records.find_identifiers(connection, [row[0] for row in rows])
+    async def _erased_until(self, connection: Any, keys: list[str], uids: list[bytes]) -> Int64s:
+        """When each of the keys was erased, epoch ms; -1 = never."""
+        until = np.full(len(keys), -1, np.int64)
+        for place, erased_at in await records.find_tombstones(connection, uids):
+            until[place] = self._erased_ms[keys[place]] = int(erased_at.timestamp() * 1000)
+        return until
 
-    def _remember(self, key: str, anchor: int, first_ms: int, last_day: int) -> None:
-        if anchor >= len(self._first_ms):
-            size = max(anchor + 1, 2 * len(self._first_ms))
+    def _remember(self, keys: list[str], numbers: Int64s, first_ms: Int64s, last_day: Int64s) -> None:
+        top = int(numbers.max())
+        if top >= len(self._first_ms):
+            size = max(top + 1, 2 * len(self._first_ms))
             self._first_ms = np.resize(self._first_ms, size)
             self._last_day = np.resize(self._last_day, size)
-        self._anchor[key] = anchor
-        self._first_ms[anchor] = first_ms
-        self._last_day[anchor] = last_day
+        real = numbers != _ERASED
+        self._first_ms[numbers[real]], self._last_day[numbers[real]] = first_ms[real], last_day[real]
+        self._anchor.update(
+            zip(keys, numbers.tolist(), strict=True)
+            if real.all()
+            else ((key, number) for key, number in zip(keys, numbers.tolist(), strict=True) if number != _ERASED)
+        )
 
     async def _widen(self, connection: Any, seen: Sightings, anchors: Int64s) -> None:
         """Earlier first_seen exactly; later last_seen only from a later day, which spares a write per event."""
@@ -142,6 +155,14 @@ class AnchorRegistry:
             for i in places.tolist()
         )
         await records.widen_identifiers(connection, rows)
+
+
+def _some(seen: Sightings, places: npt.NDArray[np.intp]) -> Sightings:
+    if len(places) == len(seen.keys):
+        return seen
+    chosen = places.tolist()
+    keys, sources = [seen.keys[i] for i in chosen], [seen.sources[i] for i in chosen]
+    return Sightings(keys, seen.low_ms[places], seen.high_ms[places], sources)
 
 
 def instant(ms: int) -> datetime:

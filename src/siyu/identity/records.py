@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from asyncpg.pgproto.pgproto import UUID
+from siyu.ids import SEPARATOR
 
 _FIND = """
-SELECT i.uid, i.id, (extract(epoch FROM i.first_seen) * 1000)::bigint, (extract(epoch FROM i.last_seen) * 1000)::bigint
-FROM unnest($1::uuid[]) k(uid) JOIN identifiers i USING (uid)
+SELECT k.place - 1, i.id,
+       (extract(epoch FROM i.first_seen) * 1000)::bigint, (extract(epoch FROM i.last_seen) * 1000)::bigint
+FROM unnest($1::bytea[]) WITH ORDINALITY k(uid, place) JOIN identifiers i ON i.uid = encode(k.uid, 'hex')::uuid
 """
-_INSERT = """
-INSERT INTO identifiers (uid, id, kind, value, first_seen, last_seen, source)
-SELECT n.uid, nextval('anchor_numbers'), n.kind, n.value, n.low, n.high, n.source
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[])
-  AS n(uid, kind, value, low, high, source)
-ON CONFLICT (uid) DO NOTHING
-"""
+_NUMBERS = "SELECT array_agg(nextval('anchor_numbers')) FROM generate_series(1, $1)"
+_SEPARATOR: Final = SEPARATOR.encode()
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_COPY_END = struct.pack(">h", -1)
+_COPY_COLUMNS = ("id", "uid", "first_seen", "last_seen", "kind", "value", "source")
+_copy_start = struct.Struct(">hiqi16siqiqi").pack
+_copy_length = struct.Struct(">i").pack
+_POSTGRES_EPOCH_MS = 946_684_800_000
 _WIDEN = """
 UPDATE identifiers i
 SET first_seen = least(i.first_seen, s.low), last_seen = greatest(i.last_seen, s.high),
@@ -31,16 +34,52 @@ WHERE i.id = s.id
 """
 
 
-async def find_identifiers(connection: Any, uids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int]]:
-    """uid → (anchor, first_seen, last_seen in epoch ms) of those that are registered."""
-    rows = await connection.fetch(_FIND, [UUID(uid) for uid in uids])
-    return {row[0].bytes: (row[1], row[2], row[3]) for row in rows}
+class NewIdentifier(NamedTuple):
+    """An identifier to register."""
+
+    uid: bytes
+    key: str
+    first_ms: int
+    last_ms: int
+    source: str
 
 
-async def insert_identifiers(connection: Any, rows: Sequence[tuple[bytes, str, str, datetime, datetime, str]]) -> None:
-    """Register (uid, kind, value, first_seen, last_seen, source); those already there stay as they are."""
-    uids, *others = [list(column) for column in zip(*rows, strict=True)]
-    await connection.execute(_INSERT, [UUID(uid) for uid in uids], *others)
+async def find_identifiers(connection: Any, uids: Sequence[bytes]) -> list[tuple[int, int, int, int]]:
+    """(place in `uids`, anchor, first_seen, last_seen in epoch ms) of those that are registered."""
+    return [tuple(row) for row in await connection.fetch(_FIND, uids)]
+
+
+async def add_identifiers(connection: Any, new: Sequence[NewIdentifier]) -> list[int]:
+    """Register identifiers that are not registered yet; their anchors. Raises asyncpg's UniqueViolationError when one
+    is. COPY costs half of what INSERT does."""
+    numbers: list[int] = await connection.fetchval(_NUMBERS, len(new))
+    body = copy_body(new, numbers)
+
+    async def source() -> AsyncIterator[bytes]:
+        yield body
+
+    await connection.copy_to_table("identifiers", source=source(), columns=_COPY_COLUMNS, format="binary")
+    return numbers
+
+
+def copy_body(new: Sequence[NewIdentifier], numbers: Sequence[int]) -> bytes:
+    """Rows in PostgreSQL's binary COPY format: per row the number of fields, per field its length and its bytes, big
+    endian; times in microseconds since 2000 (PostgreSQL's documentation of COPY)."""
+    parts = [_COPY_HEAD]
+    for (uid, key, first_ms, last_ms, source), number in zip(new, numbers, strict=True):
+        kind, _, value = key.encode().partition(_SEPARATOR)
+        first, last = (first_ms - _POSTGRES_EPOCH_MS) * 1000, (last_ms - _POSTGRES_EPOCH_MS) * 1000
+        brought = source.encode()
+        parts += (
+            _copy_start(len(_COPY_COLUMNS), 8, number, 16, uid, 8, first, 8, last, len(kind)),
+            kind,
+            _copy_length(len(value)),
+            value,
+            _copy_length(len(brought)),
+            brought,
+        )
+    parts.append(_COPY_END)
+    return b"".join(parts)
 
 
 async def widen_identifiers(connection: Any, rows: Sequence[tuple[int, datetime, datetime, str]]) -> None:
@@ -53,9 +92,11 @@ async def last_tombstone(connection: Any) -> int:
     return int(await connection.fetchval("SELECT coalesce(max(seq), 0) FROM tombstones"))
 
 
-async def find_tombstones(connection: Any, uids: Sequence[bytes]) -> list[tuple[bytes, datetime]]:
-    """(uid, erased_at) of those that were erased."""
+async def find_tombstones(connection: Any, uids: Sequence[bytes]) -> list[tuple[int, datetime]]:
+    """(place in `uids`, erased_at) of those that were erased."""
     rows = await connection.fetch(
-        "SELECT uid, erased_at FROM tombstones WHERE uid = ANY($1::uuid[])", [UUID(uid) for uid in uids]
+        "SELECT k.place - 1, t.erased_at FROM unnest($1::bytea[]) WITH ORDINALITY k(uid, place)"
+        " JOIN tombstones t ON t.uid = encode(k.uid, 'hex')::uuid",
+        uids,
     )
-    return [(row[0].bytes, row[1]) for row in rows]
+    return [tuple(row) for row in rows]
