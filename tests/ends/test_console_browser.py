@@ -14,9 +14,8 @@ import pytest
 
 from siyu.console.question_form import KINDS
 
-from ..conftest import remove_home
 from .chromium import needs_chromium
-from .console_brand import load_brand
+from .console_brand import open_brand_server
 from .server import PASSWORD, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make setup-dev)")
@@ -49,12 +48,8 @@ pytestmark = needs_chromium
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("browser") / "home")
-    running.start()
-    load_brand(running)
-    yield running
-    running.stop()
-    remove_home(running.home)
+    with open_brand_server(tmp_path_factory.mktemp("console") / "home") as running:
+        yield running
 
 
 class Visitor:
