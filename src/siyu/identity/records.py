@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from siyu.ids import SEPARATOR
 
