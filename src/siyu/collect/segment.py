@@ -7,7 +7,6 @@ item, with indulgence, so that one bad event never costs its neighbours.
 
 from __future__ import annotations
 
-from operator import add
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -101,8 +100,9 @@ def _parsed(batch: _Batch, keys: tuple[str, ...]) -> Parsed:
 def _has_large(batch: _Batch, events: EventColumns) -> bool:
     """Whether an item is over the event limit. Weighed exactly only when what is easily counted leaves room for it."""
     limit = batch.limits.event_bytes
-    counted = list(map(add, map(len, events.properties), map(len, events.contexts)))
-    if len(batch.raw) - sum(counted) + max(counted) <= limit:
+    properties, contexts = list(map(len, events.properties)), list(map(len, events.contexts))
+    rest = len(batch.raw) - sum(properties) - sum(contexts)
+    if rest + max(properties) + max(contexts) <= limit:
         return False
     return any(len(bytes(piece)) > limit for piece in decode_raw(batch.raw).batch)
 
