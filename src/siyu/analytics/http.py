@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, delete, get, post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
 
 from siyu.analytics import actions
 from siyu.analytics.actions import SavedQuestion
 from siyu.analytics.as_table import to_csv
+from siyu.analytics.kinds import question_schemas
 from siyu.clock import Now
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+
+_PREFIX: Final = "Question."
+"""Of the names of our schemas: what a question calls a Step, another room may too."""
+_question, _answer, _parts = question_schemas(f"#/components/schemas/{_PREFIX}{{name}}")
+schemas: Final[dict[str, Any]] = {f"{_PREFIX}{name}": part for name, part in _parts.items()}
+"""Components of the API description that questions and answers refer to."""
+
+
+@dataclass
+class _Ask(Operation):
+    """The description of asking: both bodies are coded by us, so Litestar does not know their shapes."""
+
+    def __post_init__(self) -> None:
+        question, answer = (OpenAPIMediaType(schema=cast(Schema, schema)) for schema in (_question, _answer))
+        self.request_body = RequestBody(content={"application/json": question}, required=True)
+        table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        answered = OpenAPIResponse("The answer", content={"application/json": answer, "text/csv": table})
+        self.responses = {**(self.responses or {}), "200": answered}
 
 
 class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,7 +45,7 @@ class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
     question: dict[str, Any]
 
 
-@post("/api/questions", status_code=200, summary="Answer a question")
+@post("/api/questions", status_code=200, summary="Answer a question", operation_class=_Ask)
 async def answer_question(
     request: Request[Any, Any, Any],
     db: Database,

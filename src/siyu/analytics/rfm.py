@@ -288,7 +288,8 @@ def _at_places(figures: Numbers, places: list[int]) -> Numbers:
     low, high = figures.min(), figures.max()
     if figures.dtype.kind != "i" or high - low > len(figures):
         return np.sort(figures)[places]
-    return low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right")
+    found: Numbers = low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right")
+    return found
 
 
 def _by_rank(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:

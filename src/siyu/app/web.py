@@ -29,6 +29,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from siyu import __version__
 from siyu.analytics.http import routes as analytics_routes
+from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
@@ -75,7 +76,7 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
             version=__version__,
             path="/api",
             components=Components(
-                security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")}
+                security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")},
             ),
             security=[{"token": []}],
         ),
@@ -84,6 +85,8 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
         logging_config=None,
     )
     _describe_problems(app.openapi_schema)
+    # Litestar replaces the schemas of its configuration by those it found itself.
+    app.openapi_schema.components.schemas.update(question_schemas)
     return app
 
 
