@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 from uuid import UUID
@@ -45,6 +47,23 @@ class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
     question: dict[str, Any]
 
 
+async def until_left(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of `work`, which is cancelled when the asker goes away first."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task, gone = asyncio.create_task(work), asyncio.create_task(left())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return await task
+    finally:
+        gone.cancel()
+
+
 @post("/api/questions", status_code=200, summary="Answer a question", operation_class=_Ask)
 async def answer_question(
     request: Request[Any, Any, Any],
@@ -58,7 +77,11 @@ async def answer_question(
     """A question as JSON (docs/questions.md): its figures, or with `cell` the persons behind one of them; as CSV with
     `format=csv`. 422 INVALID_QUESTION, 422 QUERY_TOO_EXPENSIVE."""
     body = await request.body()
-    answer = await actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    work = actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    try:
+        answer = await until_left(request, work)
+    except asyncio.CancelledError:
+        return Response(b"", status_code=499)
     if format == "csv":
         return Response(to_csv(answer).encode("utf-8-sig"), media_type="text/csv; charset=utf-8")
     return Response(msgspec.json.encode(answer), media_type="application/json")
