@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
+import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,6 +23,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ends.server import API_TOKEN, Server
+from siyu.analytics.kinds import KINDS, parse_question
+from siyu.errors import InvalidQuestion
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +71,40 @@ def exercise(cases: Any) -> None:
         case.call_and_validate(headers={"Authorization": f"Bearer {API_TOKEN}"}, checks=list(CHECKS), timeout=60)
 
     call()
+
+
+def test_a_question_is_described_as_it_is_read(server: Server) -> None:
+    """The schema allows what the documentation shows, and nothing that reading refuses for its shape."""
+    described = server.get("/api/openapi.json")
+    body = described["paths"]["/api/questions"]["post"]["requestBody"]
+    schema = body["content"]["application/json"]["schema"]
+    kinds = set(schema["discriminator"]["mapping"])
+    assert kinds == {kind.__struct_config__.tag for kind in KINDS} | {"timeline"}
+    valid = jsonschema_rs.validator_for({**schema, "components": described["components"]}).is_valid
+    page = (Path(__file__).parents[2] / "docs" / "questions.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert {example["kind"] for example in examples} == kinds
+    for example in examples:
+        assert valid(example), example
+        assert not valid({**example, "no_such_field": 1})
+    assert not valid({"kind": "no_such_kind"})
+
+    operation = schemathesis.openapi.from_url(f"{server.url}/api/openapi.json")["/api/questions"]["POST"]
+    read: set[str] = set()
+
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def reads(case: schemathesis.Case) -> None:
+        try:
+            parse_question(json.dumps(case.body))
+        except InvalidQuestion as refused:
+            # To JSON Schema 1.0 is an integer.
+            assert not isinstance(refused.__cause__, msgspec.ValidationError) or "got `float`" in str(refused), refused
+        else:
+            read.add(case.body["kind"])
+
+    reads()
+    assert len(read) > 4, "most generated bodies are questions"
 
 
 def test_every_route_of_the_interface_is_described(server: Server) -> None:

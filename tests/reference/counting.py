@@ -49,6 +49,20 @@ def periods_between(first: date, last: date, unit: str, week_start: str = "monda
     return found
 
 
+def bucket(at_ms: int, zone: ZoneInfo, question: dict[str, Any]) -> str:
+    """The name of the interval an instant is in."""
+    moment, unit = local(at_ms, zone), question["interval"]
+    if unit == "hour":
+        return moment.replace(minute=0, second=0, microsecond=0).isoformat(timespec="minutes")
+    return period_start(moment.date(), unit, question.get("week_start", "monday")).isoformat()
+
+
+def buckets(span: tuple[int, int], zone: ZoneInfo, question: dict[str, Any]) -> list[str]:
+    """The names of all intervals, found by looking every quarter of an hour."""
+    quarters = [*range(span[0], span[1], 900_000), span[1] - 1]
+    return list(dict.fromkeys(bucket(ms, zone, question) for ms in quarters))
+
+
 def retention(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneInfo, end: datetime) -> Any:
     """{group: triangle}; the group is '' without a breakdown."""
     unit, week_start = question["period"], question.get("week_start", "monday")
@@ -128,17 +142,15 @@ def trend(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneI
     """{group: [(values, total) per series]}."""
     inside = [h for h in happenings if span[0] <= h.at_ms < span[1]]
     useful = [h for h in inside if any(matches(series, h) for series in question["series"])]
-    unit, week_start = question["interval"], question.get("week_start", "monday")
-    days = [local(ms, zone).date() for ms in (span[0], span[1] - 1)]
-    starts = periods_between(days[0], days[1], unit, week_start)
+    starts = buckets(span, zone, question)
     answer = {}
     groups = {value_of(question, h) for h in useful} if "breakdown" in question else {""}
     for group in groups:
         mine = [h for h in useful if "breakdown" not in question or value_of(question, h) == group]
-        per_period = [
-            [h for h in mine if period_start(local(h.at_ms, zone).date(), unit, week_start) == start]
-            for start in starts
-        ]
+        parts: dict[str, list[Happening]] = defaultdict(list)
+        for h in mine:
+            parts[bucket(h.at_ms, zone, question)].append(h)
+        per_period = [parts[start] for start in starts]
         answer[group] = [
             ([measure(series, part) for part in per_period], measure(series, mine)) for series in question["series"]
         ]
@@ -177,12 +189,13 @@ def lifecycle(question: dict[str, Any], happenings: Sequence[Happening], zone: Z
 
 def stickiness(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneInfo, span: tuple[int, int]) -> Any:
     """Active in exactly k periods: [persons for k = 1 …]."""
-    days = [local(ms, zone).date() for ms in (span[0], span[1] - 1)]
-    starts = periods_between(days[0], days[1], question["interval"], question.get("week_start", "monday"))
-    inside = [h for h in happenings if span[0] <= h.at_ms < span[1]]
-    found: list[set[int]] = [set() for _ in starts]
-    for person, active in activity(question, inside, zone).items():
-        found[len(active) - 1].add(person)
+    active: dict[int, set[str]] = defaultdict(set)
+    for h in happenings:
+        if span[0] <= h.at_ms < span[1] and matches(question, h):
+            active[h.person].add(bucket(h.at_ms, zone, question))
+    found: list[set[int]] = [set() for _ in buckets(span, zone, question)]
+    for person, intervals in active.items():
+        found[len(intervals) - 1].add(person)
     return found
 
 
@@ -200,6 +213,22 @@ def rfm(happenings: Sequence[Happening], zone: ZoneInfo, event: str | None) -> d
         return {}
     reference = max(day for set_ in days.values() for day in set_) + timedelta(days=1)
     return {person: ((reference - max(set_)).days, len(set_), spent[person]) for person, set_ in days.items()}
+
+
+def fulfils(condition: dict[str, Any], mine: Sequence[Happening], now_ms: int) -> bool:
+    """Whether a person who did these things is in the segment."""
+    ((word, inner),) = condition.items()
+    if word == "not":
+        return not fulfils(inner, mine, now_ms)
+    if word != "did":
+        return (all if word == "all" else any)(fulfils(item, mine, now_ms) for item in inner)
+    since, until = 0, 1 << 62
+    if "days" in inner:
+        since, until = now_ms - inner["days"] * 86_400_000, now_ms + 1
+    if "range" in inner:
+        since, until = (int(datetime.fromisoformat(inner["range"][k]).timestamp() * 1000) for k in ("from", "to"))
+    count = sum(since <= h.at_ms < until and matches(inner, h) for h in mine)
+    return bool(inner.get("at_least", 1) <= count <= inner.get("at_most", count))
 
 
 def value_score(figures: Sequence[int], figure: int, sign: int) -> int:

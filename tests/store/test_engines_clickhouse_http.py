@@ -256,3 +256,21 @@ async def test_times_come_back_aware(events: EventStore) -> None:
 
 def test_summary_counts_rows_of_storage(wire: Wire) -> None:
     assert json.loads(wire.ask("SELECT sum(number) FROM numbers(10)")[1]["x-clickhouse-summary"])["read_rows"] == "10"
+
+
+async def test_a_cancelled_question_ends_in_the_engine(events: EventStore) -> None:
+    slow = "SELECT sum(sipHash64(number)) AS s FROM numbers(1000000000000) WHERE 'given up' != ''"
+    running = "SELECT count() FROM system.processes WHERE query LIKE concat('%given', ' up%')"
+
+    async def until(count: int) -> None:
+        deadline = time.monotonic() + 30
+        while (await events.rows(running))[0][0] != count:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+    asking = asyncio.ensure_future(events.arrow(slow))
+    await until(1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await until(0)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from siyu.analytics import ask, parse_question, to_csv, to_table
-from siyu.analytics.kinds import KINDS
+from siyu.analytics.kinds import ANSWERS, KINDS
 from siyu.analytics.timeline import TimelineQuestion
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -57,6 +57,7 @@ async def test_every_example_is_answered(example: dict[str, Any], db: Database, 
     await insert_events(events, HAPPENINGS + (BUYERS if example["kind"] == "clv" else []))
     answer = await ask(db, events, example, NOW, "Asia/Shanghai")
     assert isinstance(json.loads(msgspec.json.encode(answer)), dict)
+    assert type(answer) in ANSWERS
     header, rows = to_table(answer)
     assert all(len(row) == len(header) for row in rows)
     assert to_csv(answer).splitlines()[0].split(",") == header

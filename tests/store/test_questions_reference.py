@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from siyu.analytics.actions import ask
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
-from tests.reference import counting, funnels
+from tests.reference import counting, credit, funnels
 from tests.reference.world import Happening, insert_events, merge, register, share
 
 BASE = datetime(2025, 3, 27, 22, 30, tzinfo=UTC)
@@ -259,7 +259,7 @@ def trend_questions(draw: st.DrawFn) -> dict[str, Any]:
     question: dict[str, Any] = {
         "kind": "trend",
         "series": series,
-        "interval": draw(st.sampled_from(["day", "week", "month"])),
+        "interval": draw(st.sampled_from(["hour", "day", "week", "month"])),
         "timezone": draw(st.sampled_from(ZONES)),
         "range": {
             "from": (BASE - timedelta(days=draw(st.sampled_from([3, 20])))).isoformat(),
@@ -296,7 +296,7 @@ def activity_questions(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     """A lifecycle or stickiness question."""
     return draw(steps(named=False)) | {
         "kind": kind,
-        "interval": draw(st.sampled_from(["day", "week", "month"])),
+        "interval": draw(st.sampled_from(["day", "week", "month", *(["hour"] if kind == "stickiness" else [])])),
         "timezone": draw(st.sampled_from(ZONES)),
         "week_start": draw(st.sampled_from(["monday", "sunday"])),
         "range": {
@@ -380,3 +380,83 @@ async def test_paths(ready: tuple[Database, EventStore], world: World, question:
         assert await persons_of(ready, question, {"step": step, "name": name}) == sorted(set(persons))
     for (step, name, to), persons in list(edges.items())[:1]:
         assert await persons_of(ready, question, {"step": step, "name": name, "to": to}) == sorted(set(persons))
+
+
+conditions = st.recursive(
+    st.builds(
+        lambda step, often, when: {"did": step | often | when},
+        steps(named=False),
+        st.sampled_from([{}, {"at_least": 2}, {"at_least": 0, "at_most": 1}, {"at_most": 3}]),
+        st.sampled_from(
+            [{}, {"days": 400}, {"days": 390}, {"range": {"from": BASE.isoformat(), "to": NOW.isoformat()}}]
+        ),
+    ),
+    lambda inner: (
+        st.builds(lambda c: {"not": c}, inner)
+        | st.builds(
+            lambda word, items: {word: items}, st.sampled_from(["all", "any"]), st.lists(inner, min_size=1, max_size=3)
+        )
+    ),
+    max_leaves=5,
+)
+
+
+@generous
+@given(world=worlds(LONG, size=30), condition=conditions)
+async def test_segment_size(ready: tuple[Database, EventStore], world: World, condition: dict[str, Any]) -> None:
+    await put(*ready, world)
+    question = {"kind": "segment_size", "condition": condition}
+    answer = await answer_of(ready, question)
+    did: dict[int, list[Happening]] = {h.person: [] for h in world.happenings}
+    for h in world.happenings:
+        did[h.person].append(h)
+    inside = [p for p, mine in did.items() if counting.fulfils(condition, mine, int(NOW.timestamp() * 1000))]
+    assert answer == {"count": len(inside), "total": len(did)}
+    assert await persons_of(ready, question, {}) == sorted(inside)
+
+
+@st.composite
+def attribution_questions(draw: st.DrawFn) -> dict[str, Any]:
+    """An attribution whose touches and conversions may be the same events."""
+    question: dict[str, Any] = {
+        "kind": "attribution",
+        "conversion": draw(steps()),
+        "touch": draw(steps(named=False)),
+        "channel": draw(st.sampled_from(["k", "n", "@name"])),
+        "direct": "direct",
+        "window": {"n": draw(st.sampled_from([1, 3, 3600])), "unit": "second"},
+        "range": {
+            "from": BASE.isoformat(),
+            "to": (BASE + timedelta(seconds=draw(st.sampled_from([3, 4000])))).isoformat(),
+        },
+    }
+    if draw(st.booleans()):
+        question["value"] = draw(st.sampled_from(["@value_fen", "n"]))
+    return question
+
+
+@generous
+@given(world=worlds(SHORT, size=20), question=attribution_questions())
+async def test_attribution(ready: tuple[Database, EventStore], world: World, question: dict[str, Any]) -> None:
+    await put(*ready, world)
+    answer = await answer_of(ready, question)
+    made, lost = credit.journeys(question, world.happenings, span_of(question), question["window"]["n"] * 1000)
+    reached = [journey for _, journey in made if journey[0]]
+    assert answer["conversions"] == len(made)
+    assert answer["unattributed"] == len(made) - len(reached)
+    assert answer["value"] == pytest.approx(sum(value for _, (_, _, value) in made))
+    lines = {line["channel"]: line for line in answer["channels"]}
+    for model in ("first", "last", "last_non_direct", "linear", "position", "time_decay"):
+        expected = credit.credit(reached, model)
+        assert set(lines) == set(expected)
+        for channel, (conversions, value) in expected.items():
+            assert lines[channel]["conversions"][model] == pytest.approx(conversions)
+            assert lines[channel]["value"][model] == pytest.approx(value)
+    if reached:
+        paths = [[channel for _, channel in touches] for touches, _, _ in reached]
+        effects = credit.removal_effects(paths, lost)
+        assert answer["removal_effect"] == pytest.approx(effects, abs=1e-9)
+    for channel, line in list(lines.items())[:1]:
+        persons = {person for person, (touches, _, _) in made if channel in [name for _, name in touches]}
+        assert await persons_of(ready, question, {"channel": channel}) == sorted(persons)
+        assert line["journeys"] == sum(channel in [name for _, name in touches] for touches, _, _ in reached)

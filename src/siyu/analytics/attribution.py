@@ -124,11 +124,11 @@ class Travelled(NamedTuple):
 
 
 def reduce(question: Attribution, scope: Scope, table: pa.Table) -> Travelled:
-    """One shard's rows as journeys. At one instant touches come before conversions."""
+    """One shard's rows as journeys. At one instant touches come before conversions, the smallest value first."""
     person, at, kind = ints(table, "p"), ints(table, "k"), ints(table, "c")
     codes, texts = value_codes(table["g"].combine_chunks())
     value = floats(table, "v")
-    order = np.lexsort((codes, kind, at, person))
+    order = np.lexsort((value, codes, kind, at, person))
     window = question.window.milliseconds
     found = Travelled([], [], 0, [])
     unattributed, current = 0, -1

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, delete, get, post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
 
 from siyu.analytics import actions
 from siyu.analytics.actions import SavedQuestion
 from siyu.analytics.as_table import to_csv
+from siyu.analytics.kinds import question_schemas
 from siyu.clock import Now
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+
+_PREFIX: Final = "Question."
+"""Of the names of our schemas: what a question calls a Step, another room may too."""
+_question, _answer, _parts = question_schemas(f"#/components/schemas/{_PREFIX}{{name}}")
+schemas: Final[dict[str, Any]] = {f"{_PREFIX}{name}": part for name, part in _parts.items()}
+"""Components of the API description that questions and answers refer to."""
+
+
+@dataclass
+class _Ask(Operation):
+    """The description of asking: both bodies are coded by us, so Litestar does not know their shapes."""
+
+    def __post_init__(self) -> None:
+        question, answer = (OpenAPIMediaType(schema=cast(Schema, schema)) for schema in (_question, _answer))
+        self.request_body = RequestBody(content={"application/json": question}, required=True)
+        table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        answered = OpenAPIResponse("The answer", content={"application/json": answer, "text/csv": table})
+        self.responses = {**(self.responses or {}), "200": answered}
 
 
 class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,7 +47,24 @@ class NewSavedQuestion(msgspec.Struct, forbid_unknown_fields=True):
     question: dict[str, Any]
 
 
-@post("/api/questions", status_code=200, summary="Answer a question")
+async def until_left(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of `work`, which is cancelled when the asker goes away first."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task, gone = asyncio.create_task(work), asyncio.create_task(left())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return await task
+    finally:
+        gone.cancel()
+
+
+@post("/api/questions", status_code=200, summary="Answer a question", operation_class=_Ask)
 async def answer_question(
     request: Request[Any, Any, Any],
     db: Database,
@@ -37,7 +77,11 @@ async def answer_question(
     """A question as JSON (docs/questions.md): its figures, or with `cell` the persons behind one of them; as CSV with
     `format=csv`. 422 INVALID_QUESTION, 422 QUERY_TOO_EXPENSIVE."""
     body = await request.body()
-    answer = await actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    work = actions.ask(db, events, body, now(), settings.timezone, seconds_max=settings.question_seconds_max)
+    try:
+        answer = await until_left(request, work)
+    except asyncio.CancelledError:
+        return Response(b"", status_code=499)
     if format == "csv":
         return Response(to_csv(answer).encode("utf-8-sig"), media_type="text/csv; charset=utf-8")
     return Response(msgspec.json.encode(answer), media_type="application/json")

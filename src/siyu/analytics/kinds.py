@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from siyu.analytics import activity, attribution, clv, funnel, paths, retention, rfm, segment_size, timeline, trend
 from siyu.analytics.columns import Ints
+from siyu.analytics.pages import PersonPage
 from siyu.analytics.question import Question
 from siyu.analytics.scope import Query, Scope, Shard
 from siyu.errors import InvalidQuestion
+from siyu.profile.timeline import Timeline
 
 BYTES_MAX: Final = 256 * 1024
 
@@ -92,6 +94,20 @@ _AnyQuestion: TypeAlias = (
     | timeline.TimelineQuestion
 )
 _decoder: Final = msgspec.json.Decoder(_AnyQuestion)
+ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
+    *(funnel.FunnelFigures, funnel.FunnelGroups, retention.RetentionMatrix, retention.RetentionGroups),
+    *(trend.TrendLines, trend.TrendGroups, rfm.RfmCounts, paths.PathGraph, activity.LifecycleCounts),
+    *(activity.StickinessCounts, segment_size.SegmentCount, attribution.AttributionAnswer, clv.ClvAnswer),
+    *(PersonPage, Timeline),
+)
+"""Whatever may be the answer to a question."""
+
+
+def question_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """JSON Schema of a question and of its answer, made from the types themselves, and the parts they refer to by
+    `ref_template`."""
+    (asked, *answers), parts = msgspec.json.schema_components([_AnyQuestion, *ANSWERS], ref_template=ref_template)
+    return {"oneOf": asked.pop("anyOf"), **asked}, {"anyOf": answers}, parts
 
 
 def parse_question(body: bytes | str | dict[str, Any]) -> Question:

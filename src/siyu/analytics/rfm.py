@@ -287,8 +287,9 @@ def _at_places(figures: Numbers, places: list[int]) -> Numbers:
     """What stands at these places in ascending order; days and frequencies are counted rather than sorted."""
     low, high = figures.min(), figures.max()
     if figures.dtype.kind != "i" or high - low > len(figures):
-        return np.asarray(np.sort(figures)[places])
-    return np.asarray(low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right"))
+        return np.sort(figures)[places]
+    found: Numbers = low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right")
+    return found
 
 
 def _by_rank(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:

@@ -30,6 +30,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from siyu import __version__
 from siyu.analytics.http import routes as analytics_routes
+from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
@@ -76,7 +77,7 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
             version=__version__,
             path="/api",
             components=Components(
-                security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")}
+                security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")},
             ),
             security=[{"token": []}],
         ),
@@ -85,6 +86,8 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
         logging_config=None,
     )
     _describe_problems(app.openapi_schema)
+    # Litestar replaces the schemas of its configuration by those it found itself.
+    app.openapi_schema.components.schemas.update(question_schemas)
     return app
 
 

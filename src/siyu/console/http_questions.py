@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -14,6 +13,7 @@ from litestar import Response, get, post
 from siyu.analytics import actions as analytics
 from siyu.analytics import overview as reads
 from siyu.analytics.as_table import to_csv
+from siyu.analytics.http import until_left
 from siyu.analytics.kinds import parse_question
 from siyu.analytics.pages import PersonPage
 from siyu.console.http_persons import listed
@@ -63,23 +63,6 @@ def _card(kind: str) -> KindCard:
     if kind not in KINDS:
         raise NotFound("There is no such kind of question.")
     return CARDS[kind]
-
-
-async def _until_left(request: AnyRequest, work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of `work`, which is cancelled when the browser goes away first."""
-
-    async def left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    task, gone = asyncio.create_task(work), asyncio.create_task(left())
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-        return await task
-    finally:
-        gone.cancel()
 
 
 @get("/questions", include_in_schema=False)
@@ -145,7 +128,7 @@ async def answer(
     moment = visit.moment
     work = analytics.ask(db, events, asked, moment.now, settings.timezone, seconds_max=settings.question_seconds_max)
     try:
-        result = await _until_left(request, work)
+        result = await until_left(request, work)
     except asyncio.CancelledError:
         return html("", 499)
     except SiyuError as error:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import clickhouse_connect
 import pyarrow as pa
@@ -30,6 +32,7 @@ THREADS_MAX: Final = 8
 PING_SECONDS_MAX: Final = 5.0
 DISK_FREE_BYTES_MIN: Final = 32 << 20
 """With less, inserts and merges fail for lack of room although reads still work."""
+KILL_AFTER_SECONDS: Final = 0.5
 
 _TOO_EXPENSIVE: Final = frozenset({158, 159, 160, 241, 307, 396})
 """Too many rows, timeout, too slow, memory limit, too many bytes, too many rows or bytes in the result."""
@@ -92,6 +95,7 @@ class EventStore:
     def __init__(self, client: Client, threads_max: int) -> None:
         self._client = client
         self._threads = ThreadPoolExecutor(threads_max, thread_name_prefix="clickhouse")
+        self._kills: set[asyncio.Future[None]] = set()
 
     @classmethod
     async def open(cls, url: str, *, threads_max: int = THREADS_MAX) -> EventStore:
@@ -124,13 +128,27 @@ class EventStore:
         return [tuple(row) for row in result.result_rows]
 
     async def arrow(self, sql: str, params: Params | None = None, *, settings: Params | None = None) -> pa.Table:
-        """The answer of a query as columns. Raises QueryTooExpensive, EngineUnavailable."""
-        chosen = _ARROW | _limits(settings)
-        body = await self._run(
-            self._client.raw_query, sql, parameters=dict(params or {}), settings=chosen, fmt="ArrowStream"
-        )
+        """The answer of a query as columns; cancelled, the query is killed. Raises QueryTooExpensive,
+        EngineUnavailable."""
+        chosen, mark = _ARROW | _limits(settings), f"/*{uuid4().hex}*/"
+        try:
+            body = await self._run(
+                self._client.raw_query, mark + sql, parameters=dict(params or {}), settings=chosen, fmt="ArrowStream"
+            )
+        except asyncio.CancelledError:
+            killing = asyncio.ensure_future(self._kill(mark))
+            self._kills.add(killing)
+            killing.add_done_callback(self._kills.discard)
+            raise
         with pa.ipc.open_stream(pa.BufferReader(body)) as reader:
             return reader.read_all()
+
+    async def _kill(self, mark: str) -> None:
+        """End the statement with this mark. One killed while it is still being planned would be marked as cancelled and
+        run on, so it gets a moment first; should the kill fail, `max_execution_time` ends the statement."""
+        await asyncio.sleep(KILL_AFTER_SECONDS)
+        with suppress(EngineUnavailable, ClickHouseError):
+            await self.command("KILL QUERY WHERE position(query, {mark:String}) > 0 ASYNC", {"mark": mark})
 
     async def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
         """Append `rows` (columns matched by name), durable on return. A `token` seen before inserts nothing.
@@ -191,6 +209,7 @@ class EventStore:
 
     async def close(self) -> None:
         """Let running calls end, then close the connections."""
+        await asyncio.gather(*self._kills)
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._client.close)
 

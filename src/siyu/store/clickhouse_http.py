@@ -139,7 +139,7 @@ class ClickHouseHttp:
         if request.data is not None:
             sql, writes = _insert_from_file(sql, request.data, request.compression), True
         elif re.match(
-            r"\s*(INSERT|ALTER|OPTIMIZE|CREATE|DROP|TRUNCATE|RENAME|DELETE|UPDATE|SYSTEM)\b", sql, re.IGNORECASE
+            r"\s*(INSERT|ALTER|OPTIMIZE|CREATE|DROP|TRUNCATE|RENAME|DELETE|UPDATE|SYSTEM|KILL)\b", sql, re.IGNORECASE
         ):
             writes = True
         pool, threads = (self._writers, self._writing) if writes else (self._readers, self._reading)
