@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+from ..conftest import remove_home
+from .server import Server
 
 PERSONS = 40
 PRODUCTS = ("凤凰单丛 鸭屎香 100g", "白毫银针 50g", "主食罐 鸭肉 85g", "Cold brew tea bags")
@@ -63,7 +69,7 @@ def brand_events(now: datetime) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: str(event["timestamp"]))
 
 
-def load_brand(server: Any) -> int:
+def load_brand(server: Server) -> int:
     """Send the brand through the door and wait for it; the number of events."""
     events = brand_events(datetime.now(UTC))
     for start in range(0, len(events), 100):
@@ -75,3 +81,14 @@ def load_brand(server: Any) -> int:
     while time.monotonic() < until and server.get("/api/stream")["dead"] < 1:
         time.sleep(0.05)
     return len(events)
+
+
+@contextmanager
+def open_brand_server(home: Path) -> Iterator[Server]:
+    """A running server that holds the brand."""
+    server = Server(home)
+    server.start()
+    load_brand(server)
+    yield server
+    server.stop()
+    remove_home(home)

@@ -92,6 +92,10 @@ class Server:
 
     def batch(self, events: list[dict[str, Any]], key: str = WRITE_KEY) -> bool:
         """POST /v1/batch; True when it was acknowledged."""
+        return self.send(events, key)[0] == 200
+
+    def send(self, events: list[dict[str, Any]], key: str = WRITE_KEY) -> tuple[int, str]:
+        """POST /v1/batch: the status (0: no connection, or none in time) and the `code` of a refusal."""
         call = urllib.request.Request(
             self.url + "/v1/batch",
             data=json.dumps({"batch": events}).encode(),
@@ -99,9 +103,19 @@ class Server:
         )
         try:
             with urllib.request.urlopen(call, timeout=20) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.HTTPError, OSError):
-            return False
+                return int(answer.status), ""
+        except urllib.error.HTTPError as error:
+            return error.code, str(json.loads(error.read() or b"{}").get("code", ""))
+        except OSError:
+            return 0, ""
+
+    def unready(self) -> set[str]:
+        """The engines that /readyz calls not ready."""
+        try:
+            state = self.get("/readyz")
+        except urllib.error.HTTPError as error:
+            state = json.loads(error.read())
+        return {name for name, engine in state["engines"].items() if not engine["ok"]}
 
     def wait_processed(self, total: int, seconds_max: float = 60) -> None:
         """Wait until `total` events are processed and none waits."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,12 @@ import pytest
 
 from siyu.console.question_form import KINDS
 
-from ..conftest import remove_home
-from .console_brand import load_brand
+from .chromium import needs_chromium
+from .console_brand import open_brand_server
 from .server import PASSWORD, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make setup-dev)")
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 KEPT = {
     "/console": "overview",
@@ -56,28 +43,13 @@ PATHS = (
     "/console/account",
 )
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="SKIPPED BROWSER TESTS: no Chromium found. Install it: apt-get install chromium fonts-noto-cjk",
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("browser") / "home")
-    running.start()
-    load_brand(running)
-    yield running
-    running.stop()
-    remove_home(running.home)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_brand_server(tmp_path_factory.mktemp("console") / "home") as running:
         yield running
-        running.close()
 
 
 class Visitor:

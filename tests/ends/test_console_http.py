@@ -17,8 +17,7 @@ from siyu.console.http import routes
 from siyu.console.i18n import LOCALES
 from siyu.console.question_form import KINDS
 
-from ..conftest import remove_home
-from .console_brand import load_brand
+from .console_brand import open_brand_server
 from .server import PASSWORD, Server
 
 KEY = re.compile(r"/console/sources/([0-9a-f]{12})")
@@ -28,12 +27,8 @@ PERSON = re.compile(r"/console/persons/([0-9a-f-]{36})")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("console") / "home")
-    running.start()
-    load_brand(running)
-    yield running
-    running.stop()
-    remove_home(running.home)
+    with open_brand_server(tmp_path_factory.mktemp("console") / "home") as running:
+        yield running
 
 
 @contextmanager

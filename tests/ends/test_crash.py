@@ -5,45 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ends.server import Server
+from .load import Sender, counted
+from .server import Server
 
 ROUNDS = int(os.environ.get("SIYU_CRASH_ROUNDS", "8"))
 """20 in the full run (`SIYU_CRASH_ROUNDS=20 make test`)."""
 VICTIMS = ("siyu.app process", "siyu.app web", "clickhouse_server", "postgres", "parent")
-
-
-class Sender(threading.Thread):
-    """Sends batches for ever; a batch that was not acknowledged is sent again under the same ids, as SDKs do."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(daemon=True)
-        self.server = server
-        self.acknowledged: set[str] = set()
-        self.done = threading.Event()
-        self._number = 0
-
-    def run(self) -> None:
-        while not self.done.is_set():
-            ids = [f"m-{self._number + i}" for i in range(20)]
-            self._number += 20
-            batch = [self.event(number, message_id) for number, message_id in enumerate(ids)]
-            while not self.server.batch(batch):
-                time.sleep(0.05)
-            self.acknowledged.update(ids)
-
-    @staticmethod
-    def event(number: int, message_id: str) -> dict[str, Any]:
-        user = f"u{hash(message_id) % 50}"
-        if number == 0:
-            return {"type": "identify", "messageId": message_id, "userId": user, "traits": {"visits": message_id}}
-        return {"type": "track", "messageId": message_id, "userId": user, "event": "crash.tested"}
 
 
 def victim_pid(server: Server, name: str) -> int | None:
@@ -86,18 +58,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(tmp_path: Path) -
     finally:
         sender.done.set()
         server.stop()
-
-
-def counted(server: Server) -> int:
-    """Events the engine counts, each once."""
-    question = {
-        "kind": "trend",
-        "range": {"from": "2020-01-01T00:00:00Z", "to": "2040-01-01T00:00:00Z"},
-        "interval": "month",
-        "series": [{"event": "crash.tested", "math": "count"}, {"event": "identify", "math": "count"}],
-    }
-    answer = server.post("/api/questions", question)
-    return int(sum(line["total"] for line in answer["series"]))
 
 
 def test_the_server_ends_cleanly_and_leaves_no_process(tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -28,45 +25,12 @@ from siyu.store.postgres import Database
 from tests.ends.door_server import DoorServer, serve_doors
 
 SCRIPTS = Path(__file__).parent / "sdk"
-NPM_PACKAGES = (
-    "sa-sdk-miniprogram@1.22.7",
-    "@rudderstack/rudder-sdk-node@3.0.13",
-    "sa-sdk-node@1.2.6",
-    "posthog-node@5.70.0",
-)
 
 
 @pytest.fixture
 async def server(db: Database) -> AsyncIterator[DoorServer]:
     async with serve_doors(db) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def npm_packages() -> Path:
-    """The npm packages, installed once into a folder that outlives the run."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("node and npm are not installed: the JavaScript SDKs are not driven")
-    folder = Path(tempfile.gettempdir()) / "siyu-test-npm"
-    done = folder / "installed.json"
-    if not done.exists() or json.loads(done.read_text()) != list(NPM_PACKAGES):
-        folder.mkdir(exist_ok=True)
-        command = [
-            npm,
-            "install",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(folder),
-            *NPM_PACKAGES,
-        ]
-        made = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-        if made.returncode:
-            pytest.skip(f"npm could not install the JavaScript SDKs: {made.stderr[-300:]}")
-        done.write_text(json.dumps(NPM_PACKAGES))
-    return folder
 
 
 async def run_node(script: str, packages: Path, server: DoorServer) -> None:

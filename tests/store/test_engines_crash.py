@@ -211,10 +211,20 @@ def test_lock_file_with_the_number_of_another_process(home: Path) -> None:
     engine.open()
     engine.close()
     lock = folder_of_postgres(home) / "data" / "postmaster.pid"
-    lock.write_text(f"{os.getppid()}\n{lock.parent}\n")
-    again = EmbeddedPostgres(home)
-    again.open()
-    again.close()
+    somebody = subprocess.Popen(["sleep", "60"])
+    try:
+        lock.write_text(f"{somebody.pid}\n{lock.parent}\n")
+        again = EmbeddedPostgres(home)
+        again.open()
+        try:
+            assert postmaster(home) != somebody.pid
+            assert processes_in(lock.parent)
+        finally:
+            again.close()
+        assert somebody.poll() is None, "a stranger was ended for having the number"
+    finally:
+        somebody.kill()
+        somebody.wait()
 
 
 async def test_a_second_command_shares_the_engines(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -104,14 +105,33 @@ async def test_a_copied_home_is_refused_and_a_moved_one_keeps_its_data(home: Pat
     shutil.move(copy, home)
 
 
+async def make_table(url: str) -> None:
+    """Fails when the table is there already."""
+    db = await Database.open(url, connections_max=1)
+    async with db.driver() as connection:
+        await connection.execute("CREATE TABLE made_by_this_start (n int)")
+    await db.close()
+
+
 def test_a_removed_home_begins_anew(home: Path) -> None:
     """Who removes .siyu wants a fresh start, not the old database with a new password."""
-    for _ in range(2):
-        home.mkdir(parents=True)
-        engine = EmbeddedPostgres(home)
-        engine.open()
-        engine.close()
-        remove_home(home)
+    outside: list[Path] = []
+    try:
+        for _ in range(2):
+            home.mkdir(parents=True)
+            engine = EmbeddedPostgres(home)
+            outside.append(Path((home / "postgres" / "folder").read_text()))
+            engine.open()
+            try:
+                asyncio.run(make_table(engine.url))
+            finally:
+                engine.close()
+            shutil.rmtree(home)
+        assert outside[0] != outside[1]
+    finally:
+        for folder in outside:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_name(folder.name + ".home").unlink(missing_ok=True)
 
 
 def test_the_server_takes_no_folder_of_somebody_else(home: Path) -> None:

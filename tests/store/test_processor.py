@@ -16,6 +16,7 @@ from siyu.identity.anchors import AnchorRegistry
 from siyu.ids import identifier_key
 from siyu.processor import actions, records
 from siyu.processor.reactions import ProfileReaction
+from siyu.processor.replay import event_of_body
 from siyu.processor.work import Fenced, Worker
 from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
@@ -170,6 +171,24 @@ async def test_rejected_events_and_damaged_frames_become_dead_letters(house: Hou
     letters = await actions.dead_letters(house.db, limit=10)
     assert sorted(letter["code"] for letter in letters) == ["BAD_TIME", "FRAME_DAMAGED"]
     assert (await actions.stream_state(house.db)).dead == 2
+
+
+async def test_the_parts_of_an_event_that_a_profile_refuses_are_kept_as_a_letter(house: House) -> None:
+    long = "n" * 300
+    sent = Effects(set={"city": "广州", long: 1}, increment={"visits": 1.0}, tags_add=["a⊃⊃b", "会员"])
+    await house.send(event(1, effects=sent), event(2, effects=Effects(set={"city": "深圳"})))
+    await house.worker().step(1)
+    assert await house.stored() == ["e1", "e2"]
+    assert await house.scalar("SELECT count(*) FROM trait_changes") == 2
+    (letter,) = await actions.dead_letters(house.db, limit=10)
+    assert (letter["event_id"], letter["source"], letter["code"]) == ("e1", "key1", "WRONG_TRAIT_NAME")
+    assert letter["reason"].startswith("The event is stored, without this: The trait 'nnn")
+    assert event_of_body(letter["body"]).effects == sent
+    # The letter can be settled: trying again changes nothing that stands already.
+    assert await actions.replay_dead_letter(house.db, house.stream, letter["id"], system_now()) == (1, 0)
+    await house.worker().step(1)
+    assert await house.stored() == ["e1", "e2"]
+    assert (await actions.stream_state(house.db)).dead == 0
 
 
 async def test_two_doors_append_without_gaps_or_losses(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -33,6 +34,14 @@ def await_start() -> None:
         os.read(int(gate), 1)
 
 
+def settle_memory() -> None:
+    """What was imported stays: leave it out of the collector's rounds, and have fewer of them. A batch makes hundreds of
+    thousands of small objects that die without its help (measured: a third of the cost of registering identifiers)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def main(role: str) -> None:
     """Run one process of the given role; returns when it is told to stop. Imports first, then waits for its turn."""
     configure_log()
@@ -45,11 +54,13 @@ def main(role: str) -> None:
     elif role in ("web", "collect"):
         from siyu.app.web import serve_web
 
+        settle_memory()
         await_start()
         uvloop.run(serve_web(settings, doors_only=role == "collect"))
     elif role == "process":
         from siyu.app.process import process
 
+        settle_memory()
         await_start()
         uvloop.run(process(settings))
     else:

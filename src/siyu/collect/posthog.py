@@ -14,7 +14,8 @@ from siyu.collect.catalogue import BY_NAME, value_fen
 from siyu.collect.event import Effects, Event, Link, Rejected
 from siyu.collect.identifiers import arrange, clean_key, text_of
 from siyu.collect.instants import settle, skew_ms
-from siyu.collect.loose_json import TooDeep, dumps, loads, may_hold_nul, split_items, without_nul
+from siyu.collect.loose_json import dumps, loads, may_hold_nul, split_items, without_nul
+from siyu.collect.loose_object import loads_object
 from siyu.collect.marks import clamped, event_name, marked, parsed_ms
 from siyu.collect.parsed import (
     BadEvent,
@@ -116,17 +117,8 @@ def _message(piece: bytes, limits: Limits) -> dict[str, Any]:
     if len(piece) > limits.event_bytes:
         reason = f"An event may have {limits.event_bytes} bytes, this one has {len(piece)}."
         raise BadEvent("EVENT_TOO_LARGE", reason)
-    try:
-        message = without_nul(loads(piece)) if may_hold_nul(piece) else loads(piece)
-    except TooDeep as error:
-        raise BadEvent("TOO_DEEP", str(error)) from None
-    except UnicodeDecodeError:
-        raise BadEvent("BAD_UTF8", "The event is not valid UTF-8.") from None
-    except ValueError as error:
-        raise BadEvent("BAD_JSON", f"The event is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise BadEvent("NOT_AN_OBJECT", "The event is not a JSON object.")
-    return message
+    message = loads_object(piece)
+    return without_nul(message) if may_hold_nul(piece) else message
 
 
 def _keys(message: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from siyu.collect.identifiers import text_of
-from siyu.collect.loose_json import TooDeep, dumps, loads
-from siyu.collect.parsed import BadEvent
+from siyu.collect.loose_json import dumps
+from siyu.collect.loose_object import loads_object
 
 EMPTY: Final = msgspec.Raw(b"{}")
 """Stands in a raw field that was not sent."""
@@ -68,16 +68,7 @@ def loose_item(piece: bytes) -> Item:
         return _decode_item(piece)
     except MALFORMED:
         pass
-    try:
-        value = loads(piece)
-    except TooDeep as error:
-        raise BadEvent("TOO_DEEP", str(error)) from None
-    except UnicodeDecodeError:
-        raise BadEvent("BAD_UTF8", "The event is not valid UTF-8.") from None
-    except ValueError as error:
-        raise BadEvent("BAD_JSON", f"The event is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadEvent("NOT_AN_OBJECT", "The event is not a JSON object.")
+    value = loads_object(piece)
     item = Item()
     for field in ("type", "event", "messageId", "name", "category", "channel"):
         setattr(item, field, text_of(value.get(field)))

@@ -19,6 +19,7 @@ from siyu.collect.event import Effects, Event, Rejected
 from siyu.collect.identifiers import arrange
 from siyu.collect.instants import settle, skew_ms
 from siyu.collect.loose_json import TooDeep, dumps, loads, may_hold_nul, split_items, without_nul
+from siyu.collect.loose_object import loads_object
 from siyu.collect.marks import clamped, event_name, marked, odd_names, parsed_ms
 from siyu.collect.parsed import BadEvent, BadJson, Limits, Parsed, UnusableBody, rejected
 from siyu.collect.sensors_identity import Who, who_of, who_tracked
@@ -106,13 +107,9 @@ def _messages(raw: bytes, limits: Limits) -> list[tuple[Mapping[str, Any] | BadE
 
 def _message(piece: bytes, limits: Limits) -> tuple[Mapping[str, Any] | BadEvent, bytes]:
     try:
-        return _checked(without_nul(loads(piece)), len(piece), limits)
-    except TooDeep as error:
-        return BadEvent("TOO_DEEP", str(error)), piece
-    except UnicodeDecodeError:
-        return BadEvent("BAD_UTF8", "The message is not valid UTF-8."), piece
-    except ValueError as error:
-        return BadEvent("BAD_JSON", f"The message is not JSON: {error}"), piece
+        return _checked(without_nul(loads_object(piece)), len(piece), limits)
+    except BadEvent as error:
+        return error, piece
 
 
 def _checked(item: object, at_most: int, limits: Limits) -> tuple[Mapping[str, Any] | BadEvent, bytes]:

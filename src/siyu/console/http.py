@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from litestar import Request, Response, Router, get
+from litestar import Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
@@ -24,11 +24,10 @@ from siyu.console import (
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
 from siyu.console.page import html, redirect, render
-from siyu.console.visit import NotSignedIn, Visit, provide_visit, shared_context
+from siyu.console.visit import AnyRequest, NotSignedIn, Visit, provide_visit, shared_context
 from siyu.errors import EngineUnavailable, SiyuError
 
 log = structlog.get_logger()
-AnyRequest = Request[Any, Any, Any]
 
 
 @get("/", include_in_schema=False, status_code=303)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 
 from siyu.clock import Now
 from siyu.console import actions, records
 from siyu.console.i18n import mark as _
 from siyu.console.operator import PERMISSIONS, ROLES
 from siyu.console.page import redirect
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import SiyuError
 from siyu.store.postgres import Database
-
-AnyRequest = Request[Any, Any, Any]
 
 SAID = {
     "added": _("The operator can sign in now."),

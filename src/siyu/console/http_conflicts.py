@@ -6,10 +6,10 @@ import asyncio
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from siyu.console.people import display_name
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.identity import explain
 from siyu.identity.explain import ConflictView, Identified
@@ -18,7 +18,6 @@ from siyu.store.postgres import Database
 
 PAGE_CONFLICTS: Final = 20
 _FIRST: Final = (-(1 << 62), UUID(int=0))
-AnyRequest = Request[Any, Any, Any]
 
 
 class Side(NamedTuple):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
 from siyu.clock import Now
@@ -21,6 +20,7 @@ from siyu.console.visit import (
     SESSION_COOKIE,
     THEME_COOKIE,
     THEMES,
+    AnyRequest,
     Visit,
     read_face,
     require_token,
@@ -33,8 +33,6 @@ from siyu.store.postgres import Database
 VISITOR_COOKIE = "siyu_visitor"
 """A random number for the CSRF token of the login form, before there is a session."""
 YEAR_S = 365 * 24 * 3600
-
-AnyRequest = Request[Any, Any, Any]
 
 
 def _cookie(request: AnyRequest, name: str, value: str, seconds: int) -> Cookie:

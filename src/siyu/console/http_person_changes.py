@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.params import Dependency
 from litestar.response import Stream
 
@@ -14,7 +14,7 @@ from siyu.clock import Now
 from siyu.console.http_portrait import person_uuid
 from siyu.console.page import SECURITY_HEADERS, redirect
 from siyu.console.people import display_name
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.identity import actions as identity
 from siyu.identity.actions import LinkNotFound
@@ -28,7 +28,6 @@ from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
-AnyRequest = Request[Any, Any, Any]
 Scrubs = Annotated[Any, Dependency(default=(), skip_validation=True)]
 ERASE_WORD: Final = "ERASE"
 PURPOSES: Final = ("marketing", "analytics", "service", "personalisation", "third_party")

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from siyu.analytics import overview as reads
 from siyu.analytics.overview import SORTS, Did, PersonRow, Sort, Wanted
 from siyu.console.i18n import mark as _
 from siyu.console.people import display_name
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.profile import actions as profile
 from siyu.profile import operate
@@ -26,7 +26,6 @@ from siyu.store.postgres import Database
 PAGE_PERSONS: Final = 50
 PAGES_MAX: Final = 400
 STAGES: Final[tuple[Lifecycle, ...]] = get_args(Lifecycle)
-AnyRequest = Request[Any, Any, Any]
 
 SORT_NAMES: Final[dict[Sort, str]] = {
     "last_seen": _("Seen last"),

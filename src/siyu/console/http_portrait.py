@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 
 from siyu.collect.actions import list_keys
 from siyu.collect.catalogue import value_fen
@@ -17,7 +17,7 @@ from siyu.console.drawing import Graph, Identifier, Link, lay_out
 from siyu.console.http_overview import about
 from siyu.console.i18n import mark as _
 from siyu.console.people import display_name
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import PersonNotFound
 from siyu.identity import explain
 from siyu.identity.explain import EvidenceView, LinkView
@@ -32,7 +32,6 @@ PAGE_EVENTS: Final = 40
 FILTER_READ_MAX: Final = 1_000
 """Events looked through at once for a timeline filtered by name."""
 TOUCHES_MAX: Final = 50
-AnyRequest = Request[Any, Any, Any]
 
 SAID: Final = {
     "retracted": _("The link was taken back. These are the persons that result."),

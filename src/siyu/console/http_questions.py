@@ -9,7 +9,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 
 from siyu.analytics import actions as analytics
 from siyu.analytics import overview as reads
@@ -29,7 +29,7 @@ from siyu.console.question_form import (
     question_of,
 )
 from siyu.console.result import present
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import InvalidQuestion, MalformedRequest, NotFound, SiyuError
 from siyu.profile.many import portraits_by_id
 from siyu.settings import Settings
@@ -37,7 +37,6 @@ from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
 PAGE_PERSONS: Final = 50
-AnyRequest = Request[Any, Any, Any]
 
 
 class KindCard(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Final, NamedTuple, cast
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 
 from siyu.analytics import overview as reads
 from siyu.analytics.overview import Arrivals
@@ -16,7 +16,7 @@ from siyu.console.i18n import mark as _
 from siyu.console.labels import ENDS
 from siyu.console.page import redirect
 from siyu.console.snippets import snippets
-from siyu.console.visit import Visit
+from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest, NotFound
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
@@ -28,7 +28,6 @@ SLICES: Final = 30
 LETTERS_SHOWN: Final = 30
 REPLAYS_AT_ONCE: Final = 500
 BODY_CHARS_SHOWN: Final = 4_000
-AnyRequest = Request[Any, Any, Any]
 
 SAID: Final = {
     "revoked": _("The key was revoked. It stops working within two seconds, for ever."),
@@ -190,7 +189,10 @@ async def replay_all(visit: Visit, db: Database, stream: Stream) -> Response[str
     again = refused = 0
     for row in await processing.dead_letters(db, limit=REPLAYS_AT_ONCE):
         if row["replayed_at"] is None:
-            accepted, _n = await processing.replay_dead_letter(db, stream, row["id"], visit.moment.now)
+            try:
+                accepted, _n = await processing.replay_dead_letter(db, stream, row["id"], visit.moment.now)
+            except NotFound:  # a damaged frame is no event of a dialect
+                accepted = 0
             again, refused = again + bool(accepted), refused + (not accepted)
     return redirect(f"/console/dead-letters?again={again}&refused={refused}")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,12 +18,11 @@ from siyu.processor.batch import ANY_KIND, Batch
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
 from siyu.profile import actions as profile
-from siyu.profile.change import ProfileChange
+from siyu.profile.change import Problem, ProfileChange
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import driver_of
 
-log = structlog.get_logger()
-
+_REASON_CHARS_MAX: Final = 2_000
 _CONNECTION_CLASSES: Final = ("08", "53", "57P", "40")
 """SQLSTATE prefixes that say nothing about the rows: connection, resources, shutdown, deadlock."""
 
@@ -94,7 +93,7 @@ class ProfileReaction:
         self._now = now
 
     async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
-        """Write what the batch changes; an event PostgreSQL will not take becomes a dead letter."""
+        """Write what the batch changes; an event that is not taken, or in part only, becomes a dead letter."""
         letters: list[DeadLetter] = []
         rows = sorted(row for row, effects in batch.effects.items() if effects)
         ids, sources, ends = (_column(batch, name) for name in ("event_id", "source", "end"))
@@ -111,8 +110,8 @@ class ProfileReaction:
                 )
                 for row in part
             ]
-            for problem in await profile.absorb(connection, made, self._now()):
-                log.info("part of an event left out", code=problem.code, reason=problem.reason)
+            for row, code, reason in left_out(part, made, await profile.absorb(connection, made, self._now())):
+                letters.append(event_as_letter(batch, row, code, reason))
 
         for row, reason in await _absorb_parts(connection, rows, changes):
             letters.append(event_as_letter(batch, row, "PROFILE_REFUSED", reason))
@@ -138,6 +137,21 @@ class ProfileReaction:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+
+def left_out(
+    rows: Sequence[int], changes: Sequence[ProfileChange], problems: Sequence[Problem]
+) -> Iterator[tuple[int, str, str]]:
+    """(row, code, reason) of each event whose profile change was taken in part only; `changes` stand for `rows`. Pure.
+
+    Such an event is stored and its other parts are taken: the reason says so."""
+    of_event: dict[tuple[str, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        of_event[problem.source, problem.event_id.replace("\x00", "")].append(problem)
+    for row, change in zip(rows, changes, strict=True):
+        if found := of_event.pop((change.source, change.event_id.replace("\x00", "")), None):
+            reasons = " ".join(dict.fromkeys(problem.reason for problem in found))
+            yield row, found[0].code, f"The event is stored, without this: {reasons}"[:_REASON_CHARS_MAX]
 
 
 def _column(batch: Batch, name: str) -> Callable[[int], str]:

@@ -28,6 +28,8 @@ QUERY_SECONDS_MAX: Final = 60
 QUERY_MEMORY_BYTES_MAX: Final = 1_000_000_000
 THREADS_MAX: Final = 8
 PING_SECONDS_MAX: Final = 5.0
+DISK_FREE_BYTES_MIN: Final = 32 << 20
+"""With less, inserts and merges fail for lack of room although reads still work."""
 
 _TOO_EXPENSIVE: Final = frozenset({158, 159, 160, 241, 307, 396})
 """Too many rows, timeout, too slow, memory limit, too many bytes, too many rows or bytes in the result."""
@@ -43,6 +45,8 @@ _ARROW: Final = {
 }
 
 _IPC: Final = pa.ipc.IpcWriteOptions(use_threads=False)
+
+_ACCESS_DENIED: Final = 497
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
@@ -158,12 +162,18 @@ class EventStore:
         return await self._run(self._client.command, sql, parameters=dict(params or {}), settings=dict(settings or {}))
 
     async def ping(self) -> None:
-        """One round trip, within PING_SECONDS_MAX. Raises EngineUnavailable."""
+        """One round trip, within PING_SECONDS_MAX, and room left on every disk. Raises EngineUnavailable."""
         try:
             async with asyncio.timeout(PING_SECONDS_MAX):
-                await self.command("SELECT 1")
+                free = int(str(await self.command("SELECT min(unreserved_space) FROM system.disks")))
         except TimeoutError as error:
             raise _unavailable(error) from error
+        except ClickHouseError as error:
+            if getattr(error, "code", None) != _ACCESS_DENIED:
+                raise
+            return  # it answers; how full its disks are is not for this user to know
+        if free < DISK_FREE_BYTES_MIN:
+            raise EngineUnavailable(f"ClickHouse's disk is full: {free >> 20} MB are left.", engine="clickhouse")
 
     async def create_all(self, cluster: str | None = None) -> None:
         """Create the tables, or bring those of an earlier version up to date. Idempotent."""
