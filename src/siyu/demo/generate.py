@@ -104,7 +104,8 @@ def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Ite
 def _sensors(door: str, lines: list[str], key: str, day: int) -> DoorRequest:
     """`data_list` = base64 of gzip, as a form. No modification time in the gzip header: the bytes must be the same."""
     packed = gzip.compress(f"[{','.join(lines)}]".encode(), compresslevel=1, mtime=0)
-    body = b"data_list=" + quote(base64.b64encode(packed), safe="").encode() + b"&gzip=1"
+    text = base64.b64encode(packed).replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
+    body = b"data_list=" + text + b"&gzip=1"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return DoorRequest(f"/sa?project={door}&token={quote(key, safe='')}", headers, body, len(lines), day)
 
