@@ -35,8 +35,8 @@ def await_start() -> None:
 
 
 def settle_memory() -> None:
-    """What was imported stays: leave it out of the collector's rounds, and have fewer of them. A batch makes hundreds of
-    thousands of small objects that die without its help (measured: a third of the cost of registering identifiers)."""
+    """What was imported stays: leave it out of the collector's rounds, and have fewer of them. A batch makes hundreds
+    of thousands of small objects that die without its help (a third of the cost of registering identifiers)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
