@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
-INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 else
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 endif
+# Without bytecode beside them a start spends ten seconds on compiling modules. A package may hold a file that is no Python.
+COMPILE := $(BIN)/python -m compileall -qq -j 0
 
 .PHONY: help run test setup setup-dev lint format bench docs lock clean
 .DEFAULT_GOAL := help
@@ -26,12 +28,13 @@ $(VENV)/.runtime: requirements.txt pyproject.toml
 	@echo "Installing the locked dependencies into $(VENV) ..."
 	@$(INSTALL) --require-hashes --no-deps -r requirements.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src/siyu
+	@$(COMPILE) $(VENV)/lib src/siyu || true
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@echo "Installing what tests and linters need ..."
 	@$(INSTALL) --require-hashes --no-deps -r requirements-dev.txt
+	@$(COMPILE) $(VENV)/lib || true
 	@touch $@
 
 test: setup-dev ## the whole test suite on the embedded engines

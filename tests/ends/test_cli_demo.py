@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from siyu.clock import MovableClock
 from siyu.collect.actions import list_keys
 from siyu.demo import records
 from siyu.demo.generate import SEED, generate
@@ -74,6 +76,26 @@ async def test_the_demo_is_loaded_once_however_often_it_is_tried(home: Path) -> 
     assert {named[source] for source, _ in rows if source in named} == {
         f"茗爪 · {end}" for end in ("app", "mini_program", "official_account", "shop", "store", "web", "wecom")
     }
+    await three_days_later(home, load)
+
+
+async def three_days_later(home: Path, load: records.DemoLoad) -> None:
+    """The story goes on where it ended, and the last days are not empty."""
+    cli = Cli(home, SIYU_TEST_CLOCK="1")
+    MovableClock(home / "test-clock").advance(3 * 86_400)
+    assert "Demo brand Teapaw loaded" in cli.run("demo").stdout
+    assert "loaded already" in cli.run("demo").stdout
+    with open_engines(Settings(home=str(home))) as engines:
+        database, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
+        async with database.connect() as connection:
+            now = await records.find_load(connection, SEED)
+        rows = await events.rows("SELECT count() FROM events WHERE source != 'import:cdnow'")
+        await database.close()
+        await events.close()
+    assert now is not None and now.finished_at is not None and now.finished_at > load.now + timedelta(days=3)
+    whole = generate(SEED, now.finished_at, load.keys, PERSONS, begun=load.now)
+    assert rows == [(now.events,)] == [(sum(request.events for request in whole),)]
+    assert now.events > load.events
 
 
 @pytest.mark.timeout(1800)

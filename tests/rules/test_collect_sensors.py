@@ -8,14 +8,17 @@ import json
 import urllib.parse
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siyu.collect import sensors
 from siyu.collect.event import Effects, Event, Link
-from siyu.collect.parsed import Limits, Parsed, RequestTooLarge, UnusableBody
+from siyu.collect.loose_json import depth_over, surely_flat
+from siyu.collect.parsed import DEPTH_MAX, Limits, Parsed, RequestTooLarge, UnusableBody
 from siyu.collect.sensors import java_hash
+from siyu.collect.sensors_identity import who_of, who_tracked
 from siyu.settings import Settings
 
 LIMITS = Limits.of(Settings())
@@ -320,3 +323,38 @@ def test_nul_is_taken_out_everywhere() -> None:
     event = one(event="PayOrder", properties={"a\x00b": "x\x00"}, lib={"$lib": "js", "v": "\x00"})
     assert "\\u0000" not in event.properties + event.context
     assert json.loads(event.properties) == {"ab": "x"}
+
+
+_TEXTS = st.sampled_from(
+    ["", " ", "0", "u1", "u2", "null", "$identity_mobile+13800138000", "1712345678901-12345678-abc"]
+)
+_ANYTHING = st.one_of(_TEXTS, st.none(), st.booleans(), st.integers(0, 2), st.floats(0, 2))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["distinct_id", "login_id", "anonymous_id", "original_id"]), _ANYTHING, max_size=4),
+    st.one_of(
+        _ANYTHING,
+        st.lists(_TEXTS, max_size=2),
+        st.dictionaries(
+            st.sampled_from(["$identity_login_id", "$identity_mobile", "$identity_mp_wx1_openid", "$identity_x", "+"]),
+            st.one_of(_ANYTHING, st.lists(_TEXTS, max_size=2)),
+            max_size=3,
+        ),
+    ),
+    st.one_of(st.just({}), st.fixed_dictionaries({"$is_login_id": _ANYTHING})),
+)
+def test_whom_a_track_message_names_is_remembered_as_it_was_worked_out(
+    message: dict[str, Any], identities: object, properties: dict[str, Any]
+) -> None:
+    message = {**message, "identities": identities}
+    assert who_tracked(message, properties) == who_of(message, properties, "track")
+
+
+@given(st.recursive(st.text("[]{}", max_size=3), lambda inner: st.lists(inner, min_size=1, max_size=2), max_leaves=80))
+def test_a_text_taken_for_flat_is_flat(value: object) -> None:
+    for levels in (0, DEPTH_MAX - 10, DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1):
+        nested = value
+        for level in range(levels):
+            nested = [nested] if level % 2 else {"a": nested}
+        assert not (surely_flat(msgspec.json.encode(nested)) and depth_over(nested, DEPTH_MAX))

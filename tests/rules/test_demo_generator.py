@@ -63,13 +63,13 @@ class World:
         self.names = Counter(event.name for event in self.events)
 
 
-def _parsed(request: DoorRequest) -> Iterator[Parsed]:
+def _parsed(request: DoorRequest, now_ms: int = NOW_MS) -> Iterator[Parsed]:
     if request.path == "/v1/batch":
-        yield segment.parse(request.body, NOW_MS, LIMITS)
+        yield segment.parse(request.body, now_ms, LIMITS)
     elif request.path == "/batch/":
-        yield posthog.parse(request.body, NOW_MS, LIMITS)
+        yield posthog.parse(request.body, now_ms, LIMITS)
     else:
-        yield from sensors.parse(request.body, NOW_MS, LIMITS)
+        yield from sensors.parse(request.body, now_ms, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +217,30 @@ def test_keys_go_where_their_door_reads_them() -> None:
         if len(seen) == 3:
             return
     pytest.fail(f"only {seen}")
+
+
+def test_the_story_goes_on_after_its_period(world: World) -> None:
+    later = NOW + timedelta(days=30)
+    later_ms = int(later.timestamp() * 1000)
+
+    def told(since: datetime | None) -> list[Event]:
+        requests = generate(SEED, later, KEYS, FEW, begun=NOW, since=since)
+        return [event for request in requests for parsed in _parsed(request, later_ms) for event in parsed.events]
+
+    since = told(NOW)
+    assert all(NOW_MS <= event.occurred_ms < later_ms for event in since)
+    by_day = Counter((event.occurred_ms - NOW_MS) // 86_400_000 for event in since)
+    before = len([event for event in world.events if event.occurred_ms >= NOW_MS - 28 * 86_400_000]) / 28
+    assert set(by_day) == set(range(30))
+    assert all(0.2 * before < count < 3 * before for count in by_day.values())
+
+    def named(events: list[Event]) -> Counter[tuple[str, str, int]]:
+        return Counter((event.event_id, event.name, event.occurred_ms) for event in events)
+
+    assert max(named(since).values()) == 1
+    assert named(told(None)) == named(world.events) + named(since)
+    orders = [
+        {msgspec.json.decode(event.properties)["order_id"] for event in events if event.name == "order.created"}
+        for events in (world.events, since)
+    ]
+    assert orders[1] and orders[0].isdisjoint(orders[1])

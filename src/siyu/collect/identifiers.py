@@ -176,6 +176,11 @@ def _kind_rank(kind: str) -> int:
 def arrange(keys: Iterable[str | None]) -> tuple[str, str | None] | None:
     """(anchor, others) of the keys an event carried: the strongest, and the rest joined; None without any key.
     Equal strength: the first given is the anchor."""
+    found = tuple(keys)
+    return _arranged(found) if len(found) <= _REMEMBERED_KEYS_MAX else _arrange(found)
+
+
+def _arrange(keys: Iterable[str | None]) -> tuple[str, str | None] | None:
     distinct = list(dict.fromkeys(key for key in keys if key))
     if not distinct:
         return None
@@ -183,3 +188,8 @@ def arrange(keys: Iterable[str | None]) -> tuple[str, str | None] | None:
         distinct.sort(key=key_rank)
         return distinct[0], KEY_JOIN.join(distinct[1:])
     return distinct[0], None
+
+
+_REMEMBERED_KEYS_MAX: Final = 8
+_arranged = lru_cache(maxsize=8192)(_arrange)
+"""An end carries the same few identifiers from event to event."""

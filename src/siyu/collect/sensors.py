@@ -22,7 +22,7 @@ from siyu.collect.loose_json import TooDeep, dumps, loads, may_hold_nul, split_i
 from siyu.collect.loose_object import loads_object
 from siyu.collect.marks import clamped, event_name, marked, odd_names, parsed_ms
 from siyu.collect.parsed import BadEvent, BadJson, Limits, Parsed, UnusableBody, rejected
-from siyu.collect.sensors_identity import Who, who_of
+from siyu.collect.sensors_identity import Who, who_of, who_tracked
 
 DIALECT: Final = "sensors"
 THINGS: Final = "device\x1f$items"
@@ -32,6 +32,8 @@ _PROFILES: Final = frozenset(
     f"profile_{verb}" for verb in ("set", "set_once", "increment", "append", "unset", "delete")
 )
 _ITEMS: Final = frozenset(("item_set", "item_delete"))
+_MILLIS_MIN: Final = 100_000_000_000
+"""Smaller numbers are seconds."""
 _CRC_BYTES_MAX: Final = 64 * 1024
 """The web SDK's single messages are smaller; a longer one is not worth the time."""
 _DEFAULT_NAMES: Final = {"track_signup": "$SignUp", "track_id_bind": "$BindID", "track_id_unbind": "$UnbindID"}
@@ -79,6 +81,8 @@ def _letter(error: BadEvent, message: Mapping[str, Any] | BadEvent, piece: bytes
 
 def _keys(message: Mapping[str, Any] | BadEvent) -> tuple[str, ...]:
     if isinstance(message, BadEvent):
+        return ()
+    if "token" not in message and "project" not in message:
         return ()
     named = (message.get("token"), message.get("project"))
     return tuple(key for key in named if isinstance(key, str) and key)
@@ -136,7 +140,10 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
         name = kind
     else:
         raise BadEvent("UNKNOWN_TYPE", f"{kind[:64]!r} is no message type.")
-    who = Who([THINGS]) if kind in _ITEMS else who_of(message, properties, kind)
+    if kind == "track":
+        who = who_tracked(message, properties)
+    else:
+        who = Who([THINGS]) if kind in _ITEMS else who_of(message, properties, kind)
     held = arrange(who.keys)
     if held is None:
         raise BadEvent("NO_IDENTIFIER", "The message names nobody: no usable distinct_id, identity or login_id.")
@@ -168,6 +175,8 @@ def _thing(message: Mapping[str, Any]) -> dict[str, Any]:
 def _occurred_ms(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[str, Any]) -> int:
     """When it happened by our clock: corrected by the moment the SDK sent it (`_flush_time`)."""
     stamp = message.get("time")
+    if type(stamp) is int and _MILLIS_MIN <= stamp <= now_ms and "_flush_time" not in message:
+        return stamp
     if stamp is None or stamp == "":
         return now_ms
     ms = parsed_ms(stamp, zone=limits.zone, unpadded_ms=True)
@@ -196,8 +205,11 @@ def _effects(kind: str, name: str, properties: dict[str, Any], who: Who) -> tupl
 
 def _content_id(message: Mapping[str, Any]) -> str:
     """The SDK gives no id: what it repeats is the same (type, event, distinct_id, time, _track_id, properties)."""
-    named = ("type", "event", "distinct_id", "original_id", "time", "_track_id", "properties", "identities")
-    parts = [message.get(name) for name in (*named, "item_type", "item_id")]
+    get = message.get
+    parts = (
+        get("type"), get("event"), get("distinct_id"), get("original_id"), get("time"), get("_track_id"),
+        get("properties"), get("identities"), get("item_type"), get("item_id"),
+    )  # fmt: skip
     return xxhash.xxh3_128_hexdigest(msgspec.json.encode(parts, order="sorted"))
 
 

@@ -79,6 +79,34 @@ def who_of(message: Mapping[str, Any], properties: Mapping[str, Any], kind: str)
     return Who(list(present), links, unknown)
 
 
+_REMEMBERED_LENGTH_MAX: Final = 512
+
+
+def who_tracked(message: Mapping[str, Any], properties: Mapping[str, Any]) -> Who:
+    """`who_of` a `track` message. A sender names itself alike in message after message, so the answer is remembered."""
+    identities = message.get("identities", _NOBODY)
+    named = (message.get("distinct_id", ""), message.get("login_id", ""), message.get("anonymous_id", ""))
+    said = properties.get("$is_login_id")
+    try:
+        length = len("".join(named)) + len("".join(identities)) + len("".join(identities.values()))
+    except (TypeError, AttributeError):  # something that is no text
+        return who_of(message, properties, "track")
+    if length > _REMEMBERED_LENGTH_MAX or not (said is None or said is True or said is False):
+        return who_of(message, properties, "track")
+    return _who_remembered(*named, said, tuple(identities.items()))
+
+
+_NOBODY: Final[Mapping[str, str]] = {}
+
+
+@lru_cache(maxsize=8192)
+def _who_remembered(
+    distinct: str, login: str, anonymous: str, said: bool | None, identities: tuple[tuple[str, str], ...]
+) -> Who:
+    message = {"distinct_id": distinct, "login_id": login, "anonymous_id": anonymous, "identities": dict(identities)}
+    return who_of({name: value for name, value in message.items() if value}, {"$is_login_id": said}, "track")
+
+
 def _unbound(
     message: Mapping[str, Any], properties: Mapping[str, Any], removed: list[str | None], unknown: list[str]
 ) -> Who:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -18,6 +18,9 @@ from siyu.store.postgres import Database
 
 BACKLOG_MAX: Final = 150_000
 """Events waiting to be processed above which the load pauses, so that live events are not kept waiting long."""
+
+TOLD_FOR: Final = timedelta(hours=1)
+"""A story told up to less than this ago is up to date."""
 
 
 class DemoProgress(NamedTuple):
@@ -36,7 +39,7 @@ class DemoReport(NamedTuple):
     sent: int
     """Events sent by this run."""
     now: datetime
-    """The demo's present."""
+    """Up to when the story is told."""
     already: bool
 
 
@@ -60,7 +63,7 @@ async def load_demo(
 ) -> DemoReport:
     """Post the demo of `seed` to the server at `base_url`. `make_keys` makes write keys (end → key) at the first load.
 
-    The demo's size and present are those of its first load, for every later one too.
+    The demo's size and period are those of its first load. A later one tells what has happened since.
     Raises DoorRefused, EngineUnavailable."""
     async with db.connect() as connection:
         state = await records.find_load(connection, seed)
@@ -69,24 +72,45 @@ async def load_demo(
         async with db.begin() as connection:
             await records.add_load(connection, begun)
             state = await records.find_load(connection, seed) or begun
+    present = now().replace(microsecond=0)
     if state.finished_at is not None and not again:
-        return DemoReport(state.events, 0, state.now, already=True)
+        if present - state.finished_at < TOLD_FOR:
+            return DemoReport(state.events, 0, state.now, already=True)
+        return await _go_on(base_url, db, state, present)
+    until = state.finished_at or state.now
     skipped = 0 if again else state.requests_done
-    requests = await asyncio.to_thread(islice, generate(seed, state.now, state.keys, state.persons), skipped, None)
+    told = generate(seed, until, state.keys, state.persons, begun=state.now)
+    requests = await asyncio.to_thread(islice, told, skipped, None)
     counts = _Counts(skipped, 0 if again else state.events)
 
     async def answered(wave: list[DoorRequest]) -> None:
         counts.add(wave)
         async with db.begin() as connection:
             await records.save_progress(connection, seed, counts.requests, counts.events, None)
-        progress(DemoProgress(wave[-1].day + 1, DAYS, counts.events))
+        progress(DemoProgress(min(wave[-1].day + 1, DAYS), DAYS, counts.events))
         while backlog is not None and await backlog() > BACKLOG_MAX:  # noqa: ASYNC110 - polls a database
             await asyncio.sleep(0.2)
 
     await load(base_url, requests, answered)
     async with db.begin() as connection:
-        await records.save_progress(connection, seed, counts.requests, counts.events, now())
-    return DemoReport(counts.events, counts.sent, state.now, already=False)
+        await records.save_progress(connection, seed, counts.requests, counts.events, until)
+    return DemoReport(counts.events, counts.sent, until, already=False)
+
+
+async def _go_on(base_url: str, db: Database, state: records.DemoLoad, present: datetime) -> DemoReport:
+    """Tell what has happened since the story was told last. Stopped half-way it is told again: the ids are the same."""
+    counts = _Counts(state.requests_done, state.events)
+
+    async def answered(wave: list[DoorRequest]) -> None:
+        counts.add(wave)
+
+    since = state.finished_at
+    await load(
+        base_url, generate(state.seed, present, state.keys, state.persons, begun=state.now, since=since), answered
+    )
+    async with db.begin() as connection:
+        await records.save_progress(connection, state.seed, state.requests_done, counts.events, present)
+    return DemoReport(counts.events, counts.sent, present, already=False)
 
 
 class _Counts:

@@ -18,20 +18,21 @@ DOORS: Final = ("web", "app", "server", "store", "wecom", "mini_program", "offic
 
 
 class Book:
-    """Lines of the story. `at` is always milliseconds after the start of the period."""
+    """Lines of the story. `at` is always milliseconds after the start of the period, which ends with the day `end`;
+    `days` of the story are told."""
 
-    def __init__(self, people: People, end: date) -> None:
+    def __init__(self, people: People, end: date, days: int = DAYS) -> None:
         start = datetime.combine(first_day(end), datetime.min.time(), ZONE)
         self._start_ms = int(start.timestamp() * 1000)
-        self._days: list[dict[str, list[tuple[int, str]]]] = [{door: [] for door in DOORS} for _ in range(DAYS)]
+        self._days: list[dict[str, list[tuple[int, str]]]] = [{door: [] for door in DOORS} for _ in range(days)]
         self._people = people
         self._ids: dict[int, Ids] = {}
         self._numbers: dict[int, int] = {}
 
     def write(self, door: str, at: int, line: str) -> None:
-        """Add a line; what lies outside the period did not happen (yet)."""
+        """Add a line; what lies outside the days told did not happen (yet)."""
         day = at // DAY_MS
-        if 0 <= day < DAYS:
+        if 0 <= day < len(self._days):
             self._days[day][door].append((at, line))
 
     def take(self, day: int) -> dict[str, list[tuple[int, str]]]:

@@ -16,9 +16,9 @@ from siyu.demo.book import DAY_MS, ZONE, Book
 from siyu.demo.brand import PERSONS
 from siyu.demo.contacts import Contacts
 from siyu.demo.people import populate
-from siyu.demo.season import DAYS, day_weights
+from siyu.demo.season import DAYS, ENCORE_DAYS, day_weights
 from siyu.demo.shopping import Shopping
-from siyu.demo.visits import draw_visits
+from siyu.demo.visits import Visit, Visits, draw_visits
 
 SEED: Final = 20_260_618
 END_OF_DOOR: Final = {"server": "shop", "landing": "web"}
@@ -40,27 +40,48 @@ class DoorRequest(NamedTuple):
     """Day of the period."""
 
 
-def generate(seed: int, now: datetime, keys: Mapping[str, str], persons: int = PERSONS) -> Iterator[DoorRequest]:
-    """All requests of the demo. The period ends with the local day of `now` (aware); nothing happens after `now`.
+def generate(
+    seed: int,
+    now: datetime,
+    keys: Mapping[str, str],
+    persons: int = PERSONS,
+    *,
+    begun: datetime | None = None,
+    since: datetime | None = None,
+) -> Iterator[DoorRequest]:
+    """All requests of the demo. The period ends with the local day of `begun` (aware; else of `now`). After it the
+    visits of its last weeks come again. Nothing happens after `now`, and what was before `since` is left out.
 
     `keys`: end → write key; the key of `""` serves ends that have none of their own. `persons`: at least 2,000."""
-    end = now.astimezone(ZONE).date()
+    end = (begun or now).astimezone(ZONE).date()
+    days = DAYS + max(0, (now.astimezone(ZONE).date() - end).days)
     rng = np.random.Generator(np.random.PCG64(seed))
     weights = day_weights(end)
     people = populate(rng, weights, persons)
     visits = draw_visits(rng, people, weights)
-    book = Book(people, end)
+    book = Book(people, end, days)
     Contacts(book, people, rng).write(weights)
     shopping = Shopping(book, people)
-    starts = np.searchsorted(visits.at_ms, np.arange(DAYS + 1) * DAY_MS).tolist()
     now_at = int(now.timestamp() * 1000) - book.start_ms
-    for day in range(DAYS):
-        for visit in visits.between(starts[day], starts[day + 1]):
+    since_at = 0 if since is None else int(since.timestamp() * 1000) - book.start_ms
+    for day in range(days):
+        for visit in _visits_on(day, visits):
             shopping.visit(visit)
         for door, lines in book.take(day).items():
-            told = [line for at, line in lines if at < now_at]
+            told = [line for at, line in lines if since_at <= at < now_at]
             if told:
                 yield from _pack(door, told, keys, day)
+
+
+def _visits_on(day: int, visits: Visits) -> Iterator[Visit]:
+    """The visits of a day of the story; after the period those of the same weekday in its last weeks."""
+    times = max(0, day - DAYS + ENCORE_DAYS) // ENCORE_DAYS
+    start, stop = np.searchsorted(visits.at_ms, (day - times * ENCORE_DAYS + np.arange(2)) * DAY_MS).tolist()
+    found = visits.between(start, stop)
+    if times == 0:
+        return found
+    later = times * ENCORE_DAYS * DAY_MS
+    return (visit._replace(at_ms=visit.at_ms + later, first=0) for visit in found)
 
 
 def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Iterator[DoorRequest]:
@@ -83,7 +104,8 @@ def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Ite
 def _sensors(door: str, lines: list[str], key: str, day: int) -> DoorRequest:
     """`data_list` = base64 of gzip, as a form. No modification time in the gzip header: the bytes must be the same."""
     packed = gzip.compress(f"[{','.join(lines)}]".encode(), compresslevel=1, mtime=0)
-    body = b"data_list=" + quote(base64.b64encode(packed), safe="").encode() + b"&gzip=1"
+    text = base64.b64encode(packed).replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
+    body = b"data_list=" + text + b"&gzip=1"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return DoorRequest(f"/sa?project={door}&token={quote(key, safe='')}", headers, body, len(lines), day)
 

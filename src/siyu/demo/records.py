@@ -14,7 +14,8 @@ from siyu.demo.tables import demo_loads
 
 
 class DemoLoad(NamedTuple):
-    """How far a demo is loaded. Seed, persons, present and keys never change: a resumed load sends the same ids."""
+    """How far a demo is loaded. Seed, persons, present of the first load and keys never change: a resumed load sends
+    the same ids. `finished_at`: up to when the story is told; None while the first load is under way."""
 
     seed: int
     persons: int

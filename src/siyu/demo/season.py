@@ -11,6 +11,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 DAYS: Final = 180
+ENCORE_DAYS: Final = 28
+"""After the period its last four weeks of visits come again and again."""
 
 _PEAKS: Final = (
     (6, 18, 3.4), (6, 17, 2.2), (6, 16, 1.7), (6, 1, 1.8), (8, 18, 1.5), (9, 9, 1.5),

@@ -29,7 +29,9 @@ def contended(
 ) -> list[Group]:
     """The groups of links whose every sighting matters. `spans`: whose each identifier is, as far as known."""
     rows = list(rows)
-    core, units = _Components(rows, 40), _Components(rows, 10)
+    ties = [row for row in rows if row.weight < 40 and row.rule != "unbind"]
+    core = Components((row.a, row.b) for row in ties)
+    units = Components((row.a, row.b) for row in ties if row.weight < 10)
     mixed = {core(row.a) for row in rows if row.weight // 10 == Tier.CURRENT and is_current(identifiers[row.a].kind)}
     found: dict[tuple[object, ...], list[LinkRow]] = {}
     for row in rows:
@@ -81,14 +83,14 @@ def _breaks(row: LinkRow, spans: Mapping[int, Spans], cuts: Mapping[int, list[in
     return tuple(sorted(instants))
 
 
-class _Components:
-    """Identifier → a name of its connected part over links of a weight below `limit`."""
+class Components:
+    """Identifier → a name of the part that the pairs connect it to."""
 
-    def __init__(self, rows: Iterable[LinkRow], limit: int) -> None:
+    def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
         self._parent: dict[int, int] = {}
-        for row in rows:
-            if row.weight < limit and row.rule != "unbind":
-                one, other = self(row.a), self(row.b)
+        for a, b in pairs:
+            one, other = self(a), self(b)
+            if one != other:
                 self._parent[max(one, other)] = min(one, other)
 
     def __call__(self, id_: int) -> int:

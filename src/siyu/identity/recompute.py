@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from siyu.identity import link_records as records
-from siyu.identity.contention import Group, Intervals, contended, quiet
+from siyu.identity.contention import Components, Group, Intervals, contended, quiet
 from siyu.identity.evidence import Identifier, Link, Tier, is_carried, is_current
 from siyu.identity.exact_times import exact_times
 from siyu.identity.link_records import LinkRow
@@ -54,6 +54,8 @@ class Recompute:
         self._read: dict[UUID, object] = {}
         self._times: dict[UUID, list[int]] = {}
         self._resolution = Resolution({}, {}, frozenset())
+        self._weighed: dict[UUID, Link] = {}
+        self._resolved: set[int] = set()
         self._old: dict[int, Spans] = {}
 
     async def run(self, seeds: Collection[int]) -> Outcome:
@@ -124,7 +126,7 @@ class Recompute:
         while True:
             everyone = self._owners | self._identifiers
             spans = self._outside | self._resolution.spans
-            cuts = cuts_of(map(_plain, self._rows.values()))
+            cuts = cuts_of(_plain(row) for row in self._rows.values() if row.rule == "unbind")
             self._groups = contended(everyone, self._rows.values(), spans, cuts)
             unread = [group for group in self._groups if not self._is_read(group)]
             if resolved and not unread:
@@ -136,18 +138,39 @@ class Recompute:
                     self._times.update((id_, times.get((wanted.a, wanted.b), [])) for id_, wanted in group.items())
             exact = {id_ for group in self._groups for id_ in group}
             links = [
-                Link(*_plain(row)[:4], tuple(sorted({row.first_ms, *self._times[row.link_id]})))
+                _plain(row)._replace(times=tuple(sorted({row.first_ms, *self._times[row.link_id]})))
                 if row.link_id in exact
                 else _plain(row)
                 for row in self._rows.values()
             ]
-            outside = {
-                id_: (identifier, self._outside[id_])
-                for id_, identifier in self._owners.items()
-                if id_ not in self._identifiers
-            }
-            self._resolution = resolve(self._identifiers, links, self._members_max, outside)
+            self._resolve({link.link_id: link for link in links})
             resolved = True
+
+    def _resolve(self, links: dict[UUID, Link]) -> None:
+        """Resolve the parts of the evidence that are not as they were when it was last resolved: what is not connected
+        by any link is independent."""
+        identifiers, before = self._identifiers, self._resolution
+        if self._weighed:
+            part = Components((row.a, row.b) for row in self._rows.values())
+            stale = {part(link.a) for id_, link in links.items() if self._weighed.get(id_) != link}
+            stale |= {part(id_) for id_ in identifiers.keys() - self._resolved}
+            identifiers = {id_: identifier for id_, identifier in identifiers.items() if part(id_) in stale}
+            subset = {id_: link for id_, link in links.items() if part(link.a) in stale}
+        else:
+            subset = links
+        outside = {
+            id_: (identifier, self._outside[id_])
+            for id_, identifier in self._owners.items()
+            if id_ not in self._identifiers
+        }
+        after = resolve(identifiers, subset.values(), self._members_max, outside)
+        self._resolution = Resolution(
+            before.spans | after.spans,
+            {id_: reason for id_, reason in before.refused.items() if id_ not in subset} | after.refused,
+            (before.passed - subset.keys()) | after.passed,
+        )
+        self._weighed = links
+        self._resolved = set(self._identifiers)
 
     def _is_read(self, group: Group) -> bool:
         sign = _sign(group)
