@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("bench.ingest", "bench.questions")
+MODULES = ("bench.ingest", "bench.growth", "bench.questions")
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """Questions against bare hand-written SQL: what the product's semantics cost over the engine itself.
 
-    python bench/questions.py [--events 1000000 10000000] [--rounds 5] [--out docs/benchmarks-questions.md]
+    python -m bench.questions [--events 1000000 10000000] [--rounds 5] [--only rfm retention] [--home FOLDER]
+
+With `--home` the engines and their data stay in that folder: the events are made once, and later runs only ask.
 
 Events are made inside the engine by SQL from consecutive numbers, so every run has the same ones: 200,000 persons, 20
 event names, 90 days, JSON properties, 5 % of the persons merged out of two identifiers. The floor is a statement an
@@ -99,11 +101,20 @@ SELECT first, later - first AS days, count() FROM (
   WHERE name = 'app_open' AND at >= '2026-03-18 16:00:00' AND at < '2026-04-01 16:00:00' GROUP BY person
 ) ARRAY JOIN seen AS first ARRAY JOIN seen AS later WHERE later >= first GROUP BY first, days
 """
-RFM_FLOOR = """
-SELECT avg(recency), avg(days), sum(total) FROM (
-  SELECT person, max(at) AS recency, uniqExact(toDate(at, 'Asia/Shanghai')) AS days, sum(value_fen) AS total
-  FROM bare WHERE name = 'pay' GROUP BY person
-)
+RFM_FIGURES = """
+SELECT person, max(toDate(at, 'Asia/Shanghai')) AS recency, uniqExact(toDate(at, 'Asia/Shanghai')) AS days,
+  sum(value_fen) AS total FROM bare WHERE name = 'pay' GROUP BY person
+"""
+RFM_FIGURES_FLOOR = f"SELECT avg(recency), avg(days), sum(total) FROM ({RFM_FIGURES})"
+RFM_FLOOR = f"""
+SELECT 1 + arrayCount(c -> c < x.1, rs), 1 + arrayCount(c -> c < x.2, fs), 1 + arrayCount(c -> c < x.3, ms),
+  x.1 >= r AND x.2 >= f AND x.3 >= m, count(), sum(x.3)
+FROM (
+  SELECT arrayJoin(groupArray((recency, days, total))) AS x, avg(recency) AS r, avg(days) AS f, avg(total) AS m,
+    quantilesExact(0.2, 0.4, 0.6, 0.8)(recency) AS rs, quantilesExact(0.2, 0.4, 0.6, 0.8)(days) AS fs,
+    quantilesExact(0.2, 0.4, 0.6, 0.8)(total) AS ms
+  FROM (SELECT toUInt32(recency) AS recency, days, total FROM ({RFM_FIGURES}))
+) GROUP BY 1, 2, 3, 4
 """
 TREND_FLOOR = """
 SELECT toDate(at, 'Asia/Shanghai') AS day, count(), uniqExact(person) FROM bare WHERE name = 'app_open' GROUP BY day
@@ -146,6 +157,7 @@ RACES = (
         "≤ 1.3",
     ),
     Race("rfm, scores and cells", {"kind": "rfm", "event": "pay"}, RFM_FLOOR, "≤ 1.3"),
+    Race("rfm (floor: the figures, no scores)", {"kind": "rfm", "event": "pay"}, RFM_FIGURES_FLOOR, ""),
     Race("funnel, strict", funnel(order="strict"), FUNNEL_FLOOR, "≤ 2.5"),
     Race("funnel, unordered", funnel(order="unordered"), FUNNEL_FLOOR, "≤ 2.5"),
     Race(
@@ -202,10 +214,12 @@ async def fill(events: EventStore, count: int) -> None:
         await events.command(f"OPTIMIZE TABLE {table} FINAL", settings=settings)
 
 
-async def measure(db: Database, events: EventStore, rounds: int) -> list[str]:
-    """One table row per race."""
+async def measure(db: Database, events: EventStore, rounds: int, only: list[str]) -> list[str]:
+    """One table row per race whose name begins with one of `only`; none named: all."""
     rows = []
     for race in RACES:
+        if only and not race.name.startswith(tuple(only)):
+            continue
 
         async def engine(question: dict[str, Any] = race.question) -> None:
             await ask(db, events, question, NOW, "Asia/Shanghai")
@@ -223,29 +237,40 @@ async def measure(db: Database, events: EventStore, rounds: int) -> list[str]:
     return rows
 
 
-async def bench(database_url: str, events_url: str, counts: list[int], rounds: int) -> list[str]:
+async def open_filled(events_url: str, count: int) -> EventStore:
+    """A database with `count` events, made now when there is none yet."""
+    admin = await EventStore.open(events_url)
+    name = f"bench_{count}"
+    filled = "SELECT sum(rows) FROM system.parts WHERE database = {name:String} AND table = 'bare' AND active"
+    ((rows,),) = await admin.rows(filled, {"name": name})
+    if rows != count:
+        await admin.command(f"DROP DATABASE IF EXISTS {name}")
+        await admin.command(f"CREATE DATABASE {name}")
+    events = await EventStore.open(f"{events_url.rpartition('/')[0]}/{name}")
+    if rows != count:
+        print(f"filling {count:,} events", flush=True)
+        await events.create_all()
+        await fill(events, count)
+    await admin.close()
+    return events
+
+
+async def bench(database_url: str, events_url: str, chosen: argparse.Namespace) -> list[str]:
     """The Markdown of all sizes."""
     complete_metadata()
     db = await Database.open(database_url)
     await db.create_all()
     lines = []
-    for count in counts:
-        admin = await EventStore.open(events_url)
-        await admin.command(f"CREATE DATABASE bench_{count}")
-        await admin.close()
-        events = await EventStore.open(f"{events_url.rpartition('/')[0]}/bench_{count}")
-        await events.create_all()
-        print(f"filling {count:,} events", flush=True)
-        await fill(events, count)
+    for count in chosen.events:
+        events = await open_filled(events_url, count)
         lines += [
             f"### {count:,} events, {PERSONS:,} persons, {MERGED:,} merged identities",
             "",
             "| question | floor, s (best) | answer, s (best) | ratio (median of neighbours) | goal |",
             "| --- | ---: | ---: | ---: | --- |",
-            *await measure(db, events, rounds),
+            *([] if chosen.fill else await measure(db, events, chosen.rounds, chosen.only)),
             "",
         ]
-        await events.command(f"DROP DATABASE bench_{count}")
         await events.close()
     await db.close()
     return lines
@@ -263,14 +288,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--out", type=Path)
+    options.add_argument("--only", nargs="*", default=[], help="beginnings of the names of the questions to ask")
+    options.add_argument("--home", type=Path, help="a folder that keeps the events for the next run")
+    options.add_argument("--fill", action="store_true", help="make the events, ask nothing")
     chosen = options.parse_args()
-    head = ["## Questions", "", f"Measured on {machine()}, by `bench/questions.py`.", ""]
-    with tempfile.TemporaryDirectory() as home, open_engines(Settings(home=home)) as engines:
-        lines = head + asyncio.run(bench(engines.database_url, engines.events_url, chosen.events, chosen.rounds))
+    print(f"{machine()}\n", flush=True)
+    with tempfile.TemporaryDirectory() as home, open_engines(Settings(home=str(chosen.home or home))) as engines:
+        lines = asyncio.run(bench(engines.database_url, engines.events_url, chosen))
     print("\n".join(lines))
-    if chosen.out:
-        chosen.out.write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

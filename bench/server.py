@@ -57,18 +57,44 @@ class Server(NamedTuple):
         raise TimeoutError(f"not processed: {self.get('/api/stream')}")
 
     def memory_mb(self) -> dict[str, float]:
-        """Proportional memory of all processes of this server, by command."""
+        """Proportional memory of all processes of this server, by role."""
         found: dict[str, float] = {}
-        for pid in _family(self.pid):
+        for pid, role in self._processes():
             try:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:60]
             except OSError:
                 continue
             pss = next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-            label = "postgres" if "postgres" in name else name.split("siyu")[-1].strip() or name
-            found[label] = found.get(label, 0) + pss / 1024
+            found[role] = found.get(role, 0) + pss / 1024
         return found
+
+    def cpu_us(self) -> dict[str, float]:
+        """CPU time that the processes running now have used, microseconds, by role."""
+        found: dict[str, float] = {}
+        tick_us = 1_000_000 / os.sysconf("SC_CLK_TCK")
+        for pid, role in self._processes():
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            found[role] = found.get(role, 0) + (int(fields[11]) + int(fields[12])) * tick_us
+        return found
+
+    def _processes(self) -> Iterator[tuple[int, str]]:
+        for pid in _family(self.pid):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            yield pid, next((role for mark, role in _ROLES if mark in command), "parent")
+
+
+_ROLES = (
+    ("postgres", "PostgreSQL"),
+    ("clickhouse_server", "ClickHouse"),
+    ("siyu.app web", "web"),
+    ("siyu.app process", "processor"),
+)
 
 
 def _family(root: int) -> list[int]:

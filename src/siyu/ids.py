@@ -50,6 +50,10 @@ def split_key(key: str) -> tuple[str, str]:
     return kind, value
 
 
+_VERSION_8: Final = 0x8000_8000_0000_0000_0000
+_NOT_VERSION: Final = ~0xF000_C000_0000_0000_0000
+
+
 @lru_cache(maxsize=8)
 def _keyed_hash(secret: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16, key=hashlib.sha256(secret).digest())
@@ -59,17 +63,12 @@ def identifier_digests(keys: Sequence[str], secret: bytes) -> list[bytes]:
     """The 16 bytes of `identifier_uid` of each key: BLAKE2b keyed with the installation's secret, so that a phone
     number cannot be found by hashing all numbers. Version bits are set to 8 (RFC 9562, custom)."""
     fresh = _keyed_hash(secret).copy
-    digests = bytearray()
+    digests = []
     for key in keys:
         keyed = fresh()
         keyed.update(key.encode())
-        digests += keyed.digest()
-    places = range(0, len(digests), 16)
-    for place in places:
-        digests[place + 6] = digests[place + 6] & 0x0F | 0x80
-        digests[place + 8] = digests[place + 8] & 0x3F | 0x80
-    whole = bytes(digests)
-    return [whole[place : place + 16] for place in places]
+        digests.append((int.from_bytes(keyed.digest()) & _NOT_VERSION | _VERSION_8).to_bytes(16))
+    return digests
 
 
 def identifier_uid(key: str, secret: bytes) -> UUID:

@@ -2,6 +2,9 @@
 
 It holds no business of its own and imports none, so that nothing here can fail for a reason of the rooms. The listening
 socket is bound once, here, and inherited by every web process: a restart of one refuses no connection.
+
+A start is mostly the time of imports, so everything starts at once: each process imports what it needs and then waits
+at a gate, `bootstrap` until the engines answer, the others until it has ended (decision 0070).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import msgspec
 
 from siyu.errors import SiyuError
 from siyu.settings import Settings
-from siyu.store.engines import Engines, open_engines
+from siyu.store.engines import Engines, begin_engines
 from siyu.store.processes import Keeper, Program
 
 Role = Literal["all", "collect", "process", "web"]
@@ -101,25 +104,93 @@ def serve(
         if role != "process":
             listener = stack.enter_context(_bind(settings.host, settings.port))
         exclusive = settings.database_url is None or settings.events_url is None
-        engines = stack.enter_context(open_engines(settings, exclusive=exclusive, on_event=journal.event))
-        env = environment(settings, engines)
+        starting = stack.enter_context(begin_engines(settings, exclusive=exclusive, on_event=journal.event))
+        engines_up, tables_made = stack.enter_context(Gate()), stack.enter_context(Gate())
+        env = environment(settings, starting.engines)
         if listener is not None:
             env |= {"SIYU_PORT": str(listener.getsockname()[1]), "SIYU_LISTEN_FD": str(listener.fileno())}
-        for note in engines.notes:
+        for note in starting.engines.notes:
             journal.event("note", {"process": "siyu", "note": note})
-        shown = _bootstrap(app, env, stopping)
-        if shown is None:
-            return
-        keepers = _workers(app, role, workers, env, listener=listener, journal=journal)
+        bootstrap = stack.enter_context(Bootstrap(app, env, engines_up))
+        keepers = _workers(app, role, workers, env, listener=listener, gate=tables_made, journal=journal)
         stack.callback(_close_all, keepers)
         for keeper in keepers:
             keeper.start()
+        starting.wait_ready()
+        engines_up.open()
+        shown = bootstrap.wait(stopping)
+        if shown is None:
+            return
+        tables_made.open()
         for keeper in keepers:
             keeper.wait_ready()
         on_ready(_url(settings.host, listener) if listener else "", shown)
         while not stopping.wait(1.0):
             pass
         journal.event("stopping", {"process": "siyu"})
+
+
+class Gate:
+    """Where processes wait, their imports done, until they may begin: they read `fd`, whose other end `open` closes."""
+
+    def __init__(self) -> None:
+        self.fd, self._ours = os.pipe()
+        self.is_open = False
+
+    def open(self) -> None:
+        """Let everybody pass, also who comes later."""
+        if not self.is_open:
+            os.close(self._ours)
+            self.is_open = True
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open()
+        os.close(self.fd)
+
+
+class Bootstrap:
+    """The process that makes tables, first keys and first operator once the engines answer."""
+
+    def __init__(self, app: Sequence[str], env: Mapping[str, str], gate: Gate) -> None:
+        self._argv = [*app, "bootstrap"]
+        self._env = {**env, "SIYU_START_FD": str(gate.fd)}
+        self._fd = gate.fd
+
+    def __enter__(self) -> Bootstrap:
+        with ExitStack() as files:
+            self._out, self._err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                self._argv, env=self._env, stdout=self._out, stderr=self._err, pass_fds=(self._fd,)
+            )
+            self._files = files.pop_all()
+        return self
+
+    def wait(self, stopping: threading.Event) -> dict[str, str] | None:
+        """What to show to people, once it has ended. None when we were stopped meanwhile. Raises StartFailed."""
+        deadline = time.monotonic() + BOOTSTRAP_SECONDS_MAX
+        while self._process.poll() is None:
+            if stopping.wait(0.01) or time.monotonic() > deadline:
+                self._end()
+        if stopping.is_set():
+            return None
+        for file in (self._out, self._err):
+            file.seek(0)
+        out, err = (file.read().decode("utf-8", "replace").strip() for file in (self._out, self._err))
+        if self._process.returncode != 0:
+            raise StartFailed(f"The start failed (status {self._process.returncode}): {err[-4000:]}")
+        shown: dict[str, str] = json.loads(out.rpartition("\n")[2])
+        return shown
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        self._files.close()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def environment(settings: Settings, engines: Engines) -> dict[str, str]:
@@ -171,26 +242,6 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{named}:{listener.getsockname()[1]}"
 
 
-def _bootstrap(app: Sequence[str], env: Mapping[str, str], stopping: threading.Event) -> dict[str, str] | None:
-    """Tables, first keys, first operator; answers what to show to people. None when we were stopped meanwhile."""
-    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
-        process = subprocess.Popen([*app, "bootstrap"], env=env, stdout=out_file, stderr=err_file)  # noqa: S603
-        deadline = time.monotonic() + BOOTSTRAP_SECONDS_MAX
-        while process.poll() is None:
-            if stopping.wait(0.02) or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-        for file in (out_file, err_file):
-            file.seek(0)
-        out, err = (file.read().decode("utf-8", "replace").strip() for file in (out_file, err_file))
-    if stopping.is_set():
-        return None
-    if process.returncode != 0:
-        raise StartFailed(f"The start failed (status {process.returncode}): {err[-4000:]}")
-    shown: dict[str, str] = json.loads(out.rpartition("\n")[2])
-    return shown
-
-
 def _workers(
     app: Sequence[str],
     role: Role,
@@ -198,6 +249,7 @@ def _workers(
     env: Mapping[str, str],
     *,
     listener: socket.socket | None,
+    gate: Gate,
     journal: Journal,
 ) -> list[Keeper]:
     names: list[tuple[str, str]] = []
@@ -206,26 +258,26 @@ def _workers(
         names += [(door if workers == 1 else f"{door} {number + 1}", door) for number in range(workers)]
     if role in ("all", "process"):
         names.append(("process", "process"))
-    return [_worker(name, [*app, word], env, listener, journal) for name, word in names]
+    return [_worker(name, [*app, word], env, listener=listener, gate=gate, journal=journal) for name, word in names]
 
 
 def _worker(
-    name: str, argv: list[str], env: Mapping[str, str], listener: socket.socket | None, journal: Journal
+    name: str, argv: list[str], env: Mapping[str, str], *, listener: socket.socket | None, gate: Gate, journal: Journal
 ) -> Keeper:
     serves = listener is not None and argv[-1] != "process"
     program = Program(
         argv,
-        env={**env, "SIYU_PROCESS": name},
+        env={**env, "SIYU_PROCESS": name, "SIYU_START_FD": str(gate.fd)},
         on_line=lambda line: journal.line(name, line),
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
-        pass_fds=(listener.fileno(),) if serves and listener is not None else (),
+        pass_fds=(listener.fileno(), gate.fd) if serves and listener is not None else (gate.fd,),
     )
     address = listener.getsockname()[:2] if serves and listener is not None else None
     return Keeper(
         name,
         lambda: program,
-        is_ready=(lambda: _answers(address)) if address else (lambda: True),
+        is_ready=(lambda: _answers(address)) if address else (lambda: gate.is_open),
         ready_seconds_max=READY_SECONDS_MAX,
         stop_signals=((signal.SIGTERM, STOP_SECONDS),),
         on_event=journal.event,

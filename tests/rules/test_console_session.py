@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from siyu.console.http_login import local_path
 from siyu.console.operator import (
+    DECOY_HASH,
     PERMISSIONS,
     ROLES,
     Operator,
@@ -68,6 +71,12 @@ def test_passwords() -> None:
     assert password_matches("correct horse", kept)
     assert not password_matches("Correct horse", kept)
     assert not password_matches("anything", None)
+
+
+def test_an_unknown_name_costs_the_work_of_a_known_one() -> None:
+    assert extract_parameters(DECOY_HASH) == extract_parameters(hash_password("correct horse"))
+    with pytest.raises(VerifyMismatchError):  # compared, not refused as malformed
+        PasswordHasher().verify(DECOY_HASH, "correct horse")
     for wrong in ("short", "x" * 257):
         with pytest.raises(WeakPassword):
             hash_password(wrong)

@@ -133,7 +133,7 @@ def test_thresholds_are_data() -> None:
 
 
 def test_rfm_scores_go_by_value_and_age_with_the_calendar() -> None:
-    cuts = Cuts((1, 2, 3, 4), (1, 1, 2, 5), (100, 200, 300, 400), date(2026, 11, 1))
+    cuts = Cuts((5, 4, 3, 2), (1, 1, 2, 5), (100, 200, 300, 400), date(2026, 11, 1))
     today = date(2026, 11, 1)
     scores = [rfm(today - timedelta(days=n), 1, 100, today, cuts).r for n in range(1, 6)]
     assert scores == [5, 4, 3, 2, 1]

@@ -6,10 +6,11 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from siyu.schema import complete_metadata
-from siyu.store.migrate import migrate
+from siyu.store.migrate import alembic_config, migrate, newest_version
 from siyu.store.postgres import Database
 
 
@@ -27,3 +28,18 @@ async def test_a_migrated_database_is_what_the_tables_declare(db: Database) -> N
             "SELECT attstorage FROM pg_attribute WHERE attrelid = 'stream_frames'::regclass AND attname = 'body'"
         )
         assert stored.scalar_one() in (b"e", "e"), "frames are compressed already"
+
+
+def test_the_newest_version_is_read_off_the_names_of_the_files() -> None:
+    assert newest_version() == ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+async def test_a_database_behind_the_newest_version_is_brought_there(db: Database) -> None:
+    await migrate(db)
+    async with db.begin() as connection:
+        for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+            await connection.exec_driver_sql(statement)
+    await migrate(db)
+    async with db.connect() as connection:
+        version = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+        assert version.scalar_one() == newest_version()

@@ -142,7 +142,7 @@ async def test_rfm_cuts_come_from_persons_and_scores_from_cuts(profiles: Databas
         + [(9, NOW_MS - 9 * DAY_MS, "o9", 500), (5, NOW_MS, "refund", -200), (6, NOW_MS, "only refund", -5)],
     )  # fmt: skip
     cuts = await jobs.refresh_rfm(profiles, NOW, ZONE)
-    assert cuts == ((1, 2, 3, 4), (1, 1, 1, 1), (1000, 2000, 3000, 4000), date(2026, 11, 1))
+    assert cuts == ((5, 4, 3, 2), (1, 1, 1, 1), (1000, 2000, 3000, 4000), date(2026, 11, 1))
     async with profiles.driver() as connection:
         found = await actions.portraits(connection, [Span(1, 1), Span(5, 5), Span(5, 9), Span(6, 6)], Moment(NOW, ZONE))
     figures = {person: one.rfm for person, one in found}

@@ -4,9 +4,11 @@ published figures. 2,357 customers, 6,919 rows, 244,091.94 dollars, 1997-01-01 t
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -14,6 +16,11 @@ import pytest
 
 from siyu.analytics.actions import ask
 from siyu.analytics.buying import Buying, Customers, expected_purchases, fit_spending, probability_alive
+from siyu.identity.spans import Span
+from siyu.profile import absorb_purchases
+from siyu.profile.actions import portraits
+from siyu.profile.jobs import refresh_rfm
+from siyu.profile.portrait import Moment
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from tests.reference.world import Happening, insert_events, register, uid_of
@@ -60,6 +67,39 @@ async def test_rfm_of_the_sample(cdnow: tuple[Database, EventStore]) -> None:
     assert answer["tied"] == {"r": 0, "f": 0, "m": 0}
     assert sum(map(sum, answer["by_recency_and_frequency"])) == 2_357
     assert sum(segment["persons"] for segment in answer["segments"]) == 2_357
+
+
+async def test_the_profile_and_the_question_say_the_same_of_every_buyer(cdnow: tuple[Database, EventStore]) -> None:
+    """With orders that share a day (in Shanghai, not in UTC, and the other way round), refunds, and free orders."""
+    db, events = cdnow
+    rows = purchases()
+    refunds = [Happening(row.person, "order.refunded", row.at_ms + 86_400_000, {}, -100) for row in rows[::350]]
+    evenings = [Happening(row.person, "order.paid", row.at_ms + 5 * 3_600_000, {}, 500) for row in rows[::100]]
+    await insert_events(events, refunds + evenings)
+    happened = rows + refunds + evenings
+    assert any(row.value_fen == 0 for row in rows)
+    persons = sorted({row.person for row in rows})
+    await register(db, persons)
+    async with db.begin() as connection:
+        money = [(row.person, row.at_ms, f"e{n}", row.value_fen) for n, row in enumerate(happened)]
+        await absorb_purchases(connection, money)
+    zone = ZoneInfo("Asia/Shanghai")
+    await refresh_rfm(db, NOW, zone)
+    async with db.driver() as driver:
+        found = await portraits(driver, [Span(person, person) for person in persons], Moment(NOW, zone))
+    profile = {person: one.rfm for person, one in found}
+    orders = Counter(row.person for row in happened if row.value_fen >= 0)
+    assert sum(orders.values()) > sum(one.frequency for one in profile.values())
+
+    question = {"kind": "rfm", "reference": NOW.astimezone(zone).date().isoformat(), "timezone": zone.key}
+    answer = await answer_of(cdnow, question)
+    assert answer["persons"] == len(profile) == 2_357
+    assert answer["value"] == sum(one.monetary_fen for one in profile.values())
+    scores = Counter((one.r, one.f, one.m) for one in profile.values())
+    assert {(g["r"], g["f"], g["m"]): g["persons"] for g in answer["groups"]} == scores
+    for f in {one.f for one in profile.values()}:
+        page = await answer_of(cdnow, question | {"cell": {"f": f}, "limit": 10_000})
+        assert page["persons"] == [str(uid_of(person)) for person in persons if profile[person].f == f]
 
 
 async def test_rank_cuts_are_equal_groups_and_say_who_was_split(cdnow: tuple[Database, EventStore]) -> None:

@@ -18,7 +18,7 @@ from siyu.analytics.kinds import KINDS, Outcome, parse_question
 from siyu.analytics.pages import PersonPage
 from siyu.analytics.person_values import person_values
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
-from siyu.analytics.scope import Scope, Shard
+from siyu.analytics.scope import Scope, Shard, Stored
 from siyu.analytics.timeline import TimelineQuestion, page_of
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
@@ -29,7 +29,14 @@ from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
 EVENTS_PER_SHARD: Final = 20_000_000
-"""Events read by one statement; beyond it persons are taken in several passes, so that memory stays bounded."""
+PERSONS_PER_SHARD: Final = 2_000_000
+"""Events or persons held by one statement; beyond it persons are taken in several passes: memory stays bounded."""
+
+_STORED: Final = """
+SELECT (SELECT count() > 0 FROM person_spans), count(), toUnixTimestamp64Milli(min(occurred_at)), max(anchor)
+FROM events
+"""
+"""Answered from the engine's own records of its parts, without reading events."""
 
 _FETCH: Final = {
     "output_format_arrow_compression_method": "none",
@@ -80,8 +87,8 @@ async def _person_of(db: Database, question: TimelineQuestion) -> UUID:
 async def _scope(db: Database, events: EventStore, question: Question, now: datetime, tz: str) -> AsyncIterator[Scope]:
     """What compiling needs, with the person properties asked for as Join tables that live as long as the question."""
     zone = zone_of(question.timezone, tz)
-    ((spans,),) = await events.rows("SELECT count() > 0 FROM person_spans")
-    scope = Scope(zone, now, person_sql(bool(spans)), {})
+    ((spans, *stored),) = await events.rows(_STORED)
+    scope = Scope(zone, now, person_sql(bool(spans)), {}, Stored(*stored))
     breakdown: Breakdown | None = getattr(question, "breakdown", None)
     if breakdown is None or breakdown.person_prop is None:
         yield scope
@@ -96,10 +103,9 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:
     kind = KINDS[type(question)]
     settings = {**_FETCH, "max_execution_time": seconds_max}
-    shards = 1
-    if kind.sharded:
-        ((total,),) = await events.rows("SELECT count() FROM events")
-        shards = 1 + total // EVENTS_PER_SHARD
+    stored = scope.stored
+    passes = {"events": stored.events // EVENTS_PER_SHARD, "persons": stored.anchors // PERSONS_PER_SHARD, "figures": 0}
+    shards = 1 + passes[kind.keeps]
     parts = []
     for rest in range(shards):
         query = kind.plan(question, scope, Shard(rest, shards))

@@ -123,7 +123,7 @@ def plan_lifecycle(question: Lifecycle, scope: Scope, shard: Shard) -> Query:
     matches = matcher_sql(matcher(Step(event=question.event, where=question.where), "event"), params)
     start = params.add(calendar.span.start, "Int64")
     index = f"toUInt16(if({MILLIS} < {start}, 0, {index_sql(calendar, params)} + 1)) AS i"
-    history = during_sql(Interval(0, calendar.span.end), params)
+    history = during_sql(scope.history(calendar.span.end), params)
     where = f"{history} AND ({matches}){shard_sql(shard)}"
     return Query(f"SELECT {person_column(scope)}, {index} FROM events WHERE {where}", params.values)
 

@@ -7,6 +7,7 @@ So a day is a calendar day also when it has 23 or 25 hours.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -111,22 +112,31 @@ def _offset_ms(ms: int, zone: ZoneInfo) -> int:
     return offset // timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=1024)
+def _changes(zone: ZoneInfo, year: int) -> tuple[tuple[int, int], ...]:
+    """(moment, offset before): the clock changes of a UTC year, found day by day: some are weeks apart."""
+    found: list[tuple[int, int]] = []
+    at, end = (_ms(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
+    offset = _offset_ms(at, zone)
+    while at < end:
+        low, high = at, at + DAY_MS
+        at, changed = high, _offset_ms(high, zone)
+        if changed == offset:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _offset_ms(middle, zone) == offset else (low, middle)
+        found.append((high, offset))
+        offset = changed
+    return tuple(found)
+
+
 def _offsets(zone: ZoneInfo, span: Interval) -> list[tuple[int, int]]:
     """(until, offset): the zone's offsets within `span`, each up to the next clock change."""
-    found: list[tuple[int, int]] = []
-    at, offset = span.start, _offset_ms(span.start, zone)
-    while at < span.end:
-        following = min(at + DAY_MS, span.end)
-        changed = _offset_ms(following, zone)
-        if changed != offset:
-            low, high = at, following
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _offset_ms(middle, zone) == offset else (low, middle)
-            found.append((high, offset))
-            offset = changed
-        at = following
-    return [*found, (span.end, offset)]
+    first, last = (datetime.fromtimestamp(ms // 1000, UTC).year for ms in span)
+    changes = [change for year in range(first, last + 1) for change in _changes(zone, year)]
+    inside = [change for change in changes if span.start < change[0] < span.end]
+    return [*inside, (span.end, _offset_ms(span.end - 1, zone))]
 
 
 def local_millis_sql(zone: ZoneInfo, span: Interval) -> str:

@@ -40,8 +40,17 @@ from siyu.analytics.question import (
     refuse,
     span_of,
 )
-from siyu.analytics.scope import Query, Scope, Shard, during_sql, matcher, matcher_sql, person_column, shard_sql
-from siyu.collect.catalogue import CATALOGUE
+from siyu.analytics.scope import (
+    PURCHASES,
+    Query,
+    Scope,
+    Shard,
+    during_sql,
+    matcher,
+    matcher_sql,
+    person_column,
+    shard_sql,
+)
 from siyu.rules import Params, field_text_sql, numeric_sql
 
 DECILES: Final = 10
@@ -49,7 +58,6 @@ CUSTOMERS_MIN: Final = 50
 REPEATERS_MIN: Final = 10
 HORIZON_WEEKS_MAX: Final = 260
 _EPOCH: Final = date(1970, 1, 1)
-_PURCHASES: Final = sorted({name for entry in CATALOGUE if entry.sign > 0 for name in (entry.name, *entry.aliases)})
 
 
 class ClvCell(Shape, frozen=True, kw_only=True):
@@ -108,7 +116,7 @@ def _span(question: Clv, scope: Scope) -> Interval:
     if question.range is not None:
         return span_of(question.range, scope.zone, scope.now)
     tomorrow = scope.now.astimezone(scope.zone).date() + timedelta(days=1)
-    return Interval(0, midnight_ms(tomorrow, scope.zone))
+    return scope.history(midnight_ms(tomorrow, scope.zone))
 
 
 def plan(question: Clv, scope: Scope, shard: Shard) -> Query:
@@ -116,7 +124,7 @@ def plan(question: Clv, scope: Scope, shard: Shard) -> Query:
     span, params = _span(question, scope), Params()
     matches = matcher_sql(matcher(Step(event=question.event, where=question.where), "event"), params)
     if question.event is None:
-        matches = f"({matches} AND (value_fen > 0 OR name IN {params.add(_PURCHASES, 'Array(String)')}))"
+        matches = f"({matches} AND (value_fen > 0 OR name IN {params.add(PURCHASES, 'Array(String)')}))"
     field = field_of(question.value, "value")
     number = "value_fen" if field.root == "value_fen" else f"ifNull({numeric_sql(field_text_sql(field, params))}, 0)"
     where = f"{during_sql(span, params)} AND {matches}{shard_sql(shard)}"

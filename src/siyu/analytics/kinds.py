@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -39,8 +39,8 @@ class Kind(NamedTuple):
     """What these rows come to."""
     finish: Callable[[Any, Scope, Sequence[Any]], Outcome]
     """All shards together."""
-    sharded: bool = True
-    """False: the statement adds up inside the engine and answers a small table."""
+    keeps: Literal["events", "persons", "figures"] = "events"
+    """What a statement holds in memory, and so whether the persons have to be taken in several passes."""
 
 
 KINDS: Final[dict[type[Question], Kind]] = {
@@ -48,8 +48,8 @@ KINDS: Final[dict[type[Question], Kind]] = {
     for kind in (
         Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish),
         Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
-        Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, sharded=False),
-        Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish),
+        Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures"),
+        Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, "persons"),
         Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish),
         Kind(
             activity.Lifecycle,
@@ -65,7 +65,14 @@ KINDS: Final[dict[type[Question], Kind]] = {
             activity.reduce_stickiness,
             activity.finish_stickiness,
         ),
-        Kind(segment_size.SegmentSize, segment_size.check, segment_size.plan, segment_size.reduce, segment_size.finish),
+        Kind(
+            segment_size.SegmentSize,
+            segment_size.check,
+            segment_size.plan,
+            segment_size.reduce,
+            segment_size.finish,
+            "persons",
+        ),
         Kind(attribution.Attribution, attribution.check, attribution.plan, attribution.reduce, attribution.finish),
         Kind(clv.Clv, clv.check, clv.plan, clv.reduce, clv.finish),
     )

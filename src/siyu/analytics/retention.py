@@ -21,7 +21,6 @@ from siyu.analytics.question import (
     GROUPS_MAX,
     Breakdown,
     EventName,
-    Interval,
     Question,
     Shape,
     Step,
@@ -134,7 +133,7 @@ def plan(question: Retention, scope: Scope, shard: Shard) -> Query:
     if question.type == "first_time":
         start = params.add(calendar.span.start, "Int64")
         columns += [f"toInt16(if({MILLIS} < {start}, -1, {index})) AS i", f"{MILLIS} AS k"]
-        history = during_sql(Interval(0, calendar.span.end), params)
+        history = during_sql(scope.history(calendar.span.end), params)
         where = f"{history} AND ({target} OR {returning} AND {during})"
     else:
         columns.append(f"toInt16({index}) AS i")

@@ -21,7 +21,6 @@ from siyu.analytics.calendar import day_sql, midnight_ms
 from siyu.analytics.columns import Bools, Ints, floats, ints
 from siyu.analytics.question import (
     EventName,
-    Interval,
     Question,
     Shape,
     Span,
@@ -31,8 +30,17 @@ from siyu.analytics.question import (
     refuse,
     span_of,
 )
-from siyu.analytics.scope import Query, Scope, Shard, during_sql, matcher, matcher_sql, person_column, shard_sql
-from siyu.collect.catalogue import CATALOGUE
+from siyu.analytics.scope import (
+    PURCHASES,
+    Query,
+    Scope,
+    Shard,
+    during_sql,
+    matcher,
+    matcher_sql,
+    person_column,
+    shard_sql,
+)
 from siyu.rules import Params, field_text_sql, numeric_sql
 
 Numbers: TypeAlias = npt.NDArray[Any]
@@ -40,7 +48,6 @@ Numbers: TypeAlias = npt.NDArray[Any]
 
 SCORES: Final = 5
 _EPOCH: Final = date(1970, 1, 1)
-_PURCHASES: Final = sorted({name for entry in CATALOGUE if entry.sign > 0 for name in (entry.name, *entry.aliases)})
 
 CELLS: Final = {
     (True, True, True): ("important_value", "重要价值"),
@@ -137,7 +144,7 @@ def plan(question: Rfm, scope: Scope, shard: Shard) -> Query:
     with money and the catalogue's purchases (a free order counts), and refunds lower the total."""
     params = Params()
     tomorrow = midnight_ms(scope.now.astimezone(scope.zone).date() + timedelta(days=1), scope.zone)
-    span = Interval(0, tomorrow) if question.range is None else span_of(question.range, scope.zone, scope.now)
+    span = scope.history(tomorrow) if question.range is None else span_of(question.range, scope.zone, scope.now)
     day = day_sql(scope.zone, span)
     step = matcher(Step(event=question.event, where=question.where), "event")
     field = field_of(question.value, "value")
@@ -145,8 +152,7 @@ def plan(question: Rfm, scope: Scope, shard: Shard) -> Query:
     matches = matcher_sql(step, params)
     bought = "1"
     if question.event is None:
-        names = ", ".join(params.add(name) for name in _PURCHASES)
-        matches = f"({matches} AND (value_fen != 0 OR name IN ({names})))"
+        matches = f"({matches} AND (value_fen != 0 OR name IN {params.add(PURCHASES, 'Array(String)')}))"
         bought = "value_fen >= 0"
     where = f"{during_sql(span, params)} AND {matches}{shard_sql(shard)}"
     return Query(
@@ -167,10 +173,8 @@ class Buyers(NamedTuple):
 
 
 def reduce(question: Rfm, scope: Scope, table: pa.Table) -> Buyers:
-    """One shard's rows, by person number."""
-    person = ints(table, "p")
-    order = np.argsort(person)
-    return Buyers(person[order], ints(table, "l")[order], ints(table, "f")[order], floats(table, "m")[order])
+    """One shard's rows."""
+    return Buyers(ints(table, "p"), ints(table, "l"), ints(table, "f"), floats(table, "m"))
 
 
 class _Scale(NamedTuple):
@@ -192,9 +196,13 @@ class RfmOutcome(NamedTuple):
     f: _Scale
     m: _Scale
 
-    def _segment(self, key: tuple[bool, bool, bool]) -> Bools:
-        inside: Bools = (self.r.high == key[0]) & (self.f.high == key[1]) & (self.m.high == key[2])
-        return inside
+    def _of_eight(self) -> Ints:
+        """The place of each person's cell in CELLS."""
+        places = np.zeros(8, np.int64)
+        for place, (recent, frequent, much) in enumerate(CELLS):
+            places[recent * 4 + frequent * 2 + much] = place
+        high: Ints = self.r.high * 4 + self.f.high * 2 + self.m.high * 1
+        return places[high]
 
     def persons(self, cell: RfmCell) -> Ints:
         """The persons behind a number."""
@@ -202,43 +210,44 @@ class RfmOutcome(NamedTuple):
         for scale, wanted in ((self.r, cell.r), (self.f, cell.f), (self.m, cell.m)):
             if wanted is not None:
                 inside &= scale.score == wanted
-        for key, (name, _) in CELLS.items():
-            if cell.name == name:
-                inside &= self._segment(key)
+        if cell.name is not None:
+            inside &= self._of_eight() == [name for name, _ in CELLS.values()].index(cell.name)
         return np.sort(self.buyers.person[inside])
 
     def answer(self) -> RfmCounts:
         """Groups, grid and cells."""
-        total, money = len(self.buyers.person), self.buyers.monetary
-        key = (self.r.score * 10 + self.f.score) * 10 + self.m.score
-        keys, place, counts = np.unique(key, return_inverse=True, return_counts=True)
-        spent = np.zeros(len(keys), money.dtype)
-        np.add.at(spent, place, money)
+        base = SCORES + 1
+        counts, spent = self._sums((self.r.score * base + self.f.score) * base + self.m.score, base**3)
         groups = [
-            RfmGroup(number // 100, number // 10 % 10, number % 10, count, value)
-            for number, count, value in zip(keys.tolist(), counts.tolist(), spent.tolist(), strict=True)
-        ][::-1]
-        grid = np.zeros((SCORES, SCORES), np.int64)
-        np.add.at(grid, (self.r.score - 1, self.f.score - 1), 1)
-        segments = []
-        for flags, (name, name_zh) in CELLS.items():
-            inside = self._segment(flags)
-            count = int(inside.sum())
-            segments.append(
-                RfmSegment(name, name_zh, count, count / total if total else 0.0, money[inside].sum().item())
-            )
+            RfmGroup(key // base**2, key // base % base, key % base, counts[key], spent[key])
+            for key in range(base**3 - 1, -1, -1)
+            if counts[key]
+        ]
+        grid, _ = self._sums((self.r.score - 1) * SCORES + self.f.score - 1, SCORES**2)
+        total = len(self.buyers.person)
+        counts, spent = self._sums(self._of_eight(), len(CELLS))
+        segments = [
+            RfmSegment(name, name_zh, count, count / total if total else 0.0, value)
+            for (name, name_zh), count, value in zip(CELLS.values(), counts, spent, strict=True)
+        ]
         scales = {"r": self.r, "f": self.f, "m": self.m}
         return RfmCounts(
             self.reference.isoformat(),
             total,
-            money.sum().item(),
+            self.buyers.monetary.sum().item(),
             {name: scale.cuts for name, scale in scales.items()},
             {name: scale.border for name, scale in scales.items()},
             {name: scale.tied for name, scale in scales.items()},
             groups,
-            grid.tolist(),
+            [grid[row : row + SCORES] for row in range(0, SCORES**2, SCORES)],
             segments,
         )
+
+    def _sums(self, key: Ints, keys: int) -> tuple[list[int], list[Any]]:
+        """Persons and what they spent, per key below `keys`."""
+        spent = np.zeros(keys, self.buyers.monetary.dtype)
+        np.add.at(spent, key, self.buyers.monetary)
+        return np.bincount(key, minlength=keys).tolist(), spent.tolist()
 
 
 def finish(question: Rfm, scope: Scope, parts: Sequence[Buyers]) -> RfmOutcome:
@@ -266,10 +275,20 @@ def _by_value(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:
     """Scores from cut points that are values: the smallest with at least 20 (40, 60, 80) % of persons at or below."""
     if not len(figures):
         return np.zeros(0, np.int64), [], 0
-    ordered = np.sort(figures)
-    places = [-(-len(ordered) * k // SCORES) - 1 for k in range(1, SCORES)]
-    cuts = ordered[places]
-    return 1 + np.searchsorted(cuts, figures, side="left"), cuts.tolist(), 0
+    places = [-(-len(figures) * k // SCORES) - 1 for k in range(1, SCORES)]
+    cuts = _at_places(figures, places)
+    score = np.ones(len(figures), np.int64)
+    for cut in cuts:
+        score += figures > cut
+    return score, cuts.tolist(), 0
+
+
+def _at_places(figures: Numbers, places: list[int]) -> Numbers:
+    """What stands at these places in ascending order; days and frequencies are counted rather than sorted."""
+    low, high = figures.min(), figures.max()
+    if figures.dtype.kind != "i" or high - low > len(figures):
+        return np.asarray(np.sort(figures)[places])
+    return np.asarray(low + np.searchsorted(np.cumsum(np.bincount(figures - low)), places, side="right"))
 
 
 def _by_rank(figures: Numbers, person: Ints) -> tuple[Ints, list[float], int]:

@@ -18,6 +18,8 @@ from siyu.rules.condition import parse_field
 MILLIS: Final = "toUnixTimestamp64Milli(occurred_at)"
 NOT_BEHAVIOUR: Final = sorted({name for e in CATALOGUE if not e.behaviour for name in (e.name, *e.aliases)})
 """Names of messages between an SDK and its server: nothing a person did."""
+PURCHASES: Final = sorted({name for e in CATALOGUE if e.sign > 0 for name in (e.name, *e.aliases)})
+"""Names of events that are a purchase, also when it was free."""
 
 
 class Query(NamedTuple):
@@ -34,6 +36,14 @@ class Shard(NamedTuple):
     of: int = 1
 
 
+class Stored(NamedTuple):
+    """How much there is: events, the time of the first in epoch milliseconds, and the highest identifier number."""
+
+    events: int = 0
+    first_ms: int = 0
+    anchors: int = 0
+
+
 class Scope(NamedTuple):
     """Where and when a question is asked."""
 
@@ -43,6 +53,12 @@ class Scope(NamedTuple):
     """SQL of an event's person number."""
     traits: Mapping[str, str]
     """Person property → the Join table (person → value) that was filled for this question."""
+    stored: Stored = Stored()
+
+    def history(self, end: int) -> Interval:
+        """All time before `end`. It begins with the first event, since a zone's clock changes of all years before
+        would make every row dearer."""
+        return Interval(min(self.stored.first_ms, end), end)
 
 
 def stored_names(event: str) -> tuple[str, ...]:

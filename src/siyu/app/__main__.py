@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 import msgspec
@@ -25,21 +27,41 @@ def configure_log() -> None:
     )
 
 
+def await_start() -> None:
+    """Wait at the supervisor's gate until the engines and tables are ready; without a supervisor they are."""
+    gate = os.environ.get("SIYU_START_FD")
+    if gate is not None:
+        os.read(int(gate), 1)
+
+
+def settle_memory() -> None:
+    """What was imported stays: leave it out of the collector's rounds, and have fewer of them. A batch makes hundreds
+    of thousands of small objects that die without its help (a third of the cost of registering identifiers)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def main(role: str) -> None:
-    """Run one process of the given role; returns when it is told to stop."""
+    """Run one process of the given role; returns when it is told to stop. Imports first, then waits for its turn."""
     configure_log()
     settings = load_settings()
     if role == "bootstrap":
         from siyu.app.bootstrap import bootstrap
 
+        await_start()
         sys.stdout.write(msgspec.json.encode(uvloop.run(bootstrap(settings))).decode() + "\n")
     elif role in ("web", "collect"):
         from siyu.app.web import serve_web
 
+        settle_memory()
+        await_start()
         uvloop.run(serve_web(settings, doors_only=role == "collect"))
     elif role == "process":
         from siyu.app.process import process
 
+        settle_memory()
+        await_start()
         uvloop.run(process(settings))
     else:
         raise SystemExit(f"unknown role {role!r}: web, collect, process or bootstrap")

@@ -8,7 +8,6 @@ from siyu.app.services import open_services
 from siyu.clock import system_now
 from siyu.collect import actions as keys
 from siyu.console.actions import ensure_admin
-from siyu.schema import complete_metadata
 from siyu.settings import Settings
 from siyu.store.files import write_private
 from siyu.store.migrate import migrate
@@ -16,7 +15,6 @@ from siyu.store.migrate import migrate
 
 async def prepare_stores(settings: Settings) -> None:
     """Bring both databases to this version's tables. Idempotent; safe when several processes start at once."""
-    complete_metadata()
     async with open_services(settings) as services:
         await migrate(services.db)
         await services.events.create_all()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from siyu.ids import KIND_RANK, SEPARATOR, base_kind
@@ -31,6 +32,8 @@ _NOBODY: Final = frozenset(_WORDS.split()) | {"[object object]", "not set", "(no
 _ZEROS: Final = "0-_. \t"
 _NOBODY_LENGTH_MAX: Final = max(map(len, _NOBODY))
 
+_SPELLED: Final = frozenset(("phone", "email"))
+"""Kinds whose values have one spelling of many."""
 _PHONE_NOISE: Final = re.compile(r"\(0\)|[\s().\-/\u2010-\u2015]")
 _MAINLAND_MOBILE: Final = re.compile(r"1[3-9]\d{9}")
 _EMAIL: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
@@ -122,6 +125,8 @@ def clean_value(kind: str, value: object) -> str | None:
 
 def clean_key(kind: str, value: object) -> str | None:
     """`ids.identifier_key` of the cleaned value, or None when there is nothing to use."""
+    if kind not in _SPELLED and plain(value):
+        return f"{kind}{SEPARATOR}{value}"
     text = clean_value(kind, value)
     return None if text is None else kind + SEPARATOR + text
 
@@ -160,7 +165,12 @@ def plain_rows(values: Sequence[object]) -> list[int]:
 
 def key_rank(key: str) -> int:
     """Strength of an identifier key, 0 strongest."""
-    return KIND_RANK.get(base_kind(key.partition(SEPARATOR)[0]), len(KIND_RANK))
+    return _kind_rank(key.partition(SEPARATOR)[0])
+
+
+@lru_cache(maxsize=512)
+def _kind_rank(kind: str) -> int:
+    return KIND_RANK.get(base_kind(kind), len(KIND_RANK))
 
 
 def arrange(keys: Iterable[str | None]) -> tuple[str, str | None] | None:

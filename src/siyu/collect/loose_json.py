@@ -15,6 +15,7 @@ from siyu.collect.parsed import DEPTH_MAX
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],]', re.DOTALL)
 _TOKENS_MAX: Final = 400_000
 _DIGITS_MAX: Final = 400
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{}[]"))
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -32,9 +33,23 @@ def loads(raw: bytes | str) -> Any:
         raise TooDeep(f"JSON nested deeper than {DEPTH_MAX}") from None
     except (msgspec.MsgspecError, ValueError):
         value = _python_loads(raw)
-    if depth_over(value, DEPTH_MAX):
+    if not surely_flat(raw) and depth_over(value, DEPTH_MAX):
         raise TooDeep(f"JSON nested deeper than {DEPTH_MAX}")
     return value
+
+
+def surely_flat(raw: bytes | str) -> bool:
+    """Whether the text of a JSON value cannot nest deeper than DEPTH_MAX. No means: look at the value.
+
+    Only the brackets are looked at, and pairs without anything between them taken out until none is left. Taking out
+    both kinds once removes two levels at most."""
+    text = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    brackets = text.translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_MAX // 2):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return False
 
 
 def _python_loads(raw: bytes | str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from siyu.collect.catalogue import BY_NAME
@@ -32,12 +33,20 @@ def odd_names(names: Iterable[str]) -> list[str]:
     """Names that Sensors would refuse (reserved, too long, other characters): stored all the same, and reported.
 
     The catalogue's own names (`order.paid`) have a dot that Sensors does not know; they are not odd to us."""
+    return list(_odd_names(tuple(names)))
+
+
+@lru_cache(maxsize=512)
+def _odd_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Senders use few sets of names, so each set is looked at once."""
     odd = [name for name in names if SENSORS_NAME.fullmatch(name) is None and name not in BY_NAME]
-    return [name[:NAME_LENGTH_MAX] for name in odd[:_REPORTED_MAX]]
+    return tuple(name[:NAME_LENGTH_MAX] for name in odd[:_REPORTED_MAX])
 
 
 def event_name(name: object) -> str:
     """A clean event name. Raises BadEvent for none, for control characters and beyond NAME_LENGTH_MAX."""
+    if type(name) is str and 0 < len(name) <= NAME_LENGTH_MAX and name.isprintable() and " " not in name:
+        return name
     if not isinstance(name, str) or not name.strip():
         raise BadEvent("NO_EVENT_NAME", "The event has no name.")
     name = name.strip()

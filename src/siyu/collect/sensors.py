@@ -47,6 +47,7 @@ _ENDS: Final = {
     "Flutter": "app",
     "ReactNative": "app",
 }
+_NO_EFFECTS: Final = Effects()
 _NOT_CONTEXT: Final = frozenset(("event", "properties", "time", "token", "project"))
 
 
@@ -177,17 +178,20 @@ def _occurred_ms(message: Mapping[str, Any], now_ms: int, limits: Limits, marks:
 
 
 def _effects(kind: str, name: str, properties: dict[str, Any], who: Who) -> tuple[Effects | None, int]:
-    effects = Effects(links=who.links)
-    money = 0
     if kind in _PROFILES:
+        effects = Effects(links=who.links)
         sensors_profile.apply(kind, properties, effects)
-    elif kind in _TRACKS:
-        entry = BY_NAME.get(name)
-        if entry is not None and entry.sign:
-            money = value_fen(name, properties)
-        effects.touch = touch.of_properties(properties, entrance=entry is not None and entry.entrance)
-        own_events.apply(name, properties, effects)
-    return (effects if effects != Effects() else None), money
+        return (effects if effects != _NO_EFFECTS else None), 0
+    if kind not in _TRACKS:
+        return None, 0
+    entry = BY_NAME.get(name)
+    money = value_fen(name, properties) if entry is not None and entry.sign else 0
+    came = touch.of_properties(properties, entrance=entry is not None and entry.entrance)
+    if not came and not who.links and name not in own_events.OWN:
+        return None, money
+    effects = Effects(links=who.links, touch=came)
+    own_events.apply(name, properties, effects)
+    return (effects if effects != _NO_EFFECTS else None), money
 
 
 def _content_id(message: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from siyu.collect.event import Link
@@ -46,6 +47,7 @@ class Who(NamedTuple):
     """Identity keys that mean nothing to us."""
 
 
+@lru_cache(maxsize=512)
 def kind_of(identity: str) -> str | None:
     """The identifier kind of a Sensors identity key; None for one that was not declared."""
     if (kind := _KINDS.get(identity)) is not None:
@@ -100,7 +102,10 @@ def _identities(identities: object) -> tuple[list[str | None], list[str]]:
         if kind is None:
             unknown.append(identity[:100])
             continue
-        keys.extend(clean_key(kind, item) for item in (value if isinstance(value, list) else [value]))
+        if isinstance(value, list):
+            keys.extend(clean_key(kind, item) for item in value)
+        else:
+            keys.append(clean_key(kind, value))
     return keys, unknown[:_REPORTED_MAX]
 
 
@@ -116,8 +121,10 @@ def _anonymous(value: object) -> str | None:
 
 def _prefixed(text: str) -> str | None:
     """`$identity_mobile+138…`: an identifier that says its own kind."""
-    identity, plus, value = text.partition("+")
-    kind = kind_of(identity) if plus else None
+    if "+" not in text:
+        return None
+    identity, _, value = text.partition("+")
+    kind = kind_of(identity)
     return None if kind is None else clean_key(kind, value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from base64 import b64encode
 from typing import ClassVar, Final, Literal, get_args
 
 import msgspec
@@ -27,8 +28,12 @@ PASSWORD_CHARACTERS_MIN: Final = 8
 PASSWORD_CHARACTERS_MAX: Final = 256
 
 _hasher = PasswordHasher()
-_DECOY: Final = _hasher.hash(secrets.token_urlsafe(16))
-"""Checked when the name is unknown, so that the time of an answer does not tell which names exist."""
+_SALT, _DIGEST = (b64encode(secrets.token_bytes(n)).decode().rstrip("=") for n in (_hasher.salt_len, _hasher.hash_len))
+DECOY_HASH: Final = (
+    f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}${_SALT}${_DIGEST}"
+)
+"""The hash of no password, written down instead of worked out: checked when the name is unknown, so that the time of
+an answer does not tell which names exist."""
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -67,7 +72,7 @@ def hash_password(password: str) -> str:
 def password_matches(password: str, password_hash: str | None) -> bool:
     """Whether the password is right; with no hash (unknown name) False after the same work."""
     try:
-        _hasher.verify(password_hash or _DECOY, password)
+        _hasher.verify(password_hash or DECOY_HASH, password)
     except (VerificationError, InvalidHashError):
         return False
     return password_hash is not None

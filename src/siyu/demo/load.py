@@ -36,8 +36,10 @@ async def load(
     Raises DoorRefused, EngineUnavailable when the server stays away."""
     limits = httpx.Limits(max_connections=AT_ONCE)
     async with httpx.AsyncClient(base_url=base_url, limits=limits, timeout=60.0, trust_env=False) as client:
-        while wave := await asyncio.to_thread(_wave, requests):
-            slots = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(AT_ONCE)
+        coming = asyncio.create_task(asyncio.to_thread(_wave, requests))
+        while wave := await coming:
+            coming = asyncio.create_task(asyncio.to_thread(_wave, requests))  # written while this one is on its way
             await asyncio.gather(*(_post(client, slots, request) for request in wave))
             await answered(wave)
 

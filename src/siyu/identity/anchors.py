@@ -105,10 +105,13 @@ class AnchorRegistry:
             new = sorted(wanted[numbers[wanted] == 0].tolist(), key=uids.__getitem__)
             try:
                 if new:
-                    rows = [
-                        records.NewIdentifier(uids[i], seen.keys[i], int(low[i]), int(high[i]), seen.sources[i])
-                        for i in new
-                    ]
+                    rows = records.NewIdentifiers(
+                        [uids[i] for i in new],
+                        [seen.keys[i] for i in new],
+                        low[new].tolist(),
+                        high[new].tolist(),
+                        [seen.sources[i] for i in new],
+                    )
                     async with connection.transaction():
                         numbers[new] = await records.add_identifiers(connection, rows)
                 break

@@ -72,6 +72,8 @@ def _group(
 
 
 def _breaks(row: LinkRow, spans: Mapping[int, Spans], cuts: Mapping[int, list[int]]) -> tuple[int, ...]:
+    if not cuts and (row.weight // 10 != Tier.CARRIED or len(spans.get(row.a, ())) < 2):
+        return ()
     # A sighting at the very instant of an unbind still belongs to the life before it.
     instants = {cut + 1 for end in (row.a, row.b) for cut in cuts.get(end, ())}
     if row.weight // 10 == Tier.CARRIED:

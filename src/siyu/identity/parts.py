@@ -83,17 +83,17 @@ class Parts:
         """Root → the number of its person: its member of the strongest kind, lowest key.
 
         A past life gives its number only when no present life needs it, so that two persons never share one."""
-        order = {i.id: n for n, i in enumerate(sorted(self.identifiers.values(), key=lambda i: (rank(i.kind), i.key)))}
+        order = {id_: (rank(identifier.kind), identifier.key) for id_, identifier in self.identifiers.items()}
         members: dict[int, list[int]] = {}
         for element in range(len(self.owner)):
             members.setdefault(self.find(element), []).append(element)
-        last = {self._first[id_] + len(self.cuts.get(id_, ())) for id_ in self.identifiers}
+        last = {self._first[id_] + len(instants) for id_, instants in self.cuts.items() if id_ in self._first}
         numbers: dict[int, int] = {}
-        past: list[tuple[int, int]] = []
+        past: list[tuple[tuple[int, str], int]] = []
         for root, elements in members.items():
-            present = [self.owner[e] for e in elements if e in last]
+            present = [self.owner[e] for e in elements if e in last or self.owner[e] not in self.cuts]
             if present:
-                numbers[root] = min(present, key=order.__getitem__)
+                numbers[root] = present[0] if len(present) == 1 else min(present, key=order.__getitem__)
             else:
                 past.append((min(order[self.owner[e]] for e in elements), root))
         taken = set(numbers.values())

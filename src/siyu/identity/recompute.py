@@ -63,7 +63,10 @@ class Recompute:
         await self._load_core(touched.union(seeds))
         await self._weigh()
         moved = {id_ for id_ in self._moved() if not self._carried(id_)}
-        followed: set[int] = set()
+        followed = await self._following(())
+        await self._load_carried(followed)
+        await self._weigh()
+        moved = self._moved()
         while waiting := await self._following(moved) - followed:
             followed |= waiting
             await self._load_carried(waiting)

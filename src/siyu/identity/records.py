@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from siyu.ids import SEPARATOR
 
@@ -18,11 +19,10 @@ SELECT k.place - 1, i.id,
 FROM unnest($1::bytea[]) WITH ORDINALITY k(uid, place) JOIN identifiers i ON i.uid = encode(k.uid, 'hex')::uuid
 """
 _NUMBERS = "SELECT array_agg(nextval('anchor_numbers')) FROM generate_series(1, $1)"
-_SEPARATOR: Final = SEPARATOR.encode()
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _COPY_END = struct.pack(">h", -1)
 _COPY_COLUMNS = ("id", "uid", "first_seen", "last_seen", "kind", "value", "source")
-_copy_start = struct.Struct(">hiqi16siqiqi").pack
+_copy_start = struct.Struct(">hiqi16siqiq").pack
 _copy_length = struct.Struct(">i").pack
 _POSTGRES_EPOCH_MS = 946_684_800_000
 _WIDEN = """
@@ -34,14 +34,14 @@ WHERE i.id = s.id
 """
 
 
-class NewIdentifier(NamedTuple):
-    """An identifier to register."""
+class NewIdentifiers(NamedTuple):
+    """Identifiers to register, as columns of equal length."""
 
-    uid: bytes
-    key: str
-    first_ms: int
-    last_ms: int
-    source: str
+    uids: list[bytes]
+    keys: list[str]
+    first_ms: list[int]
+    last_ms: list[int]
+    sources: list[str]
 
 
 async def find_identifiers(connection: Any, uids: Sequence[bytes]) -> list[tuple[int, int, int, int]]:
@@ -49,10 +49,10 @@ async def find_identifiers(connection: Any, uids: Sequence[bytes]) -> list[tuple
     return [tuple(row) for row in await connection.fetch(_FIND, uids)]
 
 
-async def add_identifiers(connection: Any, new: Sequence[NewIdentifier]) -> list[int]:
+async def add_identifiers(connection: Any, new: NewIdentifiers) -> list[int]:
     """Register identifiers that are not registered yet; their anchors. Raises asyncpg's UniqueViolationError when one
     is. COPY costs half of what INSERT does."""
-    numbers: list[int] = await connection.fetchval(_NUMBERS, len(new))
+    numbers: list[int] = await connection.fetchval(_NUMBERS, len(new.uids))
     body = copy_body(new, numbers)
 
     async def source() -> AsyncIterator[bytes]:
@@ -62,24 +62,25 @@ async def add_identifiers(connection: Any, new: Sequence[NewIdentifier]) -> list
     return numbers
 
 
-def copy_body(new: Sequence[NewIdentifier], numbers: Sequence[int]) -> bytes:
+def copy_body(new: NewIdentifiers, numbers: Sequence[int]) -> bytes:
     """Rows in PostgreSQL's binary COPY format: per row the number of fields, per field its length and its bytes, big
     endian; times in microseconds since 2000 (PostgreSQL's documentation of COPY)."""
     parts = [_COPY_HEAD]
-    for (uid, key, first_ms, last_ms, source), number in zip(new, numbers, strict=True):
-        kind, _, value = key.encode().partition(_SEPARATOR)
+    for number, uid, key, first_ms, last_ms, source in zip(numbers, *new, strict=True):
+        kind, _, value = key.partition(SEPARATOR)
+        text = value.encode()
         first, last = (first_ms - _POSTGRES_EPOCH_MS) * 1000, (last_ms - _POSTGRES_EPOCH_MS) * 1000
-        brought = source.encode()
-        parts += (
-            _copy_start(len(_COPY_COLUMNS), 8, number, 16, uid, 8, first, 8, last, len(kind)),
-            kind,
-            _copy_length(len(value)),
-            value,
-            _copy_length(len(brought)),
-            brought,
-        )
+        fixed = _copy_start(len(_COPY_COLUMNS), 8, number, 16, uid, 8, first, 8, last)
+        parts.append(b"%b%b%b%b%b" % (fixed, _copied(kind), _copy_length(len(text)), text, _copied(source)))
     parts.append(_COPY_END)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=1024)
+def _copied(word: str) -> bytes:
+    """A text field of few values."""
+    text = word.encode()
+    return _copy_length(len(text)) + text
 
 
 async def widen_identifiers(connection: Any, rows: Sequence[tuple[int, datetime, datetime, str]]) -> None:

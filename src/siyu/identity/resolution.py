@@ -7,8 +7,10 @@ arrival, so the same evidence gives the same persons, and taking a link out give
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -93,6 +95,10 @@ def over_caps(identifiers: Mapping[int, Identifier], links: Iterable[Link], memb
 
     An identifier has at most `members_max` links of a tier, the first in canonical order count; a phone, email,
     anonymous id or device that more than `members_max` others were seen with is nobody's, and none of them counts."""
+    links = list(links)
+    degrees = Counter(chain.from_iterable((link.a, link.b) for link in links))
+    if not degrees or max(degrees.values()) <= members_max:
+        return {}
     owned: dict[tuple[int, int], list[tuple[int, int, UUID]]] = {}
     owners: dict[int, list[UUID]] = {}
     for link in links:
@@ -197,14 +203,24 @@ class _Weighing:
         """Root → kind → (turn, value): the element it was last seen with, and which sighting that was."""
         for turn, (at, _, link) in enumerate(sightings):
             self._take_current(newest, turn, at, link)
-        numbers = self._parts.numbers()
+        self._write_spans()
+
+    def _write_spans(self) -> None:
+        """Whose every identifier was, when, as far as it does not follow others."""
+        parts = self._parts
+        numbers = parts.numbers()
+        always = {person: ((BEGINNING, person),) for person in set(numbers.values())}
         for id_, identifier in self._identifiers.items():
             if identifier.kind == NAMED_KIND:
                 continue
+            lives = parts.lives(id_)
+            if len(lives) == 1 and lives[0][1] not in self._timeline:
+                self.spans[id_] = always[numbers[parts.find(lives[0][1])]]
+                continue
             spans: list[tuple[int, int]] = []
-            for begin, element in self._parts.lives(id_):
-                spans.append((BEGINNING if begin is None else begin, numbers[self._parts.find(element)]))
-                spans += [(at, numbers[self._parts.find(to)]) for at, to in self._timeline.get(element, ())]
+            for begin, element in lives:
+                spans.append((BEGINNING if begin is None else begin, numbers[parts.find(element)]))
+                spans += [(at, numbers[parts.find(to)]) for at, to in self._timeline.get(element, ())]
             self.spans[id_] = tidy(spans)
 
     def _take_current(self, newest: dict[int, dict[str, tuple[int, int]]], turn: int, at: int, link: Link) -> None:

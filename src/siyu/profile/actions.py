@@ -46,11 +46,11 @@ async def absorb(conn: AsyncConnection, changes: Sequence[ProfileChange], now: d
 async def absorb_purchases(conn: AsyncConnection, rows: Sequence[tuple[int, int, str, int]]) -> None:
     """Write the money of events, (anchor, at_ms, event_id, value_fen) each, inside the caller's transaction.
 
-    Idempotent. Rows without money are left out."""
+    Idempotent. No money is a free purchase, less a refund."""
     await records.append(
         await driver_of(conn),
         "purchases",
-        [(anchor, instant(at_ms), event_key("", event_id), fen) for anchor, at_ms, event_id, fen in rows if fen],
+        [(anchor, instant(at_ms), event_key("", event_id), fen) for anchor, at_ms, event_id, fen in rows],
     )
 
 
@@ -88,7 +88,7 @@ async def show(db: Database, person_id: UUID, moment: Moment) -> Portrait:
 
 async def portraits(connection: Any, spans: Sequence[Span], moment: Moment) -> list[tuple[int, Portrait]]:
     """(person, portrait) of all persons in `spans`, in their order."""
-    facts, shared = await read.facts_of(connection, spans, moment.now)
+    facts, shared = await read.facts_of(connection, spans, moment.now, moment.zone.key)
     return [(person, portrait(person, known, shared, moment)) for person, known in facts.items() if known.identifiers]
 
 
@@ -136,7 +136,7 @@ async def traits(db: Database, person_id: UUID, now: datetime) -> dict[str, Trai
     """The traits of a person. Raises PersonNotFound."""
     async with db.driver() as connection:
         spans = await spans_of(connection, person_id)
-        facts, shared = await read.facts_of(connection, spans, now)
+        facts, shared = await read.facts_of(connection, spans, now, "UTC")
     return next((traits_of(known, shared) for known in facts.values()), {})
 
 

@@ -39,7 +39,8 @@ class Purchases(NamedTuple):
     """Sums over the purchases of a person."""
 
     last_ms: int | None = None
-    orders: int = 0
+    days: int = 0
+    """Different local days with a purchase."""
     spend_fen: int = 0
     recent_orders: int = 0
     recent_spend_fen: int = 0

@@ -195,4 +195,4 @@ def _rfm(facts: Facts, shared: Shared, today: date, zone: ZoneInfo) -> RfmFigure
     cuts = NO_CUTS if text is None else msgspec.json.decode(text, type=Cuts)
     bought = facts.purchases
     last_day = None if bought.last_ms is None else instant(bought.last_ms).astimezone(zone).date()
-    return RfmFigures(*rfm(last_day, bought.orders, bought.spend_fen, today, cuts))
+    return RfmFigures(*rfm(last_day, bought.days, bought.spend_fen, today, cuts))

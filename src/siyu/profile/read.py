@@ -59,9 +59,9 @@ FROM m CROSS JOIN LATERAL (SELECT min(r.at) AS first, max(r.at) AS last FROM tou
                                 WHERE {_IN_SPAN}) e
 CROSS JOIN LATERAL (SELECT * FROM touches WHERE anchor = m.anchor AND at IN (e.first, e.last) OFFSET 0) r
 UNION ALL
-SELECT 'purchases', m.person, 0, (extract(epoch FROM max(r.at) FILTER (WHERE r.value_fen > 0)) * 1000)::bigint,
-       count(*) FILTER (WHERE r.value_fen > 0), sum(r.value_fen)::text,
-       (count(*) FILTER (WHERE r.value_fen > 0 AND r.at >= w.since))::text,
+SELECT 'purchases', m.person, 0, (extract(epoch FROM max(r.at) FILTER (WHERE r.value_fen >= 0)) * 1000)::bigint,
+       count(DISTINCT (r.at AT TIME ZONE $7)::date) FILTER (WHERE r.value_fen >= 0), sum(r.value_fen)::text,
+       (count(*) FILTER (WHERE r.value_fen >= 0 AND r.at >= w.since))::text,
        coalesce(sum(r.value_fen) FILTER (WHERE r.at >= w.since), 0)::text, NULL
 FROM m {_in_span("purchases")}
 CROSS JOIN (SELECT $5::timestamptz - make_interval(days => coalesce(
@@ -108,9 +108,9 @@ def columns_of(spans: Sequence[Span]) -> list[list[int]]:
     return [list(column) for column in zip(*spans, strict=True)] or [[], [], [], []]
 
 
-async def facts_of(connection: Any, spans: Sequence[Span], now: datetime) -> tuple[dict[int, Facts], Shared]:
-    """All that portraits of the persons of `spans` are made of, by person, in one round trip."""
-    rows = await connection.fetch(FACTS, *columns_of(spans), now, Thresholds().vip_window_days)
+async def facts_of(connection: Any, spans: Sequence[Span], now: datetime, zone: str) -> tuple[dict[int, Facts], Shared]:
+    """All that portraits of the persons of `spans` are made of, by person, in one round trip. `zone`: of the days."""
+    rows = await connection.fetch(FACTS, *columns_of(spans), now, Thresholds().vip_window_days, zone)
     return sort_out(rows, spans)
 
 

@@ -185,7 +185,7 @@ async def anchors_with_tag(connection: Any, path: str) -> list[int]:
 
 
 async def rfm_cuts(connection: Any, today: date, zone: str) -> Sequence[list[int] | None]:
-    """The 20, 40, 60, 80 % points of all buyers: (recency_days, frequency, monetary_fen), each discrete."""
+    """The 20, 40, 60, 80 % points of all buyers, from the worst up: (recency_days, frequency, monetary_fen)."""
     points = "percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]::float8[]) WITHIN GROUP (ORDER BY {0})"
     row = await connection.fetchrow(
         f"""
@@ -196,12 +196,13 @@ async def rfm_cuts(connection: Any, today: date, zone: str) -> Sequence[list[int
           FROM purchases p LEFT JOIN spans s
             ON s.anchor = p.anchor AND (s.since <= p.at OR s.since <= 'epoch') AND (s.until IS NULL OR p.at < s.until)
         ), buyer AS (
-          SELECT person, max(at) FILTER (WHERE value_fen > 0) AS last, count(*) FILTER (WHERE value_fen > 0) AS orders,
+          SELECT person, max(at) FILTER (WHERE value_fen >= 0) AS last,
+                 count(DISTINCT (at AT TIME ZONE $2)::date) FILTER (WHERE value_fen >= 0) AS days,
                  sum(value_fen)::bigint AS spend
-          FROM bought GROUP BY person HAVING bool_or(value_fen > 0)
+          FROM bought GROUP BY person HAVING bool_or(value_fen >= 0)
         )
-        SELECT {points.format("greatest(0, $1::date - (last AT TIME ZONE $2)::date)")}::bigint[],
-               {points.format("orders")}::bigint[], {points.format("spend")}::bigint[] FROM buyer
+        SELECT {points.format("greatest(0, $1::date - (last AT TIME ZONE $2)::date) DESC")}::bigint[],
+               {points.format("days")}::bigint[], {points.format("spend")}::bigint[] FROM buyer
         """,
         today,
         zone,

@@ -19,7 +19,7 @@ class Rfm(NamedTuple):
     recency_days: int | None
     """Whole days from the last purchase's local day to today's; None without a purchase."""
     frequency: int
-    """Purchases ever. Refunds do not lower it."""
+    """Different local days with a purchase, ever. Refunds do not lower it."""
     monetary_fen: int
     """Purchases minus refunds, ever, in fen."""
     r: int | None
@@ -28,7 +28,8 @@ class Rfm(NamedTuple):
 
 
 class Cuts(NamedTuple):
-    """The 20, 40, 60 and 80 % points of all buyers, each a value that occurs; empty where there are no buyers."""
+    """The 20, 40, 60 and 80 % points of all buyers from the worst up (so the days of recency fall), each a value that
+    occurs; empty where there are no buyers."""
 
     recency_days: tuple[int, ...]
     frequency: tuple[int, ...]
@@ -52,7 +53,7 @@ def rfm(last_day: date | None, frequency: int, monetary_fen: int, today: date, c
         recency,
         frequency,
         monetary_fen,
-        SCORES - bisect_left([cut + drift for cut in cuts.recency_days], recency),
+        1 + sum(recency < cut + drift for cut in cuts.recency_days),
         1 + bisect_left(cuts.frequency, frequency),
         1 + bisect_left(cuts.monetary_fen, monetary_fen),
     )

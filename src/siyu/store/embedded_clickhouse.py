@@ -43,7 +43,6 @@ class EmbeddedClickHouse:
         self._stuck_seconds = stuck_seconds
         self._password = secrets.token_urlsafe(24)
         self._port = _free_port()
-        self._has_run = False
         self.keeper = Keeper("clickhouse", self._program, is_ready=self._is_ready, on_event=on_event)
 
     @property
@@ -68,8 +67,6 @@ class EmbeddedClickHouse:
 
     def _program(self) -> Program:
         self._end_orphan()
-        if not self._has_run:
-            self._port = _free_port()
         config = {
             "data": str(self._folder / "data"),
             "port": self._port,
@@ -97,12 +94,11 @@ class EmbeddedClickHouse:
         login = b64encode(f"default:{self._password}".encode()).decode()
         try:
             connection.request("POST", "/", b"SELECT 1", {"Authorization": f"Basic {login}"})
-            self._has_run = connection.getresponse().status == 200
+            return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
-        return self._has_run
 
 
 def _free_port() -> int:

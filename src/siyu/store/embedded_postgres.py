@@ -123,12 +123,15 @@ class EmbeddedPostgres:
         me = self._credentials
         return f"postgresql://{me.user}:{me.password}@/siyu?host={quote(str(self._place.sockets), safe='')}&port=5432"
 
-    def open(self) -> None:
-        """Make the data folder if there is none, and start. Raises EngineStartFailed."""
+    def begin(self) -> None:
+        """Make the data folder if there is none, and start, without waiting; `keeper.wait_ready` waits."""
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._place.data.exists():
-            self._initialise()
-        self.keeper.open()
+        self.keeper.start()
+
+    def open(self) -> None:
+        """Start and wait until it answers. Raises EngineStartFailed."""
+        self.begin()
+        self.keeper.wait_ready()
 
     def close(self) -> None:
         """Stop cleanly."""
@@ -192,6 +195,8 @@ class EmbeddedPostgres:
 
     def _program(self) -> Program:
         place = self._place
+        if self.keeper.restarts == 0 and not place.data.exists():  # never in the place of data that were there
+            self._initialise()
         _make_sockets_folder(place)
         self._clear_remains()
         settings = SERVER_SETTINGS | {"unix_socket_directories": str(place.sockets)}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 import msgspec
 
@@ -37,12 +37,20 @@ class HomeInUse(SiyuError):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """Where the engines are."""
+    """Where the engines are, or will be."""
 
     database_url: str
     events_url: str
     notes: tuple[str, ...] = ()
     """Lines the operator should read once."""
+
+
+class Starting(NamedTuple):
+    """Engines on their way: the addresses are known, so that others can get ready at the same time."""
+
+    engines: Engines
+    wait_ready: Callable[[], None]
+    """Returns when they answer. Raises EngineStartFailed."""
 
 
 def _silent(_event: str, _facts: Mapping[str, object]) -> None:
@@ -55,17 +63,25 @@ def open_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEve
 
     With `exclusive` (a server) raises HomeInUse when another process has this home; without, shares its engines.
     Raises EngineStartFailed, EngineUnavailable."""
+    with begin_engines(settings, exclusive=exclusive, on_event=on_event) as starting:
+        starting.wait_ready()
+        yield starting.engines
+
+
+@contextmanager
+def begin_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEvent = _silent) -> Iterator[Starting]:
+    """As `open_engines`, without waiting until they answer."""
     if not exclusive and settings.database_url and settings.events_url:
-        yield Engines(settings.database_url, settings.events_url)
+        yield Starting(Engines(settings.database_url, settings.events_url), _ready)
         return
     run = settings.home_path / "run"
     settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     run.mkdir(mode=0o700, exist_ok=True)
     with (run / "lock").open("a+") as lock, (run / "users.lock").open("a") as users:
         if _try_lock(lock):
-            with _own(settings, run, lock, on_event) as engines:
+            with _own(settings, run, lock, on_event) as starting:
                 try:
-                    yield engines
+                    yield starting
                 finally:
                     (run / "engines.json").unlink(missing_ok=True)
                     if not exclusive:
@@ -74,7 +90,7 @@ def open_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEve
             raise HomeInUse(f"{settings.home_path} is in use by {_holder(lock)}. Stop it, or choose another SIYU_HOME.")
         else:
             fcntl.flock(users, fcntl.LOCK_SH)
-            yield _attach(run, lock)
+            yield Starting(_attach(run, lock), _ready)
 
 
 def is_home_in_use(settings: Settings) -> bool:
@@ -95,31 +111,41 @@ def _try_lock(lock: IO[str]) -> bool:
 
 
 @contextmanager
-def _own(settings: Settings, run: Path, lock: IO[str], on_event: OnEvent) -> Iterator[Engines]:
+def _own(settings: Settings, run: Path, lock: IO[str], on_event: OnEvent) -> Iterator[Starting]:
     lock.truncate(0)
     lock.write(f"process {os.getpid()} ({' '.join([Path(sys.argv[0]).name, *sys.argv[1:2]])})")
     lock.flush()
     (run / "engines.json").unlink(missing_ok=True)
     notes: list[str] = []
+    begun: list[EmbeddedClickHouse | EmbeddedPostgres] = []
     database_url, events_url = settings.database_url, settings.events_url
     with ExitStack() as stack:
         if events_url is None:
             clickhouse = EmbeddedClickHouse(settings.home_path, on_event=on_event)
             stack.callback(clickhouse.close)
             clickhouse.begin()
+            begun.append(clickhouse)
+            events_url = clickhouse.url
         if database_url is None:
             postgres = EmbeddedPostgres(settings.home_path, on_event=on_event)
             stack.callback(postgres.close)
+            postgres.begin()
+            begun.append(postgres)
+            database_url = postgres.url
             if postgres.note:
                 notes.append(postgres.note)
-            postgres.open()
-            database_url = postgres.url
-        if events_url is None:
-            clickhouse.keeper.wait_ready()
-            events_url = clickhouse.url
         engines = Engines(database_url, events_url, tuple(notes))
-        write_private(run / "engines.json", msgspec.json.encode(engines))
-        yield engines
+
+        def wait_ready() -> None:
+            for engine in begun:
+                engine.keeper.wait_ready()
+            write_private(run / "engines.json", msgspec.json.encode(engines))
+
+        yield Starting(engines, wait_ready)
+
+
+def _ready() -> None:
+    """Engines that somebody else has started answer already."""
 
 
 def _attach(run: Path, lock: IO[str]) -> Engines:
