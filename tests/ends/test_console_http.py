@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from siyu.console.i18n import LOCALES
 from siyu.console.question_form import KINDS
 
 from .console_brand import open_brand_server
-from .server import PASSWORD, Server
+from .server import PASSWORD, WRITE_KEY, Server
 
 KEY = re.compile(r"/console/sources/([0-9a-f]{12})")
 CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
@@ -409,3 +411,77 @@ def test_every_vendored_file_has_its_licence() -> None:
         if file.suffix in (".js", ".css"):
             assert f"`{file.name}`" in readme
             assert (vendor / f"{file.name.split('.')[0].removesuffix('-csp')}.LICENSE").read_text()
+
+
+def crowd(server: Server, count: int) -> None:
+    """Persons with one tag and names that begin alike."""
+    events = [
+        {
+            "type": "identify",
+            "messageId": f"crowd-{n}",
+            "userId": f"crowd-{n:03}",
+            "traits": {"name": f"众人{n:03}"},
+        }
+        for n in range(count)
+    ]
+    tagged = [
+        {"type": "track", "event": "tag.added", "messageId": f"tag-{n}", "userId": f"crowd-{n:03}"}
+        | {"properties": {"tag": "众人/茶友"}}
+        for n in range(count)
+    ]
+    before = server.get("/api/stream")["processed"]
+    assert server.batch(events)
+    assert server.batch(tagged)
+    server.wait_processed(before + 2 * count)
+
+
+WHO = re.compile(r'class="who[^"]*" href="/console/persons/([0-9a-f-]{36})"')
+NEXT = re.compile(r'href="([^"]+)" rel="next"')
+
+
+def test_found_and_tagged_persons_are_paged_to_the_end(client: httpx.Client, server: Server) -> None:
+    crowd(server, 120)
+    for path in ("/console/persons?q=众人", "/console/persons?tag=众人", "/console/persons?tag=众人/茶友"):
+        seen: list[str] = []
+        sizes: list[int] = []
+        while path:
+            page = client.get(path).text
+            found = list(dict.fromkeys(WHO.findall(page)))
+            seen += found
+            sizes.append(len(found))
+            following = NEXT.search(page)
+            path = html.unescape(following[1]) if following else ""
+        assert sizes == [50, 50, 20]
+        assert len(set(seen)) == 120
+        assert "120" in re.sub(r"<[^>]+>", "", page)
+
+
+def test_numbers_of_a_source_lead_to_the_persons_behind_them(client: httpx.Client, server: Server) -> None:
+    ids = [{"userId": f"arrived-{n % 3}", "messageId": f"arrived-{n}"} for n in range(7)]
+    assert server.batch([{"type": "track", "event": "arrived.now", **one} for one in ids])
+    for _ in range(100):
+        page = client.get("/console/sources").text
+        # One event name of the last hour: seven events of three persons.
+        link = re.search(r'href="(/console/persons\?did=sent[^"]*event=arrived\.now)">7<', page)
+        if link:
+            break
+        time.sleep(0.1)
+    assert link is not None
+    listed = client.get(html.unescape(link[1])).text
+    assert len(set(WHO.findall(listed))) == 3
+    total = re.search(r'href="(/console/persons\?did=sent[^"]*since=1970-01-01[^"]*)">', page)
+    assert total is not None
+    assert len(set(WHO.findall(client.get(html.unescape(total[1])).text))) >= 40
+
+
+def test_the_overview_bears_hostile_properties(client: httpx.Client, server: Server) -> None:
+    before = server.get("/api/stream")["processed"]
+    texts = ('{"n": 1e999, "product": "怪茶一"}', '{"n": 99999999999999999999999, "product": "怪茶二"}')
+    for number, text in enumerate(texts):
+        names = f'"type":"track","userId":"odd","messageId":"odd-{number}","event":"odd"'
+        body = f'{{"batch":[{{{names},"properties":{text}}}]}}'
+        assert httpx.post(server.url + "/v1/batch", content=body, auth=(WRITE_KEY, "")).status_code == 200
+    server.wait_processed(before + 2)
+    page = client.get("/console/overview/live").text
+    assert "怪茶一" in page
+    assert "怪茶二" in page

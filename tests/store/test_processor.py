@@ -210,3 +210,16 @@ async def test_waiting_reader_is_woken_by_an_append(house: House) -> None:
     await house.send(event(1))
     frames = await asyncio.wait_for(reading, 5)
     assert [frame.offset for frame in frames] == [1]
+
+
+async def test_a_number_beyond_the_store_does_not_hide_the_other_properties(house: House) -> None:
+    await house.send(
+        event(1, properties='{"n": 123456789012345678901234567890, "city": "广州"}'),
+        event(2, properties='{"n": 1e999, "city": "广州"}'),
+        event(3, properties='{"n": 12, "city": "广州"}'),
+    )
+    await house.worker().step(1)
+    rows = await house.events.rows(
+        "SELECT JSONExtractString(properties, 'n'), JSONExtractString(properties, 'city') FROM events ORDER BY event_id"
+    )
+    assert rows == [("123456789012345678901234567890", "广州"), ("1e999", "广州"), ("12", "广州")]

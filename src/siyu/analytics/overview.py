@@ -6,8 +6,9 @@ Every function is one statement over `events`. `person` is what `person_of_event
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -219,9 +220,13 @@ async def source_totals(events: EventStore) -> dict[str, tuple[int, datetime]]:
 class Did(NamedTuple):
     """Something a person did in [start, end), or began to exist."""
 
-    what: Literal["active", "new", "bought"]
+    what: Literal["active", "new", "bought", "sent"]
+    """`sent`: any event that arrived then, whenever it happened."""
     start: datetime
     end: datetime
+
+
+Column = Literal["end", "source", "name"]
 
 
 class Wanted(NamedTuple):
@@ -230,8 +235,8 @@ class Wanted(NamedTuple):
     sort: Sort = "last_seen"
     lifecycle: Lifecycle | None = None
     did: Did | None = None
-    from_end: str | None = None
-    """Only what was done at this end counts for `did`."""
+    only: Mapping[Column, str] = MappingProxyType({})
+    """Only events with these values count for `did`."""
     limit: int = 50
     offset: int = 0
 
@@ -250,7 +255,7 @@ async def persons_listed(
         params["stage"] = wanted.lifecycle
         conditions.append(f"{_stage_sql()} = {{stage:String}}")
     if wanted.did is not None:
-        conditions.append(_did_sql(wanted.did, wanted.from_end, params))
+        conditions.append(_did_sql(wanted.did, wanted.only, params))
     recent = f"occurred_at >= {_at('window')}"
     having = f"HAVING {' AND '.join(conditions)}" if conditions else ""
     rows = await events.rows(
@@ -270,17 +275,18 @@ def _stage_sql() -> str:
         first > {_at("new_days")}, 'new', 'active')"""
 
 
-def _did_sql(did: Did, from_end: str | None, params: dict[str, Any]) -> str:
+def _did_sql(did: Did, only: Mapping[Column, str], params: dict[str, Any]) -> str:
     params |= {"since": _ms(did.start), "until": _ms(did.end)}
     if did.what == "new":
         return f"first >= {_at('since')} AND first < {_at('until')}"
-    inside = f"occurred_at >= {_at('since')} AND occurred_at < {_at('until')}"
+    time = "received_at" if did.what == "sent" else "occurred_at"
+    inside = f"{time} >= {_at('since')} AND {time} < {_at('until')}"
     if did.what == "bought":
         inside += f" AND {_PAID}"
-    else:
+    elif did.what == "active":
         params["hidden"] = NOT_BEHAVIOUR
         inside += f" AND {_BEHAVIOUR}"
-    if from_end is not None:
-        params["from_end"] = from_end
-        inside += " AND end = {from_end:String}"
+    for column, value in only.items():
+        params[f"only_{column}"] = value
+        inside += f" AND {column} = {{only_{column}:String}}"
     return f"countIf({inside}) > 0"

@@ -6,12 +6,12 @@ import asyncio
 from datetime import datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from litestar import Response, get
 
 from siyu.analytics import overview as reads
 from siyu.analytics.overview import Day, Figures
 from siyu.collect.actions import list_keys
+from siyu.collect.loose_json import loads
 from siyu.console.drawing import sparkline
 from siyu.console.format import change
 from siyu.console.i18n import mark as _
@@ -46,7 +46,7 @@ def _tiles(visit: Visit, figures: list[Figures], days: list[Day]) -> list[Tile]:
     rows = (
         ("persons", _("Active persons"), False, f"/console/persons?did=active&day={day}", "jade"),
         ("new_persons", _("New persons"), False, f"/console/persons?did=new&day={day}", "sky"),
-        ("events", _("Events"), False, "/console/questions/trend", "plum"),
+        ("events", _("Events"), False, f"/console/persons?did=active&sort=events&day={day}", "plum"),
         ("orders", _("Orders"), False, f"/console/persons?did=bought&sort=orders&day={day}", "gold"),
         ("revenue_fen", _("Revenue"), True, f"/console/persons?did=bought&sort=spend&day={day}", "rose"),
     )
@@ -150,7 +150,7 @@ async def live_events(visit: Visit, db: Database, events: EventStore, person: st
                 row.end,
                 row.value_fen,
                 row.received_at,
-                about(msgspec.json.decode(row.properties)),
+                about(loads(row.properties)),
                 row.event_id,
             )
         )

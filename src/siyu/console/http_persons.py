@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from litestar import Response, get
 
 from siyu.analytics import overview as reads
-from siyu.analytics.overview import SORTS, Did, PersonRow, Sort, Wanted
+from siyu.analytics.overview import SORTS, Column, Did, PersonRow, Sort, Wanted
 from siyu.console.i18n import mark as _
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
@@ -49,6 +49,8 @@ class Listing(NamedTuple):
     people: list[Listed]
     total: int | None
     title: str
+    more: bool = False
+    """Whether there is another page, where the total is unknown."""
 
 
 def listed(portraits: list[Portrait], locale: str) -> list[Listed]:
@@ -63,6 +65,8 @@ class Asked(NamedTuple):
     lifecycle: Lifecycle | None
     tag: str
     end: str
+    source: str
+    event: str
     channel: str
     did: str
     since: str
@@ -80,6 +84,8 @@ def _asked(request: AnyRequest) -> Asked:
         lifecycle=next((each for each in STAGES if each == stage), None),
         tag=given.get("tag", "").strip()[:400],
         end=given.get("end", "")[:100],
+        source=given.get("source", "")[:100],
+        event=given.get("event", "")[:400],
         channel=given.get("channel", "")[:400],
         did=given.get("did", ""),
         since=day or given.get("since", ""),
@@ -115,9 +121,9 @@ async def persons(request: AnyRequest, visit: Visit, db: Database, events: Event
     asked = _asked(request)
     moment = visit.moment
     if asked.q:
-        found = await profile.search(db, asked.q, 100, moment)
+        found = await profile.search(db, asked.q, PAGE_PERSONS + 1, moment, (asked.page - 1) * PAGE_PERSONS)
         title = visit.face.text(_("Persons for “%(text)s”")) % {"text": asked.q}
-        listing = Listing(listed(found, visit.locale), len(found), title)
+        listing = _one_page(visit, found, asked.page, title)
     elif asked.tag:
         listing = await _with_tag(visit, db, asked, moment)
     elif asked.channel:
@@ -133,17 +139,23 @@ async def persons(request: AnyRequest, visit: Visit, db: Database, events: Event
         tags=await operate.list_tags(db),
         page_persons=PAGE_PERSONS,
         find_text=asked.q,
-        paged=not (asked.q or asked.tag),
     )
+
+
+def _one_page(visit: Visit, found: list[Portrait], page: int, title: str) -> Listing:
+    """A page of a list that is read one person further than shown; its total is known once its end is seen."""
+    more = len(found) > PAGE_PERSONS
+    total = None if more else (page - 1) * PAGE_PERSONS + len(found)
+    return Listing(listed(found[:PAGE_PERSONS], visit.locale), total, title, more)
 
 
 async def _with_tag(visit: Visit, db: Database, asked: Asked, moment: Moment) -> Listing:
     try:
-        found = await operate.tagged_persons(db, asked.tag, 200, moment)
+        found = await operate.tagged_persons(db, asked.tag, asked.page * PAGE_PERSONS + 1, moment)
     except (TagNotFound, WrongTag):
         found = []
     title = visit.face.text(_("Persons with the tag “%(text)s”")) % {"text": asked.tag}
-    return Listing(listed(found, visit.locale), len(found) if len(found) < 200 else None, title)
+    return _one_page(visit, found[(asked.page - 1) * PAGE_PERSONS :], asked.page, title)
 
 
 async def _of_channel(visit: Visit, db: Database, asked: Asked, moment: Moment) -> Listing:
@@ -160,13 +172,20 @@ async def _of_channel(visit: Visit, db: Database, asked: Asked, moment: Moment) 
 async def _all(visit: Visit, db: Database, events: EventStore, asked: Asked, moment: Moment) -> Listing:
     did = None
     title = visit.face.text(_("Persons"))
-    if asked.did in ("active", "new", "bought") or asked.end:
+    only: dict[Column, str] = {}
+    if asked.end:
+        only["end"] = asked.end
+    if asked.source:
+        only["source"] = asked.source
+    if asked.event:
+        only["name"] = asked.event
+    if asked.did in _DID_TITLES or only:
         start = _day(asked.since, moment.zone, moment.now - timedelta(days=30))
         end = _day(asked.until, moment.zone, moment.now)
-        what = asked.did if asked.did in ("new", "bought") else "active"
-        did = Did(what, start, end)  # type: ignore[arg-type]  # one of the three by the line above
+        what = asked.did if asked.did in _DID_TITLES else "active"
+        did = Did(what, start, end)  # type: ignore[arg-type]  # one of the titles' keys by the line above
         title = visit.face.text(_DID_TITLES[what])
-    wanted = Wanted(asked.sort, asked.lifecycle, did, asked.end or None, PAGE_PERSONS, (asked.page - 1) * PAGE_PERSONS)
+    wanted = Wanted(asked.sort, asked.lifecycle, did, only, PAGE_PERSONS, (asked.page - 1) * PAGE_PERSONS)
     limits = await operate.thresholds(db)
     person = await reads.person_of_event(events)
     rows, total = await reads.persons_listed(events, person, wanted, limits, moment.now)
@@ -183,6 +202,7 @@ _DID_TITLES: Final = {
     "active": _("Active persons"),
     "new": _("New persons"),
     "bought": _("Persons who bought"),
+    "sent": _("Persons behind the events that arrived"),
 }
 
 routes: list[Any] = [persons]

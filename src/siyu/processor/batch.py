@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from siyu.collect.event import Effects
 from siyu.collect.frame import Frame, effects_decoder
 from siyu.identity.anchors import DAY_MS, Anchors, Int64s, Sightings
+from siyu.processor.json_numbers import readable
 
 OTHERS_SEPARATOR: Final = "\x1e"
 ANY_KIND: Final = "any\x1f"
@@ -131,6 +132,7 @@ def sightings(batch: Batch) -> Sightings:
 def stored_rows(batch: Batch, anchors: Anchors, batch_number: int) -> pa.Table:
     """The rows for ClickHouse. `anchors[p]` is the number of `batch.keys[p]`."""
     columns = {name: batch.events[name] for name in STORED.names if name in batch.events.column_names}
+    columns["properties"] = readable(columns["properties"])
     columns["anchor"] = pa.array(anchors[batch.place])
     columns["others"] = _lists(batch, anchors)
     columns["batch"] = pa.array(np.full(len(batch), batch_number, np.uint64))

@@ -158,17 +158,20 @@ async def tags(db: Database, person_id: UUID) -> list[TagOp]:
         return await read.tags(connection, await spans_of(connection, person_id))
 
 
-async def search(db: Database, query: str, limit: int, moment: Moment) -> list[Portrait]:
+async def search(db: Database, query: str, limit: int, moment: Moment, offset: int = 0) -> list[Portrait]:
     """Persons with an identifier equal to or beginning with `query`, or a name beginning with it; without a query
-    those registered last. At most `limit`."""
+    those registered last. At most `limit`, after the first `offset`."""
     async with db.driver() as connection:
-        anchors = await read.newest_anchors(connection, limit * 4) if not query else await _matches(connection, query)
+        if query:
+            anchors = await _matches(connection, query)
+        else:
+            anchors = await read.newest_anchors(connection, (offset + limit) * 4)
         spans = await spans_by_anchors(connection, anchors)
         order = {anchor: place for place, anchor in enumerate(anchors)}
         best: dict[int, int] = {}
         for span in spans:
             best[span.person] = min(best.get(span.person, len(order)), order.get(span.anchor, len(order)))
-        chosen = sorted(best, key=lambda person: (best[person], person))[:limit]
+        chosen = sorted(best, key=lambda person: (best[person], person))[offset : offset + limit]
         found = await portraits(connection, [span for span in spans if span.person in set(chosen)], moment)
     places = {person: place for place, person in enumerate(chosen)}
     return [one for _, one in sorted(found, key=lambda pair: places[pair[0]])]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, durably."""
+    """Replace `path` by `content`, durably. A folder that is missing is made, closed to others."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
         with os.fdopen(descriptor, "wb") as file:
