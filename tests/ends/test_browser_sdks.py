@@ -66,14 +66,16 @@ class Shopper:
         self.page.goto(self.site.page(path, script))
 
     def until_named(self, user: str, names: set[str]) -> list[dict[str, Any]]:
-        """The person's timeline as soon as it holds events of all these names; fails after a while."""
+        """The person's timeline as soon as it holds events of all these names and nothing waits to be processed (events
+        are visible a moment before what follows from them); fails after a while."""
         for _ in range(200):
             try:
                 person = self.server.get(f"/api/persons/lookup?kind=user_id&value={user}")
                 items = self.server.get(f"/api/persons/{person['person_id']}/timeline?limit=200")["items"]
             except OSError:  # not found yet
                 items = []
-            if names <= {item["name"] for item in items}:
+            state = self.server.get("/api/stream")
+            if names <= {item["name"] for item in items} and state["processed"] == state["accepted"]:
                 return list(items)
             self.page.wait_for_timeout(100)
         raise AssertionError((sorted(item["name"] for item in items), self.sent, self.wrong))
