@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import clickhouse_connect
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 from clickhouse_connect.driver.httputil import get_pool_manager
@@ -23,6 +22,9 @@ from urllib3.exceptions import HTTPError
 
 from siyu.errors import EngineUnavailable, SiyuError
 from siyu.store.event_tables import MIGRATIONS, MIGRATIONS_TABLE, statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONNECT_SECONDS_MAX: Final = 3
 INSERT_SECONDS_MAX: Final = 120
@@ -47,7 +49,6 @@ _ARROW: Final = {
     "group_by_two_level_threshold_bytes": 0,
 }
 
-_IPC: Final = pa.ipc.IpcWriteOptions(use_threads=False)
 
 _ACCESS_DENIED: Final = 497
 
@@ -140,6 +141,8 @@ class EventStore:
             self._kills.add(killing)
             killing.add_done_callback(self._kills.discard)
             raise
+        import pyarrow as pa  # a start that only looks at the tables is spared it
+
         with pa.ipc.open_stream(pa.BufferReader(body)) as reader:
             return reader.read_all()
 
@@ -239,8 +242,10 @@ def _limits(settings: Params | None) -> dict[str, Any]:
 
 
 def _arrow_stream(rows: pa.Table) -> bytes:
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema, options=_IPC) as writer:
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(use_threads=False)) as writer:
         writer.write_table(rows.combine_chunks())
     body: bytes = sink.getvalue().to_pybytes()
     return body
