@@ -191,6 +191,14 @@ async def test_the_parts_of_an_event_that_a_profile_refuses_are_kept_as_a_letter
     assert (await actions.stream_state(house.db)).dead == 0
 
 
+async def test_a_free_order_is_a_purchase(house: House) -> None:
+    paid, free = event(1), event(2)
+    paid.name, paid.value_fen, free.name = "signed a contract", 500, "order.paid"
+    await house.send(paid, free, event(3))
+    await house.worker().step(wait_s=0)
+    assert await house.scalar("SELECT array_agg(value_fen ORDER BY value_fen) FROM purchases") == [0, 500]
+
+
 async def test_two_doors_append_without_gaps_or_losses(house: House) -> None:
     async def door(name: int) -> None:
         for number in range(20):

@@ -31,7 +31,6 @@ from siyu.analytics.question import (
     span_of,
 )
 from siyu.analytics.scope import (
-    PURCHASES,
     Query,
     Scope,
     Shard,
@@ -41,6 +40,7 @@ from siyu.analytics.scope import (
     person_column,
     shard_sql,
 )
+from siyu.collect.catalogue import PURCHASES
 from siyu.rules import Params, field_text_sql, numeric_sql
 
 Numbers: TypeAlias = npt.NDArray[Any]

@@ -18,8 +18,6 @@ from siyu.rules.condition import parse_field
 MILLIS: Final = "toUnixTimestamp64Milli(occurred_at)"
 NOT_BEHAVIOUR: Final = sorted({name for e in CATALOGUE if not e.behaviour for name in (e.name, *e.aliases)})
 """Names of messages between an SDK and its server: nothing a person did."""
-PURCHASES: Final = sorted({name for e in CATALOGUE if e.sign > 0 for name in (e.name, *e.aliases)})
-"""Names of events that are a purchase, also when it was free."""
 
 
 class Query(NamedTuple):

@@ -158,6 +158,8 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
 
 BY_NAME: Final[Mapping[str, Entry]] = {name: entry for entry in CATALOGUE for name in (entry.name, *entry.aliases)}
 """Canonical name or alias → entry."""
+PURCHASES: Final = sorted(name for name, entry in BY_NAME.items() if entry.sign > 0)
+"""Names of events that are a purchase, also when it was free."""
 
 
 def canonical(name: str) -> str:

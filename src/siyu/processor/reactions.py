@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.clock import Now
+from siyu.collect.catalogue import PURCHASES
 from siyu.errors import EngineUnavailable
 from siyu.identity.anchors import Anchors
 from siyu.identity.resolver import Evidence, Resolver, Statement
@@ -116,7 +118,7 @@ class ProfileReaction:
         for row, reason in await _absorb_parts(connection, rows, changes):
             letters.append(event_as_letter(batch, row, "PROFILE_REFUSED", reason))
         value = batch.events["value_fen"].to_numpy()
-        bought = np.flatnonzero(value).tolist()
+        bought = np.flatnonzero((value != 0) | _named(batch, PURCHASES)).tolist()
         if bought:
             await profile.absorb_purchases(
                 connection,
@@ -137,6 +139,14 @@ class ProfileReaction:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+
+def _named(batch: Batch, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Rows whose event has one of these names."""
+    column = batch.events["name"].combine_chunks()
+    wanted = [name in names for name in column.dictionary.to_pylist()]
+    found: npt.NDArray[np.bool_] = np.array(wanted, np.bool_)[column.indices.to_numpy()]
+    return found
 
 
 def left_out(
