@@ -13,7 +13,8 @@ from typing import Any
 from ..conftest import remove_home
 from .server import Server
 
-PERSONS = 40
+PERSONS = 90
+"""Enough for 50 buyers, as the model of lifetime value needs."""
 PRODUCTS = ("凤凰单丛 鸭屎香 100g", "白毫银针 50g", "主食罐 鸭肉 85g", "Cold brew tea bags")
 
 

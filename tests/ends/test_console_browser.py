@@ -147,6 +147,27 @@ def test_a_number_of_a_chart_leads_to_its_persons(browser: Any, server: Server) 
     visitor.context.close()
 
 
+def test_the_current_tab_is_seen_on_a_phone(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 375, "en")
+    visitor.open(f"/console/questions/{KINDS[-1]}")
+    sync_api.expect(visitor.page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=0.9)
+    assert visitor.page.evaluate("window.scrollY") == 0
+    visitor.context.close()
+
+
+def test_a_tenth_of_the_buyers_leads_to_its_persons(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.page.emulate_media(reduced_motion="reduce")
+    visitor.open("/console/questions/clv")
+    # The chart is a canvas: the first of ten columns stands near its lower left corner.
+    box = visitor.page.locator("[data-chart]").bounding_box()
+    visitor.page.mouse.click(box["x"] + box["width"] * 0.11, box["y"] + box["height"] * 0.8)
+    visitor.page.wait_for_url("**/persons?**")
+    assert "十分位" in visitor.page.inner_text(".page-head .sub")
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
 def test_steps_are_added_and_removed(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server, 1440, "zh_CN")
     visitor.open("/console/questions/funnel")

@@ -216,12 +216,33 @@ def test_numbers_of_an_answer_lead_to_as_many_persons(client: httpx.Client, kind
     assert followed.status_code == 200
     shown = re.search(r"<h1>([\d,]+) 人</h1>", followed.text)
     assert shown is not None
-    if kind != "paths":
+    if kind not in ("paths", "attribution"):  # their numbers count sessions and conversions, not persons
         assert shown[1] in answer.text
     csv = client.get(re.search(r'href="(/console/questions/\w+/csv[^"]*)"', page)[1])  # type: ignore[index]
     assert csv.status_code == 200
     assert csv.content.startswith(b"\xef\xbb\xbf")
     assert len(csv.text.splitlines()) > 1
+
+
+def answer_of(client: httpx.Client, kind: str, **form: str) -> str:
+    page = client.get(client.get(f"/console/questions/{kind}/go", params=form).headers["location"]).text
+    return client.get(re.search(r'hx-get="(/console/questions/\w+/answer[^"]*)"', page)[1]).text  # type: ignore[index]
+
+
+def test_attribution_without_touches_leads_to_the_ends_which_have_them(client: httpx.Client) -> None:
+    empty = answer_of(client, "attribution", event="order.paid", channel="nothing_has_this", days="90")
+    assert "转化之前没有触点" in empty
+    page = client.get(re.search(r'href="(/console/questions/attribution\?q=[^"]*)"', empty)[1]).text  # type: ignore[index]
+    assert 'name="channel" value="@end"' in page
+    ends = client.get(re.search(r'hx-get="([^"]*/answer[^"]*)"', page)[1]).text  # type: ignore[index]
+    assert "小程序" in ends and "首次触点" in ends
+    assert "这段时间没有转化" in answer_of(client, "attribution", event="nobody.does_this", days="90")
+
+
+def test_too_few_buyers_for_a_model_is_said_with_the_next_step(client: httpx.Client) -> None:
+    answer = answer_of(client, "clv", event="nobody.does_this", days="all")
+    assert "买家还太少" in answer
+    assert 'href="/console/sources"' in answer
 
 
 def test_a_form_becomes_an_address_that_can_be_shared(client: httpx.Client) -> None:

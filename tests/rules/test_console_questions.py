@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siyu.analytics.attribution import MODELS, AttributionAnswer, ChannelCredit
+from siyu.analytics.clv import ClvAnswer, ClvDecile
 from siyu.analytics.funnel import FunnelFigures
 from siyu.analytics.kinds import parse_question
 from siyu.analytics.retention import RetentionMatrix
 from siyu.console.format import Format
 from siyu.console.question_form import KINDS, decode_question, encode_question, first_question, question_of
-from siyu.console.result import present
+from siyu.console.result import MODEL_NAMES, present
 from siyu.console.visit import Face
 from siyu.errors import InvalidQuestion
 
@@ -38,7 +40,7 @@ def test_the_first_question_of_every_kind_can_be_asked(kind: str, names: list[st
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_form_is_answered_with_a_question_or_a_refusal(kind: str) -> None:
     question = question_of(kind, {})
-    if kind in ("funnel", "trend", "segment_size"):
+    if kind in ("funnel", "trend", "attribution", "segment_size"):
         with pytest.raises(InvalidQuestion):
             parse_question(question)
     else:
@@ -115,10 +117,70 @@ def test_a_group_form() -> None:
     parse_question(question)
 
 
+def test_an_attribution_form() -> None:
+    question = question_of(
+        "attribution",
+        {
+            "event": ["order.paid"],
+            "where_prop": ["store"],
+            "where_op": ["eq"],
+            "where_value": ["广州"],
+            "touch_event": ["page.viewed"],
+            "touch_where_prop": ["campaign"],
+            "touch_where_op": ["exists"],
+            "channel": ["@end"],
+            "model": ["last_non_direct", "markov"],
+            "direct": ["直接访问"],
+            "value": ["@value_fen"],
+            "window_n": ["7"],
+            "window_unit": ["day"],
+            "days": ["90"],
+        },
+    )
+    assert question == {
+        "kind": "attribution",
+        "conversion": {"event": "order.paid", "where": {"property": "store", "op": "eq", "value": "广州"}},
+        "touch": {"event": "page.viewed", "where": {"property": "campaign", "op": "exists"}},
+        "channel": "@end",
+        "models": ["last_non_direct", "markov"],
+        "direct": "直接访问",
+        "value": "@value_fen",
+        "window": {"n": 7, "unit": "day"},
+        "range": {"days": 90},
+    }
+    parse_question(question)
+
+
+@pytest.mark.parametrize(
+    ("properties", "channel", "touch"),
+    [([], "@end", {"event": "product.viewed"}), (["price", "utm_source"], "utm_source", {})],
+)
+def test_attribution_asks_for_sources_where_links_carry_them_and_for_ends_elsewhere(
+    properties: list[str], channel: str, touch: dict[str, str]
+) -> None:
+    question = first_question("attribution", ["product.viewed", "order.paid"], properties)
+    assert (question["channel"], question["touch"]) == (channel, touch)
+    parse_question(question)
+
+
+def test_a_lifetime_value_form_looks_at_all_history_unless_told_otherwise() -> None:
+    form = {"event": ["order.paid"], "value": ["paid_yuan"], "window_n": ["26"], "window_unit": ["week"]}
+    question = {
+        "kind": "clv",
+        "event": "order.paid",
+        "value": "paid_yuan",
+        "horizon": {"n": 26, "unit": "week"},
+    }
+    assert question_of("clv", form | {"days": ["all"]}) == question
+    assert question_of("clv", form | {"days": ["365"]}) == question | {"range": {"days": 365}}
+    parse_question(question)
+
+
 FIELDS = """
 event where_prop where_op where_value where_json order window_n window_unit days from to breakdown attribution
 excl_event excl_from excl_to target returning period type intervals math property formula interval start end
 steps_max nodes_max gap without cuts split at_least within join
+touch_event touch_where_prop touch_where_op touch_where_value channel model direct value
 """
 forms = st.dictionaries(st.sampled_from(sorted(FIELDS.split())), st.lists(st.text(max_size=20), max_size=3))
 
@@ -162,3 +224,56 @@ def test_averages_of_a_triangle_leave_out_the_period_that_is_not_over() -> None:
     assert [cell.open for cell in heat.rows[0].cells] == [False, True]
     assert [len(row.cells) for row in heat.rows] == [2, 1, 0]
     assert heat.rows[0].label == "11月2日"
+
+
+def test_every_model_of_attribution_has_a_name() -> None:
+    assert set(MODEL_NAMES) == set(MODELS)
+
+
+def credits_of_two_channels() -> AttributionAnswer:
+    lines = [
+        ChannelCredit("mini_program", 4, {"first": 3.0, "markov": 2.5}, {"first": 30_000.0, "markov": 25_000.0}),
+        ChannelCredit("kiosk", 2, {"first": 1.0, "markov": 1.5}, {"first": 10_000.0, "markov": 15_000.0}),
+    ]
+    return AttributionAnswer(6, 60_000.0, 2, lines, {"mini_program": 0.6, "kiosk": 0.4})
+
+
+def test_credits_are_shares_of_what_was_attributed() -> None:
+    question = {"channel": "@end", "value": "@value_fen"}
+    shown = present("attribution", question, credits_of_two_channels(), FACE)
+    mini, kiosk = shown["channels"]
+    assert (mini.name, mini.channel, kiosk.name) == ("小程序", "mini_program", "kiosk")
+    assert [(one.model, one.share, one.value) for one in mini.credits] == [
+        ("首次触点", 0.75, "¥300.00"),
+        ("马尔可夫链", 0.625, "¥250.00"),
+    ]
+    assert (shown["value"], shown["unattributed"], kiosk.removal) == ("¥600.00", 2, 0.4)
+
+
+def test_a_source_keeps_its_own_name_and_nothing_is_divided_by_nothing() -> None:
+    shown = present("attribution", {"channel": "utm_source"}, credits_of_two_channels(), FACE)
+    assert [line.name for line in shown["channels"]] == ["mini_program", "kiosk"]
+    assert (shown["value"], shown["channels"][0].credits[0].value) == (None, None)
+    nothing = present("attribution", {}, AttributionAnswer(3, 0.0, 3, [], {}), FACE)
+    assert (nothing["channels"], nothing["drawn"], nothing["removal"]) == ([], [], False)
+
+
+def tenths(first_value: float) -> ClvAnswer:
+    lines = [ClvDecile(1, 5, 20.0, first_value, 0.9), ClvDecile(2, 0, 0.0, 0.0, 0.0)]
+    return ClvAnswer(5, 2, 52.0, 20.0, first_value, {"r": 0.2}, None, lines)
+
+
+def test_the_value_of_a_tenth_is_money_only_where_it_is_fen() -> None:
+    shown = present("clv", {"kind": "clv"}, tenths(50_000.0), FACE)
+    assert (shown["value"], shown["each"]) == ("¥500.00", "¥100.00")
+    assert [(line["value"], line["each"], line["share"]) for line in shown["tenths"]] == [
+        ("¥500.00", "¥100.00", 1.0),
+        ("¥0.00", "–", 0.0),
+    ]
+    assert shown["chart"]["series"][0]["values"] == [500.0, 0.0]
+    plain = present("clv", {"kind": "clv", "value": "paid_yuan"}, tenths(500.0), FACE)
+    assert (plain["value"], plain["chart"]["series"][0]["values"]) == ("500", [500.0, 0.0])
+
+
+def test_tenths_without_any_value_are_drawn_too() -> None:
+    assert [line["share"] for line in present("clv", {}, tenths(0.0), FACE)["tenths"]] == [None, None]

@@ -51,6 +51,7 @@ from siyu.analytics.scope import (
     shard_sql,
 )
 from siyu.collect.catalogue import PURCHASES
+from siyu.errors import InvalidQuestion
 from siyu.rules import Params, field_text_sql, numeric_sql
 
 DECILES: Final = 10
@@ -58,6 +59,10 @@ CUSTOMERS_MIN: Final = 50
 REPEATERS_MIN: Final = 10
 HORIZON_WEEKS_MAX: Final = 260
 _EPOCH: Final = date(1970, 1, 1)
+
+
+class TooFewBuyers(InvalidQuestion):
+    """Nothing is wrong with the question: there is not enough to fit the model to."""
 
 
 class ClvCell(Shape, frozen=True, kw_only=True):
@@ -195,11 +200,12 @@ class ClvOutcome(NamedTuple):
 
 
 def finish(question: Clv, scope: Scope, parts: Sequence[Bought]) -> ClvOutcome:
-    """Fit both models to everybody and score everybody. Raises InvalidQuestion for too few customers."""
+    """Fit both models to everybody and score everybody. Raises TooFewBuyers."""
     bought = Bought(*(np.concatenate([part[i] for part in parts]) for i in range(len(Bought._fields))))
     repeats = (bought.days - 1).astype(np.float64)
     if len(repeats) < CUSTOMERS_MIN or np.count_nonzero(repeats) < REPEATERS_MIN:
-        raise refuse(f"The model needs {CUSTOMERS_MIN} buyers, {REPEATERS_MIN} of them with repeats.", "range")
+        message = f"The model needs {CUSTOMERS_MIN} buyers, {REPEATERS_MIN} of them with repeats."
+        raise TooFewBuyers(message, path="range")
     today = (scope.now.astimezone(scope.zone).date() - _EPOCH).days
     if question.range is not None:
         today = int(_last_day(question, scope))

@@ -13,6 +13,7 @@ from litestar import Response, get, post
 from siyu.analytics import actions as analytics
 from siyu.analytics import overview as reads
 from siyu.analytics.as_table import to_csv
+from siyu.analytics.clv import CUSTOMERS_MIN, REPEATERS_MIN, TooFewBuyers
 from siyu.analytics.http import until_left
 from siyu.analytics.kinds import parse_question
 from siyu.analytics.pages import PersonPage
@@ -28,7 +29,7 @@ from siyu.console.question_form import (
     first_question,
     question_of,
 )
-from siyu.console.result import present
+from siyu.console.result import MODEL_NAMES, present
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import InvalidQuestion, MalformedRequest, NotFound, SiyuError
 from siyu.profile.many import portraits_by_id
@@ -52,9 +53,13 @@ CARDS: Final = {
     "retention": KindCard(_("Retention"), "grid-dots", _("Who comes back in the weeks after")),
     "trend": KindCard(_("Trend"), "chart-line", _("Counts, persons, sums and averages over time")),
     "paths": KindCard(_("Paths"), "chart-sankey", _("What people do next, session by session")),
+    "attribution": KindCard(
+        _("Attribution"), "route", _("Which channels the purchases are credited to, model by model")
+    ),
     "lifecycle": KindCard(_("Growth"), "chart-area", _("New, returning, resurrected and dormant persons")),
     "stickiness": KindCard(_("Stickiness"), "repeat", _("On how many days people are active")),
     "rfm": KindCard("RFM", "crown", _("Recency, frequency and money of all buyers")),
+    "clv": KindCard(_("Lifetime value"), "wallet", _("What each buyer is expected to buy in the time to come")),
     "segment_size": KindCard(_("Audience"), "users", _("How many persons did this, and not that")),
 }
 
@@ -85,7 +90,11 @@ async def question(request: AnyRequest, kind: str, visit: Visit, db: Database, e
     """The form of a kind; the answer is fetched by the page."""
     card = _card(kind)
     names = await reads.event_names(events)
-    asked = _question(request, kind) if request.query_params.get("q") else first_question(kind, [n for n, _c in names])
+    if request.query_params.get("q"):
+        asked = _question(request, kind)
+    else:
+        properties = await reads.property_names(events, "") if kind == "attribution" else []
+        asked = first_question(kind, [name for name, _count in names], properties)
     return visit.page(
         "question.html",
         kind=kind,
@@ -94,6 +103,7 @@ async def question(request: AnyRequest, kind: str, visit: Visit, db: Database, e
         question=asked,
         encoded=encode_question(asked),
         names=names,
+        models=MODEL_NAMES,
         range_days=RANGE_DAYS,
         raw=msgspec.json.format(msgspec.json.encode(asked), indent=2).decode(),
         said=visit.face.text(_("The question was saved.")) if request.query_params.get("said") == "saved" else None,
@@ -131,6 +141,8 @@ async def answer(
         result = await until_left(request, work)
     except asyncio.CancelledError:
         return html("", 499)
+    except TooFewBuyers:
+        return visit.page("too_few_buyers.html", buyers=CUSTOMERS_MIN, repeaters=REPEATERS_MIN)
     except SiyuError as error:
         if error.status >= 500:
             raise
@@ -141,6 +153,7 @@ async def answer(
         kind=kind,
         question=asked,
         encoded=encoded,
+        by_end=encode_question(asked | {"channel": "@end"}),
         cell=_CellAddress(f"/console/questions/{kind}/persons?q={encoded}"),
         result=present(kind, asked, result, visit.face),
     )

@@ -93,6 +93,8 @@ CELL_FIELDS: Final = {
     "at_least": _("at least"),
     "state": _("State"),
     "series": _("Line"),
+    "channel": _("Channel"),
+    "decile": _("Tenth"),
     "name": _("Name"),
     "to": _("To"),
     "r": _("R"),
@@ -298,6 +300,8 @@ class Labels(NamedTuple):
         """A part of a cell; places count from 1 for people."""
         if name in ("name", "to"):
             return self.event(str(value))
+        if name == "channel":
+            return self.end(str(value))
         if isinstance(value, bool):
             return self.text(_("yes") if value else _("no"))
         if isinstance(value, int) and name in ("step", "cohort"):

@@ -16,9 +16,14 @@ Fields = Mapping[str, Sequence[str]]
 """A form: every name with its values, in order."""
 QuestionJson = dict[str, Any]
 
-KINDS: Final = ("funnel", "retention", "trend", "paths", "lifecycle", "stickiness", "rfm", "segment_size")
+KINDS: Final = (
+    *("funnel", "retention", "trend", "paths", "attribution"),
+    *("lifecycle", "stickiness", "rfm", "clv", "segment_size"),
+)
 RANGE_DAYS: Final = (7, 14, 30, 60, 90, 180, 365)
 ADDRESS_CHARS_MAX: Final = 12_000
+FIRST_MODELS: Final = ("first", "last", "linear", "markov")
+"""What attribution compares at first: both ends of a journey, all of it alike, and what its removal would cost."""
 
 
 def encode_question(question: QuestionJson) -> str:
@@ -42,7 +47,7 @@ def decode_question(text: str, kind: str) -> QuestionJson:
 def question_of(kind: str, form: Fields) -> QuestionJson:
     """The question a filled-in form asks. What a form cannot say wrong is left to the parser of questions."""
     question: QuestionJson = {"kind": kind} | _BUILDERS[kind](form)
-    if kind not in ("rfm", "segment_size", "retention"):
+    if kind not in ("rfm", "clv", "segment_size", "retention"):
         question["range"] = _range(form)
     return question
 
@@ -61,6 +66,10 @@ def _range(form: Fields) -> dict[str, Any]:
     if _one(form, "days") == "custom" and start:
         return {"from": start} | ({"to": end} if end else {})
     return {"days": _number(_one(form, "days", "30"), 30)}
+
+
+def _window(form: Fields, n: int, unit: str) -> dict[str, Any]:
+    return {"n": _number(_one(form, "window_n"), n), "unit": _one(form, "window_unit", unit)}
 
 
 def _scalar(text: str) -> str | float | int:
@@ -125,7 +134,7 @@ def _funnel(form: Fields) -> QuestionJson:
     question: QuestionJson = {
         "order": _one(form, "order", "ordered"),
         "steps": steps,
-        "window": {"n": _number(_one(form, "window_n", "14"), 14), "unit": _one(form, "window_unit", "day")},
+        "window": _window(form, 14, "day"),
     }
     ends = list(zip(form.get("excl_from", ()), form.get("excl_to", ()), strict=False))
     exclusions = [
@@ -172,6 +181,18 @@ def _paths(form: Fields) -> QuestionJson:
     return question | ({"without": without} if without else {})
 
 
+def _attribution(form: Fields) -> QuestionJson:
+    touches, direct, value = _steps(form, "touch_"), _one(form, "direct"), _one(form, "value")
+    question: QuestionJson = {
+        "conversion": next(iter(_steps(form)), {}),
+        "touch": touches[0] if touches else {},
+        "channel": _one(form, "channel", "utm_source"),
+        "models": [model for model in form.get("model", ()) if model] or list(FIRST_MODELS),
+        "window": _window(form, 30, "day"),
+    }
+    return question | ({"value": value} if value else {}) | ({"direct": direct} if direct else {})
+
+
 def _activity(form: Fields) -> QuestionJson:
     question: QuestionJson = {"interval": _one(form, "interval", "week")}
     for step in _steps(form)[:1]:
@@ -181,6 +202,15 @@ def _activity(form: Fields) -> QuestionJson:
 
 def _rfm(form: Fields) -> QuestionJson:
     return {"cuts": _one(form, "cuts", "value"), "split": _one(form, "split", "mean")}
+
+
+def _clv(form: Fields) -> QuestionJson:
+    question: QuestionJson = {"horizon": _window(form, 52, "week")}
+    for step in _steps(form)[:1]:
+        question |= step
+    if value := _one(form, "value"):
+        question["value"] = value
+    return question if _one(form, "days", "all") == "all" else question | {"range": _range(form)}
 
 
 def _segment(form: Fields) -> QuestionJson:
@@ -202,15 +232,17 @@ _BUILDERS: Final = {
     "retention": _retention,
     "trend": _trend,
     "paths": _paths,
+    "attribution": _attribution,
     "lifecycle": _activity,
     "stickiness": _activity,
     "rfm": _rfm,
+    "clv": _clv,
     "segment_size": _segment,
 }
 
 
-def first_question(kind: str, names: Sequence[str]) -> QuestionJson:
-    """What a form shows at first: a sensible question about what really arrived."""
+def first_question(kind: str, names: Sequence[str], properties: Sequence[str] = ()) -> QuestionJson:
+    """What a form shows at first: a sensible question about the events and properties that really arrived."""
     have = set(names)
 
     def pick(*wanted: str) -> str | None:
@@ -223,14 +255,26 @@ def first_question(kind: str, names: Sequence[str]) -> QuestionJson:
     month: QuestionJson = {"days": 30}
     series = [{"event": name, "math": "persons"} for name in (view, paid) if name] or [{"math": "persons"}]
     bought: QuestionJson = {"event": paid} if paid else {}
+    # Every event has an end: attribution has an answer even where no link carries a source.
+    channel = next((name for name in ("utm_source", "$utm_source", "channel") if name in properties), "@end")
+    credit: QuestionJson = {
+        "conversion": {"event": paid or next(iter(names), "order.paid")},
+        "touch": {"event": view} if view and channel == "@end" else {},
+        "channel": channel,
+        "models": list(FIRST_MODELS),
+        "window": {"n": 30, "unit": "day"},
+        "range": {"days": 90},
+    }
     questions: dict[str, QuestionJson] = {
         "funnel": {"order": "ordered", "steps": steps, "window": {"n": 14, "unit": "day"}, "range": month},
         "retention": {"period": "week", "type": "recurring", "target": None, "returning": None, "intervals": 8},
         "trend": {"series": series, "interval": "day", "range": month},
         "paths": {"steps_max": 5, "nodes_max": 8, "session_gap": {"n": 30, "unit": "minute"}, "range": {"days": 7}},
+        "attribution": credit | ({"value": "@value_fen"} if paid else {}),
         "lifecycle": {"interval": "week", "range": {"days": 90}},
         "stickiness": {"interval": "day", "range": month},
         "rfm": {"cuts": "value", "split": "mean"},
+        "clv": {"horizon": {"n": 52, "unit": "week"}},
         "segment_size": {"condition": {"all": [{"did": {**bought, "at_least": 2, "days": 90}}]}},
     }
     return {"kind": kind} | questions[kind]

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from siyu.analytics.activity import LifecycleCounts, StickinessCounts
+from siyu.analytics.attribution import AttributionAnswer
+from siyu.analytics.clv import ClvAnswer
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.paths import PathGraph
 from siyu.analytics.question import OTHER
@@ -16,6 +18,7 @@ from siyu.analytics.segment_size import SegmentCount
 from siyu.analytics.trend import Line, TrendGroups, TrendLines
 from siyu.collect.catalogue import label
 from siyu.console.i18n import mark as _
+from siyu.console.labels import Labels
 from siyu.console.visit import Face
 
 TONES: Final = ("jade", "gold", "sky", "plum", "rose", "stone")
@@ -38,6 +41,15 @@ STATE_NAMES: Final = {
     "returning": _("Returning"),
     "resurrecting": _("Resurrected"),
     "dormant": _("Dormant"),
+}
+MODEL_NAMES: Final = {
+    "first": _("First touch"),
+    "last": _("Last touch"),
+    "last_non_direct": _("Last not direct"),
+    "linear": _("Linear"),
+    "position": _("Position"),
+    "time_decay": _("Time decay"),
+    "markov": _("Markov chain"),
 }
 
 
@@ -99,6 +111,10 @@ def present(kind: str, question: Mapping[str, Any], result: Any, face: Face) -> 
         return _stickiness(result, face)
     if isinstance(result, PathGraph):
         return _paths(result, face)
+    if isinstance(result, AttributionAnswer):
+        return _attribution(question, result, face)
+    if isinstance(result, ClvAnswer):
+        return _clv(question, result, face)
     if isinstance(result, RfmCounts):
         return _rfm(result, face)
     if isinstance(result, SegmentCount):
@@ -261,6 +277,85 @@ def _paths(result: PathGraph, face: Face) -> dict[str, Any]:
 
 def _path_name(name: str, face: Face) -> str:
     return face.text(_("All others")) if name == OTHER else label(name, face.locale)
+
+
+class Credit(NamedTuple):
+    """What one model gives to one channel."""
+
+    model: str
+    tone: str
+    conversions: float
+    share: float
+    """Of what the model gives to all channels."""
+    value: str | None
+
+
+class ChannelCredits(NamedTuple):
+    """A channel under every model."""
+
+    channel: str
+    name: str
+    journeys: int
+    credits: list[Credit]
+    removal: float | None
+
+
+def _amount(number: float, field: object, face: Face) -> str:
+    """Money where the field holds fen, else a plain number."""
+    return face.format.money(number) if str(field).endswith("_fen") else face.format.number(number)
+
+
+def _attribution(question: Mapping[str, Any], result: AttributionAnswer, face: Face) -> dict[str, Any]:
+    field, channels = question.get("value"), []
+    attributed = (result.conversions - result.unattributed) or 1
+    for line in result.channels:
+        credits = [
+            Credit(
+                face.text(MODEL_NAMES[model]),
+                TONES[n % len(TONES)],
+                credit,
+                credit / attributed,
+                _amount(line.value[model], field, face) if field else None,
+            )
+            for n, (model, credit) in enumerate(line.conversions.items())
+        ]
+        name = Labels(face.locale).end(line.channel) if question.get("channel") == "@end" else line.channel
+        channels.append(
+            ChannelCredits(line.channel, name, line.journeys, credits, result.removal_effect.get(line.channel))
+        )
+    return {
+        "conversions": result.conversions,
+        "unattributed": result.unattributed,
+        "value": _amount(result.value, field, face) if field else None,
+        "channels": channels,
+        "drawn": channels[:GROUPS_DRAWN_MAX],
+        "removal": bool(result.removal_effect),
+    }
+
+
+def _clv(question: Mapping[str, Any], result: ClvAnswer, face: Face) -> dict[str, Any]:
+    field = question.get("value", "@value_fen")
+    scale = 100 if str(field).endswith("_fen") else 1
+    tenths = [
+        {
+            "tenth": tenth,
+            "value": _amount(tenth.expected_value, field, face),
+            "each": _amount(tenth.expected_value / tenth.persons, field, face) if tenth.persons else "–",
+            "share": _share(tenth.expected_value, result.expected_value),
+        }
+        for tenth in result.deciles
+    ]
+    values = [round(tenth.expected_value / scale, 2) for tenth in result.deciles]
+    name = face.text(_("Expected value")) + (" (¥)" if scale == 100 else "")
+    series = {"name": name, "values": values, "tone": "jade", "cell": {}}
+    labels = [str(tenth.decile) for tenth in result.deciles]
+    return {
+        "clv": result,
+        "value": _amount(result.expected_value, field, face),
+        "each": _amount(result.expected_value / result.persons, field, face),
+        "tenths": tenths,
+        "chart": {"kind": "bars", "labels": labels, "series": [series], "index": "decile", "first": 1},
+    }
 
 
 def _rfm(result: RfmCounts, face: Face) -> dict[str, Any]:

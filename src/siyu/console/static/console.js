@@ -80,6 +80,11 @@
     if (document.hidden && event.detail.requestConfig.triggeringEvent === undefined && event.detail.elt.dataset.poll !== undefined) event.preventDefault();
   });
 
+  /* On a phone the tab one is on may stand outside the row of tabs */
+  document.addEventListener("DOMContentLoaded", function () {
+    document.querySelectorAll(".tabs [aria-current]").forEach(function (tab) { tab.scrollIntoView({ inline: "center", block: "nearest" }); });
+  });
+
   window.Siyu = { token: token };
 })();
 
