@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from siyu import __version__
 from siyu.clock import MovableClock, Now
+from siyu.collect.intake import Intake
 from siyu.errors import MalformedRequest, NotFound, SiyuError
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
@@ -76,11 +77,14 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/readyz", summary="Ready, engine by engine", opt={"open": True}, tags=["system"])
-async def readyz(db: Database, events: EventStore, stream: Stream) -> Response[dict[str, Any]]:
-    """200 when every engine answers, else 503 that names the one that does not."""
+async def readyz(db: Database, events: EventStore, stream: Stream, intake: Intake) -> Response[dict[str, Any]]:
+    """200 when every engine answers and the doors can keep what they take, else 503 that names the one at fault."""
     probes = {"postgresql": db.ping(), "clickhouse": events.ping(), "stream": stream.accepted()}
     states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
     engines = dict(zip(probes, states, strict=True))
+    if (trouble := intake.trouble()) is not None:
+        engine = trouble.details.get("engine")
+        engines[engine if engine in engines else "stream"] = {"ok": False, "detail": str(trouble)}
     ready = all(state["ok"] for state in engines.values())
     return Response({"ready": ready, "engines": engines}, status_code=200 if ready else 503)
 

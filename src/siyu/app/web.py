@@ -38,6 +38,7 @@ from siyu.app.scrubs import ERASURE_SCRUBS
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
+from siyu.collect.intake import Intake
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
@@ -52,7 +53,7 @@ _BACKLOG_SECONDS: Final = 0.25
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def api_app(services: Services, ring: KeyRing) -> Litestar:
+def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
@@ -66,7 +67,8 @@ def api_app(services: Services, ring: KeyRing) -> Litestar:
     )
     app = Litestar(
         route_handlers=[api, *console_routes],
-        dependencies={name: provided(getattr(services, name)) for name in names} | {"scrubs": provided(ERASURE_SCRUBS)},
+        dependencies={name: provided(getattr(services, name)) for name in names}
+        | {"scrubs": provided(ERASURE_SCRUBS), "intake": provided(intake)},
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
@@ -114,7 +116,7 @@ def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool)
     """Doors first, since they are hot and need no framework; everything else goes to Litestar."""
     ring = KeyRing(services.db)
     door = Door(services.stream, ring, services.settings, now=services.now, backlog=backlog)
-    inner = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, ring))))
+    inner = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, ring, door.intake))))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

@@ -99,7 +99,7 @@ class Door:
     def __init__(
         self, stream: Stream, keys: KeyRing, settings: Settings, *, now: Now, backlog: Callable[[], int]
     ) -> None:
-        self._intake = Intake(stream)
+        self.intake = Intake(stream)
         self._keys = keys
         self._limits = Limits.of(settings)
         self._pending_max = settings.pending_events_max
@@ -210,7 +210,7 @@ class Door:
         """Make what was parsed durable. Raises WrongKey, EngineUnavailable, and Busy except for Sensors."""
         key = await self._key(request, parsed.keys)
         arrival = Arrival(parsed.events, parsed.rejected, key.id, key.end, request.received_ms)
-        await self._intake.keep(arrival, patient=dialect == sensors.DIALECT)
+        await self.intake.keep(arrival, patient=dialect == sensors.DIALECT)
         meters.EVENTS.labels(dialect, "accepted").inc(len(parsed.events))
         meters.EVENTS.labels(dialect, "rejected").inc(len(parsed.rejected))
 

@@ -7,6 +7,7 @@ delay. The cost of a durable write is shared by all requests of a group.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,9 @@ GROUP_EVENTS_MAX: Final = 20_000
 WAITING_EVENTS_MAX: Final = 200_000
 """Events held in memory while appends are slow; beyond it nothing more is taken."""
 
+TROUBLE_SECONDS: Final = 10.0
+"""How long a failed append counts against readiness; then somebody should try again."""
+
 _Waiting = tuple[Arrival, "asyncio.Future[None]"]
 
 
@@ -30,6 +34,14 @@ class Intake:
         self._waiting: deque[_Waiting] = deque()
         self._events = 0
         self._work: asyncio.Task[None] | None = None
+        self._failed: tuple[float, EngineUnavailable] | None = None
+
+    def trouble(self) -> EngineUnavailable | None:
+        """Why the last append failed, when that was within TROUBLE_SECONDS: an engine may answer and yet keep nothing,
+        for want of room on its disk."""
+        if self._failed is None or time.monotonic() - self._failed[0] > TROUBLE_SECONDS:
+            return None
+        return self._failed[1]
 
     async def keep(self, arrival: Arrival, *, patient: bool = False) -> None:
         """Make an arrival durable. Raises EngineUnavailable, and Busy when too much waits already, unless `patient`."""
@@ -49,6 +61,7 @@ class Intake:
             try:
                 await self._append([arrival for arrival, _ in group])
             except EngineUnavailable as error:
+                self._failed = time.monotonic(), error
                 _settle(group, error)
             except Exception as error:
                 # One arrival cannot be encoded: it must not take its neighbours with it.
@@ -57,6 +70,7 @@ class Intake:
                 else:
                     await self._one_by_one(group)
             else:
+                self._failed = None
                 _settle(group, None)
 
     async def _one_by_one(self, group: Sequence[_Waiting]) -> None:
