@@ -193,6 +193,17 @@ async def test_messages_of_an_sdk_are_no_behaviour(engines_ready: tuple[Database
     assert msgspec.to_builtins(await actions.ask(db, events, every, NOW, "UTC"))["series"][0]["total"] == 5
 
 
+async def test_a_strict_gap_is_seen_where_a_later_instant_is_tied(engines_ready: tuple[Database, EventStore]) -> None:
+    db, events = engines_ready
+    at = NOW_MS - 2 * DAY
+    moments = [("one", 0), ("other", 1), ("two", 2), ("two", 2)]
+    await insert_events(events, [Happening(1, name, at + second * 1000) for name, second in moments])
+    asked = {"kind": "funnel", "order": "strict", "steps": [{"event": "one"}, {"event": "two"}], "range": {"days": 10}}
+    assert msgspec.to_builtins(await actions.ask(db, events, asked, NOW, "UTC"))["counts"] == [1, 0]
+    await insert_events(events, [Happening(1, "one", at + 2000)])
+    assert msgspec.to_builtins(await actions.ask(db, events, asked, NOW, "UTC"))["counts"] == [1, 1]
+
+
 async def test_a_catalogue_name_stands_for_its_spellings(engines_ready: tuple[Database, EventStore]) -> None:
     db, events = engines_ready
     await insert_events(events, [Happening(3, "Order Completed", NOW_MS - DAY, {}, 10)])
