@@ -60,6 +60,7 @@ def main(role: str) -> None:
     elif role == "process":
         from siyu.app.process import process
 
+        os.nice(5)  # doors and look-ups are waited for, batches are not (decision 0107)
         settle_memory()
         await_start()
         uvloop.run(process(settings))

@@ -60,6 +60,10 @@ def _end_when_stuck(app: ClickHouseHttp, seconds: float) -> None:
     os._exit(70)
 
 
+NICENESS: Final = 10
+"""Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     config = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ServerConfig)
@@ -70,6 +74,7 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        os.nice(NICENESS)
         where = address(config)
         readers, writers = ChdbPool(where, READERS_MAX), ChdbPool(where, WRITERS_MAX)
         writers.query("SELECT 1", "Null", database="default", settings={}, params={})
