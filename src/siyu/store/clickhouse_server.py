@@ -21,6 +21,8 @@ import uvicorn
 from siyu.store.chdb_pool import ChdbPool
 from siyu.store.clickhouse_http import ClickHouseHttp
 
+NICENESS: Final = 10
+"""Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
 READERS_MAX: Final = 6
 WRITERS_MAX: Final = 3
 GRACE_SECONDS: Final = 5
@@ -58,10 +60,6 @@ def _end_when_stuck(app: ClickHouseHttp, seconds: float) -> None:
     sys.stderr.write("A statement does not end: starting again.\n")
     sys.stderr.flush()
     os._exit(70)
-
-
-NICENESS: Final = 10
-"""Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
 
 
 def main() -> None:
