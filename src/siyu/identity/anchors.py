@@ -58,6 +58,7 @@ class AnchorRegistry:
     def forget(self) -> None:
         """Drop what is remembered: a transaction that registered something did not commit."""
         self._anchor.clear()
+        self._surely_new = False
         self._erased_ms.clear()
         self._tombstone_seq = 0
 
@@ -76,6 +77,7 @@ class AnchorRegistry:
         0 stands for an identifier that was erased and seen only before that. Runs in the caller's transaction."""
         if len(self._anchor) > _REMEMBERED_MAX:
             self._anchor.clear()
+            self._surely_new = False
         find = self._anchor.get
         anchors = np.array([find(key, 0) for key in seen.keys], np.int64)
         unknown = np.flatnonzero(anchors == 0)
@@ -88,32 +90,20 @@ class AnchorRegistry:
         """Anchors of keys this process does not know: found in the table, or added to it; 0 = erased and not seen
         since."""
         uids = identifier_digests(seen.keys, self._secret)
-        until = await self._erased_until(connection, seen.keys, uids) if self._tombstone_seq else None
-        low = seen.low_ms if until is None else np.maximum(seen.low_ms, until + 1)
-        high, numbers = seen.high_ms.copy(), np.zeros(len(uids), np.int64)
-        wanted = np.arange(len(uids)) if until is None else np.flatnonzero(high > until)
+        until = await self._erased_until(connection, seen.keys, uids)
+        low, high, numbers = np.maximum(seen.low_ms, until + 1), seen.high_ms.copy(), np.zeros(len(uids), np.int64)
         first = low.copy()
         for _ in range(_ATTEMPTS_MAX):
             if not self._surely_new:
-                places = np.arange(len(uids)) if until is not None else wanted
-                found = await records.find_identifiers(connection, [uids[i] for i in places.tolist()])
+                found = await records.find_identifiers(connection, uids)
                 for place, anchor, first_ms, last_ms in found:
-                    i = places[place]
-                    numbers[i], first[i], high[i] = anchor, first_ms, last_ms
+                    numbers[place], first[place], high[place] = anchor, first_ms, last_ms
                 self._surely_new = not found
             # One order for all processors, so that two of them never wait for each other in a circle.
-            new = sorted(wanted[numbers[wanted] == 0].tolist(), key=uids.__getitem__)
+            new = sorted(np.flatnonzero((numbers == 0) & (seen.high_ms > until)).tolist(), key=uids.__getitem__)
             try:
                 if new:
-                    rows = records.NewIdentifiers(
-                        [uids[i] for i in new],
-                        [seen.keys[i] for i in new],
-                        low[new].tolist(),
-                        high[new].tolist(),
-                        [seen.sources[i] for i in new],
-                    )
-                    async with connection.transaction():
-                        numbers[new] = await records.add_identifiers(connection, rows)
+                    numbers[new] = await _add(connection, seen, uids, low, new)
                 break
             except UniqueViolationError:
                 self._surely_new = False
@@ -125,6 +115,8 @@ class AnchorRegistry:
     async def _erased_until(self, connection: Any, keys: list[str], uids: list[bytes]) -> Int64s:
         """When each of the keys was erased, epoch ms; -1 = never."""
         until = np.full(len(keys), -1, np.int64)
+        if not self._tombstone_seq:
+            return until
         for place, erased_at in await records.find_tombstones(connection, uids):
             until[place] = self._erased_ms[keys[place]] = int(erased_at.timestamp() * 1000)
         return until
@@ -158,6 +150,19 @@ class AnchorRegistry:
             for i in places.tolist()
         )
         await records.widen_identifiers(connection, rows)
+
+
+async def _add(connection: Any, seen: Sightings, uids: list[bytes], low_ms: Int64s, places: list[int]) -> list[int]:
+    """Add the identifiers at `places`; their anchors. Raises UniqueViolationError, and then has added none."""
+    rows = records.NewIdentifiers(
+        [uids[i] for i in places],
+        [seen.keys[i] for i in places],
+        low_ms[places].tolist(),
+        seen.high_ms[places].tolist(),
+        [seen.sources[i] for i in places],
+    )
+    async with connection.transaction():
+        return await records.add_identifiers(connection, rows)
 
 
 def _some(seen: Sightings, places: npt.NDArray[np.intp]) -> Sightings:
