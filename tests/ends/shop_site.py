@@ -61,7 +61,8 @@ class ShopSite:
 @contextmanager
 def open_shop_site(packages: Path) -> Iterator[ShopSite]:
     """Serve it on a free port of the loopback."""
-    pages = {"/segment.js": _SEGMENT, "/next.html": "<!doctype html><title>next</title><p>next"}
+    # A browser asks for an icon of any page that names none.
+    pages = {"/segment.js": _SEGMENT, "/next.html": "<!doctype html><title>next</title><p>next", "/favicon.ico": ""}
     handler = type("Handler", (_Handler,), {"pages": pages})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(packages)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
