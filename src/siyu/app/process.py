@@ -9,6 +9,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.services import open_services
+from siyu.ledger import Ledger
+from siyu.loyalty import settle_due
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
@@ -16,6 +18,7 @@ from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
 from siyu.settings import Settings
 
 _CUTS_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 1.0
 
 
 async def process(settings: Settings) -> None:
@@ -44,6 +47,10 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
         ]
+        ledger = Ledger(ZoneInfo(settings.timezone))
+        beside.append(
+            keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping)
+        )
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(
             db=services.db,

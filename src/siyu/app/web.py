@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
@@ -33,7 +34,7 @@ from siyu.analytics.http import routes as analytics_routes
 from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
-from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
+from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
 from siyu.app.scrubs import ERASURE_SCRUBS
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
@@ -42,6 +43,8 @@ from siyu.collect.intake import Intake
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.loyalty import Points
+from siyu.loyalty.http import routes as loyalty_routes
 from siyu.processor.actions import stream_state
 from siyu.profile.http import routes as profile_routes
 from siyu.settings import Settings
@@ -59,16 +62,23 @@ def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
     def provided(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
+    desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
     names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
         route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
         guards=[require_token],
     )
+    value = Router(
+        path="/",
+        route_handlers=loyalty_routes,
+        guards=[require_token],
+        exception_handlers={HTTPException: on_malformed_value},
+    )
     app = Litestar(
-        route_handlers=[api, *console_routes],
+        route_handlers=[api, value, *console_routes],
         dependencies={name: provided(getattr(services, name)) for name in names}
-        | {"scrubs": provided(ERASURE_SCRUBS), "intake": provided(intake)},
+        | {"scrubs": provided(ERASURE_SCRUBS), "intake": provided(intake), "desk": provided(desk)},
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
