@@ -157,6 +157,62 @@ def test_pending_points_become_available_and_holds_come_back_with_time(server: S
     ]  # fmt: skip
 
 
+def events(server: Server, *sent: dict[str, Any]) -> None:
+    """Send events and wait until they are processed."""
+    before = server.get("/api/stream")["accepted"]
+    assert server.batch([{"type": "track", **one} for one in sent])
+    server.wait_processed(before + len(sent))
+
+
+def standing(server: Server, number: int) -> tuple[int, int, int]:
+    """(available, pending, expired)"""
+    person = server.get(f"/api/persons/lookup?kind=user_id&value=U{number}")["person_id"]
+    found = server.get(f"/api/persons/{person}/accounts")["accounts"]
+    return next((one["available"], one["pending"], one["expired"]) for one in found if one["currency"] == "points")
+
+
+def test_sign_up_order_refund_and_expiry_as_a_campaign_has_it(server: Server) -> None:
+    """SC30: 100 for signing up once, 1 yuan 1 point after seven days, twelve months to the end of the month."""
+
+    def at(instant: str, name: str, **properties: Any) -> None:
+        server.post("/api/clock", {"now": instant})
+        events(server, {"userId": "U5", "event": name, "timestamp": instant, "properties": properties})
+
+    at("2027-06-01T10:00:00+08:00", "user.registered")
+    at("2027-06-01T10:30:00+08:00", "user.registered")
+    assert standing(server, 5) == (100, 0, 0)
+    at("2027-06-01T11:01:00+08:00", "order.paid", order_id="O1", amount_fen=17999)
+    assert standing(server, 5) == (100, 179, 0)
+    at("2027-06-03T11:00:00+08:00", "order.refunded", order_id="O1", amount_fen=7999)
+    assert standing(server, 5) == (100, 100, 0)
+    server.post("/api/clock", {"now": "2027-06-08T11:01:01+08:00"})
+    assert standing(server, 5) == (200, 0, 0)
+    server.post("/api/clock", {"now": "2027-06-09T10:00:00+08:00"})
+    assert call(server, "/api/points/spend", {"person": user(5), "points": 150}, "sc30")[1]["available"] == 50
+    server.post("/api/clock", {"now": "2028-06-30T23:59:59+08:00"})
+    assert standing(server, 5) == (50, 0, 0)
+    server.post("/api/clock", {"now": "2028-07-01T00:00:01+08:00"})
+    assert standing(server, 5) == (0, 0, 50)
+
+
+def test_an_order_told_twice_or_in_disorder_earns_once_and_its_points_are_posted_when_received(server: Server) -> None:
+    def order(name: str, order_id: str, **properties: Any) -> dict[str, Any]:
+        return {"userId": "U6", "event": name, "properties": {"order_id": order_id, **properties}}
+
+    events(server, order("order.refunded", "O2", amount_fen=5000))
+    events(server, order("order.paid", "O2", amount_fen=20000))
+    events(server, order("order.paid", "O2", amount_fen=20000))
+    assert standing(server, 6) == (0, 150, 0)
+    events(server, order("order.received", "O2"))
+    assert standing(server, 6) == (150, 0, 0)
+    assert call(server, "/api/points/spend", {"person": user(6), "points": 140}, "o2")[0] == 200
+    events(server, order("order.cancelled", "O2"))
+    person = server.get("/api/persons/lookup?kind=user_id&value=U6")["person_id"]
+    points = server.get(f"/api/persons/{person}/accounts")["accounts"][0]
+    assert (points["available"], points["debt"]) == (0, 140)
+    assert call(server, "/api/points/earn", {"person": user(6), "points": 150}, "o3")[1]["available"] == 10
+
+
 def test_the_ledger_is_right_in_the_end(server: Server) -> None:
     checks = {check["name"]: check for check in Cli(server.home).json("doctor", "--ledger")}
     assert checks["ledger"]["ok"], checks["ledger"]

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from siyu.app.services import open_services
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
+from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
@@ -29,11 +30,13 @@ async def process(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
+        ledger = Ledger(ZoneInfo(settings.timezone))
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                PointsReaction(ledger, services.now),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
@@ -47,7 +50,6 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
         ]
-        ledger = Ledger(ZoneInfo(settings.timezone))
         beside.append(
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping)
         )
