@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import threading
+import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,11 +51,21 @@ def call(server: Server, path: str, body: Any, key: str | None = None) -> tuple[
     request = urllib.request.Request(server.url + path, data=json.dumps(body).encode(), headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, json.loads(answer.read())
+            return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
     except OSError:
         return 0, None
+
+
+def put(server: Server, path: str, body: Any) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(server.url + path, json.dumps(body).encode(), headers, method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
 
 
 def available(server: Server, number: int) -> int:
@@ -211,6 +224,75 @@ def test_an_order_told_twice_or_in_disorder_earns_once_and_its_points_are_posted
     points = server.get(f"/api/persons/{person}/accounts")["accounts"][0]
     assert (points["available"], points["debt"]) == (0, 140)
     assert call(server, "/api/points/earn", {"person": user(6), "points": 150}, "o3")[1]["available"] == 10
+
+
+def test_an_adjustment_above_the_limit_needs_a_second_person(server: Server) -> None:
+    wanted = {"person": user(7), "points": 1001, "reason": "a parcel was lost", "by": "ann"}
+    status, waits = call(server, "/api/points/adjust", wanted, "e1")
+    assert (status, waits["state"]) == (202, "waiting")
+    assert call(server, "/api/points/adjust", wanted, "e1") == (202, waits)
+    assert call(server, "/api/points/adjust", {**wanted, "points": 1002}, "e1")[1]["code"] == "IDEMPOTENCY_CONFLICT"
+    assert waits in server.get("/api/points/adjustments")["items"]
+    approve = f"/api/points/adjustments/{waits['adjustment_id']}/approve"
+    status, problem = call(server, approve, {"by": "ann"})
+    assert (status, problem["code"]) == (403, "SECOND_PERSON_NEEDED")
+    assert available(server, 7) == 0
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: call(server, approve, {"by": f"bob{n}"})[0], range(8)))
+    assert sorted(answers) == [200, *[404] * 7]
+    assert available(server, 7) == 1001
+    less = {"person": user(7), "points": -2000, "reason": "a mistake", "by": "ann"}
+    less_waits = call(server, "/api/points/adjust", less)[1]
+    path = f"/api/points/adjustments/{less_waits['adjustment_id']}"
+    assert call(server, f"{path}/approve", {"by": "bob"})[1]["code"] == "INSUFFICIENT"
+    assert call(server, f"{path}/reject", {"by": "bob"})[0] == 204
+    assert call(server, f"{path}/approve", {"by": "bob"})[1]["code"] == "ADJUSTMENT_NOT_FOUND"
+
+
+def test_a_changed_rule_counts_from_then_on(server: Server) -> None:
+    rule = next(one for one in server.get("/api/points/rules")["items"] if one["id"] == "review")
+    events(server, {"userId": "U8", "event": "order.reviewed", "properties": {"order_id": "R1"}})
+    events(server, {"userId": "U8", "event": "order.reviewed", "properties": {"order_id": "R1"}})
+    assert available(server, 8) == 10
+    assert put(server, "/api/points/rules/review", {**rule, "points": 20})[1]["code"] == "CONFLICT"
+    assert put(server, "/api/points/rules/review", {**rule, "points": 20, "version": 2})[0] == 200
+    time.sleep(5.5)  # a changed rule is noticed within five seconds
+    events(server, {"userId": "U8", "event": "order.reviewed", "properties": {"order_id": "R2"}})
+    assert available(server, 8) == 30
+
+
+def test_members_that_become_one_person_spend_together_and_part_with_their_own_history(server: Server) -> None:
+    events(server, {"userId": "M1", "event": "page.viewed"}, {"userId": "M2", "event": "page.viewed"})
+    one, two = {"kind": "user_id", "value": "M1"}, {"kind": "user_id", "value": "M2"}
+    assert (
+        call(server, "/api/points/earn", {"person": one, "points": 30, "expires_at": "2030-01-01T00:00:00Z"})[0] == 200
+    )
+    assert (
+        call(server, "/api/points/earn", {"person": two, "points": 50, "expires_at": "2031-01-01T00:00:00Z"})[0] == 200
+    )
+    declared = server.post("/api/identity/aliases", {"a": one, "b": two, "reason": "the same household"})
+    assert call(server, "/api/points/spend", {"person": two, "points": 40})[1]["available"] == 40
+    server.post("/api/identity/retractions", {"link_id": declared["link_id"], "reason": "no"})
+    left = []
+    for value in ("M1", "M2"):
+        person = server.get(f"/api/persons/lookup?kind=user_id&value={value}")["person_id"]
+        accounts = server.get(f"/api/persons/{person}/accounts")["accounts"][0]
+        left.append((accounts["available"], accounts["redeemed"]))
+    assert left == [(0, 30), (40, 10)]
+
+
+def test_an_archive_holds_the_accounts_and_an_erasure_leaves_numbers(server: Server, tmp_path: Path) -> None:
+    events(server, {"userId": "E1", "event": "order.paid", "properties": {"order_id": "OE", "amount_fen": 5000}})
+    cli = Cli(server.home)
+    cli.run("person", "export", "user_id:E1", "--out", tmp_path / "e1.zip")
+    with zipfile.ZipFile(tmp_path / "e1.zip") as archive:
+        held = json.loads(archive.read("accounts.json"))
+    assert (held["accounts"][0]["currency"], held["accounts"][0]["pending"]) == ("points", 50)
+    assert held["statements"]["points"][0]["cause"] == "order/OE"
+    receipt = cli.json("person", "erase", "user_id:E1", "--yes")
+    assert receipt["rows"]["point_orders"] == 1
+    status, problem = call(server, "/api/points/earn", {"person": {"kind": "user_id", "value": "E1"}, "points": 1})
+    assert (status, problem["code"]) == (404, "PERSON_NOT_FOUND")
 
 
 def test_the_ledger_is_right_in_the_end(server: Server) -> None:

@@ -52,25 +52,17 @@ def fill(holder: str, amount: int, currency: str = "stock") -> Command:
 
 def commands(job: dict[str, Any]) -> list[Command]:
     """What this process asks for."""
-    me, wanted = job["process"], range(job["requests"])
+    me, wanted = job["process"], range(job.get("requests", 0))
     if job["kind"] == "same_key":
         # The key is the same for all; the account is this process's own, so that no lock stands in the way.
         return [
             spend(f"{job['holder']}-{me}", ("same", job["holder"], n))._replace(request=derived_key(n)) for n in wanted
         ]
     if job["kind"] == "end":
-        state = State.POSTED if me % 2 else State.VOIDED
-        kind = "post" if me % 2 else "void"
+        state, kind = (State.POSTED, "post") if me % 2 else (State.VOIDED, "void")
         return [
-            Command(
-                derived_key(job["holder"], me, n),
-                derived_key(n),
-                kind,
-                (End(job["transfer"], state),),
-                NOW,
-                corrects=job["transfer"],
-            )
-            for n in wanted
+            Command(derived_key(me, one), derived_key(one), kind, (End(one, state),), NOW, corrects=one)
+            for one in job["transfers"]
         ]
     return [spend(job["holder"], (job["holder"], me, n), job["currency"]) for n in wanted]
 
@@ -98,7 +90,10 @@ async def race(job: dict[str, Any]) -> dict[str, int]:
     desk: Desk[Command, Outcome] = Desk(db, Ledger(ZONE).post)
     wanted = commands(job)
     await asyncio.sleep(max(0.0, job["start"] - time.time()))
-    outcomes = await asyncio.gather(*(desk.ask(one) for one in wanted), return_exceptions=True)
+    if job["kind"] == "end":  # one after the other: many chances to meet
+        outcomes = [(await asyncio.gather(desk.ask(one), return_exceptions=True))[0] for one in wanted]
+    else:
+        outcomes = await asyncio.gather(*(desk.ask(one) for one in wanted), return_exceptions=True)
     await db.close()
     done = [one for one in outcomes if isinstance(one, Outcome) and one.refused is None and one.fresh]
     refused = [one for one in outcomes if isinstance(one, Outcome) and one.refused is not None]

@@ -132,30 +132,28 @@ async def test_each_layer_below_the_lock_keeps_the_ledger_right(
     assert "I2" in await broken(ledger)
 
 
-async def held(db: Database, holder: str) -> int:
-    """Something pending."""
+async def held(db: Database, holder: str) -> list[int]:
+    """Forty pending transfers."""
     names = [AccountName("stock", holder, role) for role in (Role.AVAILABLE, Role.REDEEMED, Role.LOCKED)]
     flow = Flow((Leg(*names),), 5, ends_at=NOW + timedelta(days=1))
-    key = derived_key("held", holder)
-    _, transfer = await post(db, fill(holder, 5), Command(key, key, "lock", (flow,), NOW))
-    return transfer
+    keys = [derived_key("held", holder, number) for number in range(40)]
+    return (await post(db, fill(holder, 200), *(Command(key, key, "lock", (flow,), NOW) for key in keys)))[1:]
 
 
 async def test_what_is_pending_ends_once(ledger: Database, postgres_dsn: str) -> None:
     dsn = await dsn_of(ledger, postgres_dsn)
-    result = await race(dsn, kind="end", holder="h", transfer=await held(ledger, "h"), requests=25)
-    assert result == Counter(done=1, refused=99, broke=0)
+    result = await race(dsn, kind="end", transfers=await held(ledger, "h"))
+    assert result == Counter(done=40, refused=120, broke=0)
     assert await broken(ledger) == set()
     async with ledger.driver() as connection:
         await connection.execute("ALTER TABLE ledger_entries DROP CONSTRAINT pk_ledger_entries")
         await connection.execute("ALTER TABLE ledger_accounts DROP CONSTRAINT ck_ledger_accounts_side_of_zero")
     guards = ["lock", "version"]
-    result = await race(dsn, kind="end", transfer=await held(ledger, "i"), requests=25, without=guards, holder="i")
-    assert result["done"] == 1, "the state in WHERE decides"
-    assert await broken(ledger) == set()
+    result = await race(dsn, kind="end", transfers=await held(ledger, "i"), without=guards)
+    assert result["done"] == 40, "the state in WHERE decides"
     guards += ["leg"]
-    result = await race(dsn, kind="end", transfer=await held(ledger, "j"), requests=25, without=guards, holder="j")
-    assert result["done"] > 1
+    result = await race(dsn, kind="end", transfers=await held(ledger, "j"), without=guards)
+    assert result["done"] > 40
     assert "I6" in await broken(ledger)
 
 

@@ -35,7 +35,7 @@ from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
-from siyu.app.scrubs import ERASURE_SCRUBS
+from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
@@ -78,7 +78,12 @@ def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
     app = Litestar(
         route_handlers=[api, value, *console_routes],
         dependencies={name: provided(getattr(services, name)) for name in names}
-        | {"scrubs": provided(ERASURE_SCRUBS), "intake": provided(intake), "desk": provided(desk)},
+        | {
+            "scrubs": provided(ERASURE_SCRUBS),
+            "files": provided(EXPORT_FILES),
+            "intake": provided(intake),
+            "desk": provided(desk),
+        },
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,

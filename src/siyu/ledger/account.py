@@ -54,8 +54,3 @@ class Account(NamedTuple):
     balance: int
     version: int
     """Number of its newest entry; 0: none yet."""
-
-    @property
-    def sign(self) -> int:
-        """On which side of zero it stays."""
-        return SIGN[self.name.role]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from siyu.ledger.account import Account, AccountName, Role
+from siyu.ledger.account import SIGN, Account, AccountName, Role
 from siyu.ledger.command import AMOUNT_MAX, AtEnd, Command, End, Flow, Leg, Refused, Reverse, State
 from siyu.ledger.currency import Currency, lot_expiry
 from siyu.ledger.lot import PER_TRANSFER_MAX, Lot, Part, give_back, spend_order, take
@@ -119,9 +119,8 @@ class Posting:
 
     # What is so, with the changes of this command.
 
-    def _account(self, name: AccountName) -> Account:
-        account = self._book.accounts[name]
-        return account._replace(balance=account.balance + self._delta.get(name, 0))
+    def _balance(self, name: AccountName) -> int:
+        return self._book.accounts[name].balance + self._delta.get(name, 0)
 
     def _lot(self, lot: Lot) -> Lot:
         return lot._replace(remaining=lot.remaining + self._moved.get(lot.id, 0))
@@ -133,11 +132,9 @@ class Posting:
     # Single steps.
 
     def _move(self, source: AccountName, target: AccountName, amount: int) -> None:
-        self._delta[source] = self._delta.get(source, 0) - amount
-        self._delta[target] = self._delta.get(target, 0) + amount
-        for name in (source, target):
-            account = self._account(name)
-            if account.balance * account.sign < 0:
+        for name, change in ((source, -amount), (target, amount)):
+            self._delta[name] = self._delta.get(name, 0) + change
+            if self._balance(name) * SIGN[name.role] < 0:
                 raise Refused("INSUFFICIENT", f"The {name.role} account does not have {amount}.", role=name.role.value)
 
     def _add_lot(self, account: Account, amount: int, earned_at: datetime, expires_at: datetime | None) -> None:
@@ -154,7 +151,7 @@ class Posting:
     def _arrive(self, leg: Leg, amount: int, parts: Sequence[Part], expires_at: datetime | None, at: datetime) -> None:
         """Units reach their target: with the terms of the lots they were in, or in a new lot."""
         self._move(leg.source, leg.target, amount)
-        target = self._account(leg.target)
+        target = self._book.accounts[leg.target]
         if not self._book.has_lots(target):
             return
         if parts:
@@ -167,7 +164,7 @@ class Posting:
     def _repay(self, source: AccountName, debts: Sequence[AccountName], amount: int) -> int:
         """Pay debts first; what is left."""
         for debt in debts:
-            if paid := min(amount, -self._account(debt).balance):
+            if paid := min(amount, -self._balance(debt)):
                 self._move(source, debt, paid)
                 amount -= paid
         return amount
@@ -222,7 +219,7 @@ class Posting:
         self, names: Sequence[AccountName], amount: int, *, due: bool = False, own: Sequence[int] = ()
     ) -> list[tuple[int, list[Part]]]:
         """How much each account gives, and from which lots (those in `own` first)."""
-        accounts = [self._account(name) for name in names]
+        accounts = [self._book.accounts[name] for name in names]
         places: dict[int, int] = {}
         for place, account in enumerate(accounts):
             if self._book.has_lots(account):
@@ -242,7 +239,7 @@ class Posting:
                 mine = [part for part in parts if part.lot.account == account.id and places[account.id] == place]
                 given.append((sum(part.amount for part in mine), mine))
                 continue
-            part = left if account.sign <= 0 else min(left, max(account.balance, 0))
+            part = left if SIGN[account.name.role] <= 0 else min(left, max(self._balance(account.name), 0))
             left -= part
             given.append((part, []))
         return given
@@ -287,7 +284,7 @@ class Posting:
                 gone = amount == leg.open
                 self._change(leg, returned=leg.returned + amount, state=State.VOIDED if gone else leg.state)
                 continue
-            if self._book.has_lots(self._account(leg.target)):
+            if self._book.has_lots(self._book.accounts[leg.target]):
                 self._claw_back(leg, amount, reverse)
             else:
                 self._move(leg.target, leg.source, amount)
@@ -302,7 +299,7 @@ class Posting:
 
     def _restore(self, leg: KeptLeg, amount: int) -> None:
         """Put units back into the lots that a leg took them from."""
-        source = self._account(leg.source)
+        source = self._book.accounts[leg.source]
         if not self._book.has_lots(source):
             return
         taken = [
@@ -351,7 +348,7 @@ class Posting:
             if not amount:
                 continue
             account = book.accounts[name]
-            after = account._replace(balance=account.balance + amount, version=account.version + 1)
+            after = Account(account.id, name, account.balance + amount, account.version + 1)
             book.accounts[name] = after
             entries.append(Entry(after.id, after.version, amount, after.balance))
         for lot in self._fresh.values():

@@ -25,7 +25,7 @@ BATCH_MAX: Final = 500
 """Requests in one transaction."""
 WAITING_MAX: Final = 20_000
 """Requests above which more are turned away with BUSY."""
-STALL_SECONDS: Final = 0.02
+STALL_SECONDS: Final = 0.1
 """A transaction that takes longer (somebody else holds one of its accounts) no longer keeps the next one waiting."""
 LANES: Final = 4
 """Transactions at work at most."""

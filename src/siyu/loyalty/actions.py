@@ -23,6 +23,7 @@ from siyu.loyalty.request import (
     Decide,
     Earn,
     Give,
+    PersonRef,
     Refund,
     Request,
     Spend,
@@ -74,6 +75,13 @@ class Points:
         outcome = await self._desk.ask(Ask(checked(request), number, by))
         return outcome.settled()
 
+    async def anchor_of(self, connection: Any, person: PersonRef) -> int:
+        """The identifier by which somebody is named. Raises PersonNotFound."""
+        uid = uid_of(person, self._secret)
+        if (named := (await named_by_uid(connection, [uid])).get(uid)) is None:
+            raise PersonNotFound("Nobody is known by this name.")
+        return named.anchor
+
     async def work(self, connection: Any, asks: Sequence[Ask]) -> list[Outcome | SiyuError]:
         """Decide and write; what `Desk` calls."""
         now = self._now()
@@ -93,6 +101,15 @@ class Points:
         for place, outcome in zip(places, await self.ledger.post(connection, commands), strict=True):
             results[place] = outcome
         return results
+
+
+async def wallets_of_anchor(connection: Any, anchor: int, now: datetime) -> Wallets:
+    """The wallets of the person who has an identifier now. Raises PersonNotFound when it was erased."""
+    (named,) = await named_by_anchor(connection, [(anchor, now)])
+    if named is None:
+        raise PersonNotFound("This person was erased.")
+    known = await holders_from(connection, list(anchors)) if (anchors := passing_anchors([named])) else {}
+    return wallets(named, known, int(now.timestamp() * 1000))
 
 
 class Persons:

@@ -7,17 +7,33 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import MalformedRequest, PersonNotFound
+from siyu.errors import Conflict, MalformedRequest, PersonNotFound
 from siyu.ledger import Outcome
-from siyu.loyalty import read
+from siyu.loyalty import approval, read, records
 from siyu.loyalty.actions import Points, TransferNotFound
+from siyu.loyalty.approval import Waiting
+from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
-from siyu.loyalty.request import POINTS, Adjust, Decide, Earn, Give, Refund, Request, Spend
-from siyu.store.postgres import Database
+from siyu.loyalty.react import all_rules
+from siyu.loyalty.request import (
+    POINTS,
+    Adjust,
+    Decide,
+    Earn,
+    Give,
+    Refund,
+    Request,
+    Spend,
+    Word,
+    WrongRequest,
+    checked,
+)
+from siyu.settings import Settings
+from siyu.store.postgres import Database, driver_of
 
 BY_API = "api"
 Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
@@ -78,9 +94,75 @@ async def transfer(data: Give, desk: Points, idempotency_key: Key = None) -> Boo
 
 
 @post("/api/points/adjust", summary="Correct points by hand", status_code=200, tags=["points"])
-async def adjust(data: Adjust, desk: Points, idempotency_key: Key = None) -> Booked:
-    """With a reason. 409 INSUFFICIENT."""
+async def adjust(
+    *, data: Adjust, db: Database, desk: Points, now: Now, settings: Settings, idempotency_key: Key = None
+) -> Booked | Response[Waiting]:
+    """With a reason. Above SIYU_POINTS_ADJUST_MAX: 202, and it waits for a second person. 409 INSUFFICIENT."""
+    checked(data)
+    if abs(data.points) > settings.points_adjust_max:
+        return Response(await approval.put_aside(db, desk, data, idempotency_key, now), status_code=202)
     return _booked(await desk.ask(data, idempotency_key, data.by), data.currency, data.points)
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who decides."""
+
+    by: Word
+
+
+class WaitingPage(msgspec.Struct, frozen=True):
+    """Adjustments that wait, the oldest first."""
+
+    items: list[Waiting]
+
+
+@get("/api/points/adjustments", summary="Adjustments that wait for a second person", tags=["points"])
+async def adjustments(db: Database, limit: Limit = 50) -> WaitingPage:
+    """The oldest first."""
+    return WaitingPage(await approval.waiting(db, limit))
+
+
+@post(
+    "/api/points/adjustments/{number:uuid}/approve", summary="Approve an adjustment", status_code=200, tags=["points"]
+)
+async def approve(number: UUID, data: Decision, db: Database, desk: Points, now: Now) -> Booked:
+    """Books it. 403 SECOND_PERSON_NEEDED for who asked for it."""
+    outcome = await approval.approve(db, desk, number, data.by, now)
+    return _booked(outcome, next(iter(outcome.balances), POINTS).partition(".")[0], None)
+
+
+@post(
+    "/api/points/adjustments/{number:uuid}/reject", summary="Turn an adjustment down", status_code=204, tags=["points"]
+)
+async def reject(number: UUID, data: Decision, db: Database, now: Now) -> None:
+    """Nothing is booked. 403 SECOND_PERSON_NEEDED for who asked for it."""
+    await approval.reject(db, number, data.by, now)
+
+
+class RulesPage(msgspec.Struct, frozen=True):
+    """What earns points."""
+
+    items: list[EarnRule]
+
+
+@get("/api/points/rules", summary="What earns points", tags=["points"])
+async def rules(db: Database) -> RulesPage:
+    """The newest version of each rule; those that are not active too."""
+    async with db.driver() as connection:
+        return RulesPage(await all_rules(connection))
+
+
+@put("/api/points/rules/{rule_id:str}", summary="Change what earns points", tags=["points"])
+async def put_rule(rule_id: str, data: EarnRule, db: Database, now: Now) -> EarnRule:
+    """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already."""
+    if data.id != rule_id:
+        raise WrongRequest("The rule has another id than the address.", path="id")
+    async with db.begin() as conn:
+        connection = await driver_of(conn)
+        newest = max((rule.version for rule in await all_rules(connection) if rule.id == rule_id), default=0)
+        if data.version != newest + 1 or not await records.add_rule(connection, data, now()):
+            raise Conflict(f"The next version of this rule is {newest + 1}.", next_version=newest + 1)
+    return data
 
 
 @post("/api/points/refund", summary="Undo an earlier transfer, whole or in part", status_code=200, tags=["points"])
@@ -165,6 +247,11 @@ routes: list[Any] = [
     spend,
     transfer,
     adjust,
+    adjustments,
+    approve,
+    reject,
+    rules,
+    put_rule,
     refund,
     post_pending,
     void_pending,

@@ -42,6 +42,11 @@ class Earner(NamedTuple):
     wallets: Wallets
 
 
+async def all_rules(connection: Any) -> list[EarnRule]:
+    """The newest version of every rule: stored ones, and defaults that nobody changed."""
+    return list({rule.id: rule for rule in (*DEFAULTS, *await records.read_rules(connection))}.values())
+
+
 class Rules:
     """The earn rules of this installation."""
 
@@ -50,10 +55,9 @@ class Rules:
         self._read_at = float("-inf")
 
     async def live(self, connection: Any) -> tuple[EarnRule, ...]:
-        """Those that give: stored ones, and defaults that nobody changed."""
+        """Those that give."""
         if time.monotonic() - self._read_at > _RULE_SECONDS:
-            stored = {rule.id: rule for rule in (*DEFAULTS, *await records.read_rules(connection))}
-            self._rules = tuple(rule for rule in stored.values() if rule.active)
+            self._rules = tuple(rule for rule in await all_rules(connection) if rule.active)
             self._read_at = time.monotonic()
         return self._rules
 

@@ -30,6 +30,16 @@ FROM ledger_transfers t JOIN ledger_legs l ON l.transfer = t.id JOIN ledger_acco
 WHERE t.cause = ANY($1::text[]) AND t.kind = 'earn' AND t.by = $2 ORDER BY l.transfer DESC
 """
 
+_ADJUSTMENT: Final = "id, key, request, anchor, currency, points, reason, asked_by, asked_at, state"
+_ADD_ADJUSTMENT: Final = f"""
+INSERT INTO point_adjustments ({_ADJUSTMENT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (key) DO NOTHING
+"""
+_DECIDE_ADJUSTMENT: Final = f"""
+UPDATE point_adjustments SET state = $2, decided_by = $3, decided_at = $4
+WHERE id = $1 AND state = 'waiting' AND asked_by <> $3 RETURNING {_ADJUSTMENT}
+"""
+
 
 class Earned(NamedTuple):
     """Points that a rule gave for an order."""
@@ -69,3 +79,61 @@ async def earned_for(connection: Any, causes: Sequence[str], by: str) -> list[Ea
     return [
         Earned(row[0], row[1], row[2], row[3], State(row[4])) for row in await connection.fetch(_EARNED, causes, by)
     ]
+
+
+# Adjustments.
+
+
+class Adjustment(NamedTuple):
+    """An adjustment above the limit."""
+
+    id: UUID
+    key: UUID
+    request: UUID
+    anchor: int
+    currency: str
+    points: int
+    reason: str
+    asked_by: str
+    asked_at: datetime
+    state: str
+
+
+async def add_adjustment(connection: Any, row: Adjustment) -> Adjustment:
+    """Store it, unless its key is known; what is stored under the key."""
+    await connection.execute(_ADD_ADJUSTMENT, *row)
+    return Adjustment(
+        *await connection.fetchrow(f"SELECT {_ADJUSTMENT} FROM point_adjustments WHERE key = $1", row.key)
+    )
+
+
+async def find_adjustment(connection: Any, number: UUID) -> Adjustment | None:
+    """One adjustment."""
+    row = await connection.fetchrow(f"SELECT {_ADJUSTMENT} FROM point_adjustments WHERE id = $1", number)
+    return None if row is None else Adjustment(*row)
+
+
+async def decide_adjustment(connection: Any, number: UUID, state: str, by: str, at: datetime) -> Adjustment | None:
+    """Decide one that waits, by somebody else than who asked; None when there is none."""
+    row = await connection.fetchrow(_DECIDE_ADJUSTMENT, number, state, by, at)
+    return None if row is None else Adjustment(*row)
+
+
+async def waiting_adjustments(connection: Any, limit: int) -> list[Adjustment]:
+    """Those that wait, the oldest first."""
+    rows = await connection.fetch(
+        f"SELECT {_ADJUSTMENT} FROM point_adjustments WHERE state = 'waiting' ORDER BY asked_at, id LIMIT $1", limit
+    )
+    return [Adjustment(*row) for row in rows]
+
+
+# Rights of persons.
+
+
+async def forget(connection: Any, anchors: Sequence[int]) -> dict[str, int]:
+    """Remove what speaks of these identifiers; rows by name."""
+    removed = {}
+    for name, table in (("point_adjustments", "point_adjustments"), ("point_orders", "point_order_money")):
+        done = await connection.execute(f"DELETE FROM {table} WHERE anchor = ANY($1::bigint[])", anchors)
+        removed[name] = int(done.split()[-1])
+    return removed
