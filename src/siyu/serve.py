@@ -1,7 +1,8 @@
 """`siyu serve`: the supervisor. It starts the engines and the working processes, watches them, and ends them.
 
 It holds no business of its own and imports none, so that nothing here can fail for a reason of the rooms. The listening
-socket is bound once, here, and inherited by every web process: a restart of one refuses no connection.
+socket is bound once, here, and inherited by every web process: a restart of one refuses no connection. Web processes
+hand what comes for the doors to a process of their own (decision 0108).
 
 A start is mostly the time of imports, so everything starts at once: each process imports what it needs and then waits
 at a gate, `bootstrap` until the engines answer, the others until it has ended (decision 0070).
@@ -41,6 +42,7 @@ STOP_SECONDS: Final = 15.0
 PORT_SECONDS_MAX: Final = 5.0
 """How long to wait for a predecessor that is still ending to leave the port."""
 
+_LISTENING: Final = ("web", "collect")
 APP: Final = (sys.executable, "-m", "siyu.app")
 
 
@@ -108,11 +110,17 @@ def serve(
         engines_up, tables_made = stack.enter_context(Gate()), stack.enter_context(Gate())
         env = environment(settings, starting.engines)
         if listener is not None:
-            env |= {"SIYU_PORT": str(listener.getsockname()[1]), "SIYU_LISTEN_FD": str(listener.fileno())}
+            env |= {"SIYU_PORT": str(listener.getsockname()[1])}
         for note in starting.engines.notes:
             journal.event("note", {"process": "siyu", "note": note})
         bootstrap = stack.enter_context(Bootstrap(app, env, engines_up))
-        keepers = _workers(app, role, workers, env, listener=listener, gate=tables_made, journal=journal)
+        # Both ends stay open here, so that a process started again finds what was handed over meanwhile.
+        channel = socket.socketpair() if role == "all" else None
+        for end in channel or ():
+            stack.enter_context(end)
+        keepers = _workers(
+            app, role, workers, env, listener=listener, channel=channel, gate=tables_made, journal=journal
+        )
         stack.callback(_close_all, keepers)
         for keeper in keepers:
             keeper.start()
@@ -249,31 +257,53 @@ def _workers(
     env: Mapping[str, str],
     *,
     listener: socket.socket | None,
+    channel: tuple[socket.socket, socket.socket] | None,
     gate: Gate,
     journal: Journal,
 ) -> list[Keeper]:
-    names: list[tuple[str, str]] = []
-    if listener is not None:
-        door = "collect" if role == "collect" else "web"
-        names += [(door if workers == 1 else f"{door} {number + 1}", door) for number in range(workers)]
-    if role in ("all", "process"):
-        names.append(("process", "process"))
-    return [_worker(name, [*app, word], env, listener=listener, gate=gate, journal=journal) for name, word in names]
+    words = {"all": ("web", "doors", "process")}.get(role, (role,))
+    made = []
+    for word in words:
+        names = [word] if word == "process" or workers == 1 else [f"{word} {number + 1}" for number in range(workers)]
+        fds = {"SIYU_START_FD": gate.fd}
+        if channel is not None and word in ("web", "doors"):
+            fds["SIYU_DOORS_FD"] = channel[word == "doors"].fileno()
+        made += [
+            _worker(
+                name,
+                [*app, word],
+                env,
+                fds,
+                listener=listener if word in _LISTENING else None,
+                gate=gate,
+                journal=journal,
+            )
+            for name in names
+        ]
+    return made
 
 
 def _worker(
-    name: str, argv: list[str], env: Mapping[str, str], *, listener: socket.socket | None, gate: Gate, journal: Journal
+    name: str,
+    argv: list[str],
+    env: Mapping[str, str],
+    fds: Mapping[str, int],
+    *,
+    listener: socket.socket | None,
+    gate: Gate,
+    journal: Journal,
 ) -> Keeper:
-    serves = listener is not None and argv[-1] != "process"
+    if listener is not None:
+        fds = {**fds, "SIYU_LISTEN_FD": listener.fileno()}
     program = Program(
         argv,
-        env={**env, "SIYU_PROCESS": name, "SIYU_START_FD": str(gate.fd)},
+        env={**env, "SIYU_PROCESS": name, **{variable: str(fd) for variable, fd in fds.items()}},
         on_line=lambda line: journal.line(name, line),
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
-        pass_fds=(listener.fileno(), gate.fd) if serves and listener is not None else (gate.fd,),
+        pass_fds=tuple(fds.values()),
     )
-    address = listener.getsockname()[:2] if serves and listener is not None else None
+    address = listener.getsockname()[:2] if listener is not None else None
     return Keeper(
         name,
         lambda: program,
