@@ -122,14 +122,15 @@ async def serve_doors(settings: Settings) -> None:
             if door.handles(path):
                 await door(scope, receive, send)
             elif path == REPORT_PATH and scope["client"] is None:
-                await _answer(send, msgspec.json.encode(report_of(door.intake)))
+                await answer_json(send, msgspec.json.encode(report_of(door.intake)))
             else:
                 await rest(scope, receive, send)
 
         await HttpServer(http_config(app, settings)).serve_from(Handed(end))
 
 
-async def _answer(send: Any, body: bytes) -> None:
+async def answer_json(send: Any, body: bytes) -> None:
+    """A 200 with a JSON body."""
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

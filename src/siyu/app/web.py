@@ -32,8 +32,9 @@ from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
+from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
-from siyu.app.doors import REPORT_PATH, Backlog, Entrance, channel, http_config, watching
+from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channel, http_config, watching
 from siyu.app.scrubs import ERASURE_SCRUBS
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
@@ -42,11 +43,17 @@ from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
 from siyu.profile.http import routes as profile_routes
 from siyu.settings import Settings
 
 REPORT_SECONDS_MAX: Final = 2.5
 
+SHORTCUTS: Final = (
+    Shortcut(lookup_person, {"kind": str, "value": str}, {}),
+    Shortcut(show_person, {}, {}),
+    Shortcut(person_timeline, {}, {"limit": page_limit}),
+)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -56,7 +63,6 @@ def api_app(services: Services, ring: KeyRing, doors: Doors) -> Litestar:
     def provided(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
-    names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
         route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
@@ -64,7 +70,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors) -> Litestar:
     )
     app = Litestar(
         route_handlers=[api, *console_routes],
-        dependencies={name: provided(getattr(services, name)) for name in names}
+        dependencies={name: provided(service) for name, service in services._asdict().items()}
         | {"scrubs": provided(ERASURE_SCRUBS), "doors": provided(doors)},
         exception_handlers={
             SiyuError: on_siyu_error,
@@ -116,7 +122,16 @@ def site(services: Services, entrance: Entrance, doors: socket.socket | None = N
         here = report_of(entrance.door.intake)
         return [here] if doors is None else [here, await _report_of_the_others(doors)]
 
-    return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports))))
+    framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports))))
+    shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and (body := await shortcuts.answer(scope)) is not None:
+            await answer_json(send, body)
+        else:
+            await framework(scope, receive, send)
+
+    return app
 
 
 async def _report_of_the_others(doors: socket.socket) -> DoorReport:
