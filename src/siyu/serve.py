@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
@@ -42,7 +42,9 @@ STOP_SECONDS: Final = 15.0
 PORT_SECONDS_MAX: Final = 5.0
 """How long to wait for a predecessor that is still ending to leave the port."""
 
-_LISTENING: Final = ("web", "collect")
+DOORS_PER_WEB: Final = 2
+"""Processes of the doors for each of console and API: one alone is a core's worth of parsing (decision 0108)."""
+
 APP: Final = (sys.executable, "-m", "siyu.app")
 
 
@@ -115,12 +117,14 @@ def serve(
             journal.event("note", {"process": "siyu", "note": note})
         bootstrap = stack.enter_context(Bootstrap(app, env, engines_up))
         # Both ends stay open here, so that a process started again finds what was handed over meanwhile.
-        channel = socket.socketpair() if role == "all" else None
-        for end in channel or ():
+        channels = [socket.socketpair() for _ in range(DOORS_PER_WEB * workers)] if role == "all" else []
+        for end in (end for channel in channels for end in channel):
             stack.enter_context(end)
-        keepers = _workers(
-            app, role, workers, env, listener=listener, channel=channel, gate=tables_made, journal=journal
-        )
+        port, address = (listener.fileno(), listener.getsockname()[:2]) if listener else (None, None)
+        keepers = [
+            _worker(app, place, env, address=address, gate=tables_made, journal=journal)
+            for place in _places(role, workers, port, channels)
+        ]
         stack.callback(_close_all, keepers)
         for keeper in keepers:
             keeper.start()
@@ -250,64 +254,61 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{named}:{listener.getsockname()[1]}"
 
 
-def _workers(
-    app: Sequence[str],
-    role: Role,
-    workers: int,
-    env: Mapping[str, str],
-    *,
-    listener: socket.socket | None,
-    channel: tuple[socket.socket, socket.socket] | None,
-    gate: Gate,
-    journal: Journal,
-) -> list[Keeper]:
-    words = {"all": ("web", "doors", "process")}.get(role, (role,))
-    made = []
-    for word in words:
-        names = [word] if word == "process" or workers == 1 else [f"{word} {number + 1}" for number in range(workers)]
-        fds = {"SIYU_START_FD": gate.fd}
-        if channel is not None and word in ("web", "doors"):
-            fds["SIYU_DOORS_FD"] = channel[word == "doors"].fileno()
-        made += [
-            _worker(
-                name,
-                [*app, word],
-                env,
-                fds,
-                listener=listener if word in _LISTENING else None,
-                gate=gate,
-                journal=journal,
-            )
-            for name in names
-        ]
-    return made
+class _Place(NamedTuple):
+    """A working process to be."""
+
+    word: str
+    """What `siyu.app` is told to be."""
+    name: str
+    descriptors: Mapping[str, Sequence[int]]
+    """What it inherits, by the variable that tells it the numbers."""
+
+
+def _places(
+    role: Role, workers: int, port: int | None, channels: Sequence[tuple[socket.socket, socket.socket]]
+) -> list[_Place]:
+    listening = {} if port is None else {"SIYU_LISTEN_FD": [port]}
+    if role == "process":
+        return [_Place("process", "process", {})]
+    if role != "all":
+        return [_Place(role, name, listening) for name in _numbered(role, workers)]
+    giving = {"SIYU_DOORS_FD": [give.fileno() for give, _ in channels]}
+    taking = [{"SIYU_DOORS_FD": [take.fileno()]} for _, take in channels]
+    return [
+        *(_Place("web", name, listening | giving) for name in _numbered("web", workers)),
+        *(_Place("doors", name, fds) for name, fds in zip(_numbered("doors", len(channels)), taking, strict=True)),
+        _Place("process", "process", {}),
+    ]
+
+
+def _numbered(word: str, count: int) -> list[str]:
+    return [word] if count == 1 else [f"{word} {number + 1}" for number in range(count)]
 
 
 def _worker(
-    name: str,
-    argv: list[str],
+    app: Sequence[str],
+    place: _Place,
     env: Mapping[str, str],
-    fds: Mapping[str, int],
     *,
-    listener: socket.socket | None,
+    address: tuple[Any, ...] | None,
     gate: Gate,
     journal: Journal,
 ) -> Keeper:
-    if listener is not None:
-        fds = {**fds, "SIYU_LISTEN_FD": listener.fileno()}
+    descriptors = {**place.descriptors, "SIYU_START_FD": [gate.fd]}
+    numbers = {variable: ",".join(map(str, fds)) for variable, fds in descriptors.items()}
     program = Program(
-        argv,
-        env={**env, "SIYU_PROCESS": name, **{variable: str(fd) for variable, fd in fds.items()}},
-        on_line=lambda line: journal.line(name, line),
+        [*app, place.word],
+        env={**env, "SIYU_PROCESS": place.name, **numbers},
+        on_line=lambda line: journal.line(place.name, line),
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
-        pass_fds=tuple(fds.values()),
+        pass_fds=tuple(fd for fds in descriptors.values() for fd in fds),
     )
-    address = listener.getsockname()[:2] if listener is not None else None
+    listens = address if "SIYU_LISTEN_FD" in descriptors else None
     return Keeper(
-        name,
+        place.name,
         lambda: program,
-        is_ready=(lambda: _answers(address)) if address else (lambda: gate.is_open),
+        is_ready=(lambda: _answers(listens)) if listens else (lambda: gate.is_open),
         ready_seconds_max=READY_SECONDS_MAX,
         stop_signals=((signal.SIGTERM, STOP_SECONDS),),
         on_event=journal.event,

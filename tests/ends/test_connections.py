@@ -50,7 +50,7 @@ class House:
         self.give.setblocking(False)
 
     def listener(self) -> Listener:
-        return Listener(self.port.dup(), lambda path: path.startswith("/v1/"), self.give)
+        return Listener(self.port.dup(), lambda path: path.startswith("/v1/"), [self.give])
 
     def handed(self) -> Handed:
         return Handed(self.take.dup())

@@ -1,16 +1,17 @@
-"""Who answers a connection. One port, and two processes behind it: parsing a burst of events keeps a core busy for
+"""Who answers a connection. One port, and several processes behind it: parsing a burst of events keeps a core busy for
 milliseconds at a time, and whoever opens a page or looks a person up must not stand in that queue (decision 0108).
 
 The process of console and API accepts every connection and looks at its first line. One that begins with a door is
-handed, as it is, to the process of the doors. Nothing depends on the guess: both can answer every request, and a
-connection whose first line is not there yet, or that nobody takes, stays where it was accepted.
+handed, as it is, to a process of the doors, each in its turn. Nothing depends on the guess: all can answer everything,
+and a connection whose first line is not there yet, or that nobody takes, stays where it was accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -104,12 +105,12 @@ class Source:
 
 
 class Listener(Source):
-    """The port. With `doors`, the channel to another process, it gives away what begins with one of their paths."""
+    """The port. With `doors`, channels to other processes, it gives away what begins with one of their paths."""
 
-    def __init__(self, sock: socket.socket, is_door: Callable[[str], bool], doors: socket.socket | None) -> None:
+    def __init__(self, sock: socket.socket, is_door: Callable[[str], bool], doors: Sequence[socket.socket]) -> None:
         super().__init__(sock)
         self._is_door = is_door
-        self._doors = doors
+        self._doors = deque(doors)
 
     def open(self, adopt: Adopt) -> None:
         self._socket.listen(BACKLOG)
@@ -128,7 +129,7 @@ class Listener(Source):
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._doors is None:
+            if not self._doors:
                 self._keep(connection)
             elif not self._settle(connection):
                 self._await_first_line(connection)
@@ -164,9 +165,13 @@ class Listener(Source):
         except OSError:
             connection.close()
             return True
-        if not (self._is_door(first_path(head)) and self._doors is not None and give(self._doors, connection)):
+        if not (self._is_door(first_path(head)) and self._give(connection)):
             self._keep(connection)
         return True
+
+    def _give(self, connection: socket.socket) -> bool:
+        self._doors.rotate()
+        return any(give(channel, connection) for channel in self._doors)
 
 
 class Handed(Source):

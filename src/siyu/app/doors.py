@@ -1,4 +1,4 @@
-"""The doors in a process of their own (`doors`), beside that of console and API; it imports what they need, no more."""
+"""The doors in a process of their own (`doors`), beside that of console and API; imports what they need, no more."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from siyu.store.postgres import Database
 log = structlog.get_logger()
 
 DOORS_FD: Final = "SIYU_DOORS_FD"
-"""Names the file descriptor of this process's end of the channel between `web` and `doors`."""
+"""Names the file descriptors of this process's ends of the channels between `web` and each of `doors`."""
 REPORT_PATH: Final = "/-/doors"
 """Answered only on the channel: nobody outside can ask."""
 _BACKLOG_SECONDS: Final = 0.25
@@ -74,14 +74,12 @@ async def watching(backlog: Backlog) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def channel() -> socket.socket | None:
-    """This process's end of the channel; None without the other process."""
-    fd = os.environ.get(DOORS_FD)
-    if fd is None:
-        return None
-    end = socket.socket(fileno=int(fd))
-    end.setblocking(False)
-    return end
+def channels() -> list[socket.socket]:
+    """This process's ends of the channels; none without the other processes."""
+    ends = [socket.socket(fileno=int(fd)) for fd in os.environ.get(DOORS_FD, "").split(",") if fd]
+    for end in ends:
+        end.setblocking(False)
+    return ends
 
 
 def http_config(app: App, settings: Settings) -> uvicorn.Config:
@@ -103,8 +101,8 @@ def http_config(app: App, settings: Settings) -> uvicorn.Config:
 
 async def serve_doors(settings: Settings) -> None:
     """Answer the connections that are handed over, until SIGTERM."""
-    end = channel()
-    if end is None or settings.database_url is None:
+    ends = channels()
+    if not ends or settings.database_url is None:
         raise SiyuError("Start through `siyu serve`.")
     async with AsyncExitStack() as stack:
         db = await Database.open(settings.database_url)
@@ -126,7 +124,7 @@ async def serve_doors(settings: Settings) -> None:
             else:
                 await rest(scope, receive, send)
 
-        await HttpServer(http_config(app, settings)).serve_from(Handed(end))
+        await HttpServer(http_config(app, settings)).serve_from(*map(Handed, ends))
 
 
 async def answer_json(send: Any, body: bytes) -> None:

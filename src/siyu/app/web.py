@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
 from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
-from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channel, http_config, watching
+from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
 from siyu.app.scrubs import ERASURE_SCRUBS
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
@@ -115,12 +116,11 @@ def _describe_problems(schema: OpenAPI) -> None:
                     response.content = {"application/problem+json": body}
 
 
-def site(services: Services, entrance: Entrance, doors: socket.socket | None = None) -> ASGIApp:
-    """Everything but the doors. `doors`: the channel to the process that has the others."""
+def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] = ()) -> ASGIApp:
+    """Everything but the doors. `doors`: the channels to the processes that have the others."""
 
     async def reports() -> Sequence[DoorReport]:
-        here = report_of(entrance.door.intake)
-        return [here] if doors is None else [here, await _report_of_the_others(doors)]
+        return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
 
     framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports))))
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
@@ -134,14 +134,16 @@ def site(services: Services, entrance: Entrance, doors: socket.socket | None = N
     return app
 
 
-async def _report_of_the_others(doors: socket.socket) -> DoorReport:
+async def _report_of(doors: socket.socket) -> DoorReport:
     try:
         return msgspec.json.decode(await ask(doors, REPORT_PATH, REPORT_SECONDS_MAX), type=DoorReport)
     except (OSError, TimeoutError, msgspec.MsgspecError) as error:
-        return DoorReport({}, "doors", f"The process of the doors does not answer: {str(error) or 'no answer in time'}")
+        return DoorReport({}, "doors", f"A process of the doors does not answer: {str(error) or 'no answer in time'}")
 
 
-def web_app(services: Services, entrance: Entrance, *, doors_only: bool, doors: socket.socket | None = None) -> ASGIApp:
+def web_app(
+    services: Services, entrance: Entrance, *, doors_only: bool, doors: Sequence[socket.socket] = ()
+) -> ASGIApp:
     """Doors first, since they are hot and need no framework; everything else goes to Litestar."""
     door = entrance.door
     inner = site(services, entrance, doors)
@@ -166,7 +168,7 @@ async def serve_web(settings: Settings, *, doors_only: bool) -> None:
         async with watching(backlog):
             ring = KeyRing(services.db)
             door = Door(services.stream, ring, settings, now=services.now, backlog=backlog)
-            doors = channel()
+            doors = channels()
             app = web_app(services, Entrance(door, ring), doors_only=doors_only, doors=doors)
             server = HttpServer(http_config(cast(Any, app), settings))
             inherited = os.environ.get("SIYU_LISTEN_FD")

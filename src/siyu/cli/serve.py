@@ -42,7 +42,8 @@ from siyu.store.processes import Program, start
     default=1,
     show_default=True,
     help=say(
-        "Processes of the console and API, and as many of the doors.", "控制台与接口进程数，事件入口进程数与之相同。"
+        "Processes of the console and API, and twice as many of the doors.",
+        "控制台与接口进程数，事件入口进程数为其两倍。",
     ),
 )
 @click.option(
