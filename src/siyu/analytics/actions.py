@@ -33,10 +33,11 @@ PERSONS_PER_SHARD: Final = 2_000_000
 """Events or persons held by one statement; beyond it persons are taken in several passes: memory stays bounded."""
 
 _STORED: Final = """
-SELECT (SELECT count() > 0 FROM person_spans), count(), toUnixTimestamp64Milli(min(occurred_at)), max(anchor)
+SELECT (SELECT count() > 0 FROM person_spans), count(), toUnixTimestamp64Milli(min(occurred_at)), max(anchor),
+  greatest(max(anchor), (SELECT max(person) FROM person_map), (SELECT max(arrayMax(person)) FROM person_spans))
 FROM events
 """
-"""Answered from the engine's own records of its parts, without reading events."""
+"""Answered from the engine's own records of its parts and the two small tables, without reading events."""
 
 _FETCH: Final = {
     "output_format_arrow_compression_method": "none",

@@ -35,11 +35,13 @@ class Shard(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """How much there is: events, the time of the first in epoch milliseconds, and the highest identifier number."""
+    """How much there is: events, the time of the first in epoch milliseconds, and the highest numbers of identifiers
+    and of persons."""
 
     events: int = 0
     first_ms: int = 0
     anchors: int = 0
+    persons: int = 0
 
 
 class Scope(NamedTuple):
@@ -103,9 +105,9 @@ def during_sql(span: Interval, params: Params) -> str:
     return f"occurred_at >= {bounds[0]} AND occurred_at < {bounds[1]}"
 
 
-def shard_sql(shard: Shard) -> str:
-    """The condition of a shard, to be appended; empty for all persons."""
-    return "" if shard.of == 1 else f" AND p % {int(shard.of)} = {int(shard.rest)}"
+def shard_sql(shard: Shard, person: str = "p") -> str:
+    """The condition of a shard, to be appended; empty for all persons. `person`: the SQL of a person's number."""
+    return "" if shard.of == 1 else f" AND {person} % {int(shard.of)} = {int(shard.rest)}"
 
 
 def person_column(scope: Scope) -> str:
