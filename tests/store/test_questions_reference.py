@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from siyu.analytics import actions
 from siyu.analytics.actions import ask
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -131,8 +132,10 @@ async def put(db: Database, events: EventStore, world: World) -> None:
 
 
 @pytest.fixture
-async def ready(db: Database, events: EventStore) -> tuple[Database, EventStore]:
-    """Both engines with their tables, and all identifier numbers registered."""
+async def ready(db: Database, events: EventStore, monkeypatch: pytest.MonkeyPatch) -> tuple[Database, EventStore]:
+    """Both engines with their tables, and all identifier numbers registered; more than a few events come by several
+    statements."""
+    monkeypatch.setattr(actions, "EVENTS_PER_SLICE", 6)
     await db.create_all()
     await events.create_all()
     await register(db, range(1, 10))
