@@ -9,6 +9,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.services import open_services
+from siyu.ledger import Ledger
+from siyu.loyalty import settle_due
+from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
@@ -16,6 +19,7 @@ from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
 from siyu.settings import Settings
 
 _CUTS_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 1.0
 
 
 async def process(settings: Settings) -> None:
@@ -26,11 +30,13 @@ async def process(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
+        ledger = Ledger(ZoneInfo(settings.timezone))
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                PointsReaction(ledger, services.now),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
@@ -44,6 +50,9 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
         ]
+        beside.append(
+            keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping)
+        )
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(
             db=services.db,

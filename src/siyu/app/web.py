@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Sequence
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 from litestar import Litestar, Router
@@ -32,7 +33,7 @@ from siyu.analytics.http import routes as analytics_routes
 from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
-from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
+from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
 from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
 from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
@@ -44,6 +45,8 @@ from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.loyalty import Points
+from siyu.loyalty.http import routes as loyalty_routes
 from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
 from siyu.profile.http import routes as profile_routes
 from siyu.settings import Settings
@@ -64,15 +67,22 @@ def api_app(services: Services, ring: KeyRing, doors: Doors) -> Litestar:
     def provided(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
+    desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
     api = Router(
         path="/",
         route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
         guards=[require_token],
     )
+    value = Router(
+        path="/",
+        route_handlers=loyalty_routes,
+        guards=[require_token],
+        exception_handlers={HTTPException: on_malformed_value},
+    )
     app = Litestar(
-        route_handlers=[api, *console_routes],
+        route_handlers=[api, value, *console_routes],
         dependencies={name: provided(service) for name, service in services._asdict().items()}
-        | {"scrubs": provided(ERASURE_SCRUBS), "doors": provided(doors)},
+        | {"scrubs": provided(ERASURE_SCRUBS), "doors": provided(doors), "desk": provided(desk)},
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
