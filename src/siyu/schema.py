@@ -9,7 +9,18 @@ from sqlalchemy import MetaData
 
 from siyu.store.metadata import metadata
 
-ROOMS: Final = ("stream", "collect", "identity", "profile", "analytics", "processor", "importer", "demo", "console")
+ROOMS: Final = (
+    "stream",
+    "collect",
+    "identity",
+    "profile",
+    "segments",
+    "analytics",
+    "processor",
+    "importer",
+    "demo",
+    "console",
+)
 """Rooms that own tables, lowest first."""
 
 

@@ -44,6 +44,7 @@ from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.processor.actions import stream_state
 from siyu.profile.http import routes as profile_routes
+from siyu.segments.http import routes as segment_routes
 from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
 from siyu.store.postgres import Database
@@ -63,7 +64,14 @@ def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
     names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
-        route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes, *rule_routes],
+        route_handlers=[
+            *api_routes,
+            *profile_routes,
+            *identity_routes,
+            *analytics_routes,
+            *rule_routes,
+            *segment_routes,
+        ],
         guards=[require_token],
     )
     app = Litestar(

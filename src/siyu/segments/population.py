@@ -19,9 +19,12 @@ from siyu.profile import attributes
 from siyu.rules.clickhouse import Params
 from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
 from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
+from siyu.rules.parse import SEGMENTS
 from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
+from siyu.segments import records
+from siyu.segments.segment import LISTED
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -138,11 +141,24 @@ async def _attributes(
         kind = source.words.kind_of(name)
         return None if kind is None else kind.default
 
+    anchors = None if some is None else some.anchors
     async with source.db.driver() as connection:
-        columns = await attributes.columns(connection, names, setting, None if some is None else some.anchors)
+        columns = await attributes.columns(connection, names, setting, anchors)
+        if LISTED in columns:
+            columns[LISTED] = _lists(await records.listed(connection, anchors))
+        if SEGMENTS in columns:
+            kept = await records.kept(connection, None if some is None else some.persons)
+            columns[SEGMENTS] = {person: sorted(keys) for keys, members in kept for person in members}
     return await asyncio.to_thread(
         lambda: {name: coded(persons, column, default(name)) for name, column in columns.items()}
     )
+
+
+def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for key, person in rows:
+        found.setdefault(person, []).append(key)
+    return found
 
 
 def coded(persons: Persons, column: Mapping[int, Any], default: int | None = None) -> Coded:

@@ -8,7 +8,10 @@ from siyu.collect.catalogue import CATALOGUE
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
 from siyu.rules.vocabulary import AttributeKind, EventName, vocabulary
 
-SEGMENT_ATTRIBUTES: Final = (AttributeKind("segments", "人群", "segments", "list"),)
+SEGMENT_ATTRIBUTES: Final = (
+    AttributeKind("segments", "人群", "segments", "list"),
+    AttributeKind("listed", "名单", "lists", "list"),
+)
 
 WORDS: Final = vocabulary(
     (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES),
