@@ -49,6 +49,8 @@ from siyu.loyalty import Points
 from siyu.loyalty.http import routes as loyalty_routes
 from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
 from siyu.profile.http import routes as profile_routes
+from siyu.segments.http import routes as segment_routes
+from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
 
 REPORT_SECONDS_MAX: Final = 2.5
@@ -70,7 +72,14 @@ def api_app(services: Services, ring: KeyRing, doors: Doors) -> Litestar:
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
     api = Router(
         path="/",
-        route_handlers=[*api_routes, *profile_routes, *identity_routes, *analytics_routes],
+        route_handlers=[
+            *api_routes,
+            *profile_routes,
+            *identity_routes,
+            *analytics_routes,
+            *rule_routes,
+            *segment_routes,
+        ],
         guards=[require_token],
     )
     value = Router(
