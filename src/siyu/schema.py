@@ -15,6 +15,7 @@ ROOMS: Final = (
     "collect",
     "identity",
     "profile",
+    "segments",
     "analytics",
     "loyalty",
     "processor",

@@ -7,6 +7,7 @@ from typing import Final
 from siyu.loyalty.rights import accounts_file, scrub_points
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream
 from siyu.profile.rights import RoomFile, Scrub
+from siyu.segments.actions import scrub_segments
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_points)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments, scrub_points)
 EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file,)

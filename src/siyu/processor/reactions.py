@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.clock import Now
 from siyu.collect.catalogue import PURCHASES
+from siyu.collect.own_events import QUIET
 from siyu.errors import EngineUnavailable
 from siyu.identity.anchors import Anchors
 from siyu.identity.resolver import Evidence, Resolver, Statement
@@ -21,6 +22,7 @@ from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
 from siyu.profile import actions as profile
 from siyu.profile.change import Problem, ProfileChange
+from siyu.segments.records import add_touch
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import driver_of
 
@@ -136,6 +138,28 @@ class ProfileReaction:
 
     async def committed(self) -> None:
         """Nothing to do."""
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+
+class SegmentReaction:
+    """Whom segments have to look at again."""
+
+    def __init__(self, touched: Callable[[], None]) -> None:
+        self._touched = touched
+
+    async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
+        """Note the identifiers that the events of the batch stand under."""
+        own = named_rows(batch, QUIET)
+        place = batch.place[~own] if own.any() else batch.place
+        if len(place):
+            await add_touch(await driver_of(connection), np.unique(anchors[place]).astype(np.uint32).tobytes())
+        return []
+
+    async def committed(self) -> None:
+        """Wake the keeper of the members."""
+        self._touched()
 
     def reset(self) -> None:
         """Nothing is remembered."""
