@@ -526,6 +526,7 @@ def test_a_segment_from_sentence_to_members(client: httpx.Client) -> None:
             break
         time.sleep(0.2)
     assert count[1] in page
+    assert "买过的人" in client.get(f"/console/persons/{PERSON.findall(page)[0]}").text
     sheet = client.get("/console/segments/paid/members.csv")
     assert len(sheet.text.splitlines()) == int(count[1].replace(",", "")) + 1
     answer = post(client, "/console/segments/paid", label="客户", text="生命周期 等于 ")
