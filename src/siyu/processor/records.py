@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from siyu.processor.seen import Hashes
-from siyu.store.clickhouse import EventStore
+
+if TYPE_CHECKING:  # the doors ask how far processing is, and need no client of ClickHouse for it
+    from siyu.store.clickhouse import EventStore
 
 _OPEN = """
 INSERT INTO stream_positions (partition, done_offset, processed) VALUES ($1, 0, 0) ON CONFLICT (partition) DO NOTHING
