@@ -51,9 +51,18 @@ def firsts(values: Ints) -> Bools:
     return first
 
 
-def next_row(hits: Bools) -> Ints:
-    """For each row, and one past the end, the first row from it on that is hit; len(hits) when there is none."""
-    size = len(hits)
-    rows = np.where(hits, np.arange(size), size)
-    found = np.minimum.accumulate(rows[::-1])[::-1] if size else rows
-    return np.append(found, size)
+def next_hits(hits: Bools, rows: Ints) -> Ints:
+    """For each of `rows` (0 … len(hits)) the first row from it on that is hit; len(hits) when there is none."""
+    places = np.append(np.flatnonzero(hits), len(hits))
+    before = np.zeros(len(hits) + 1, np.int64)
+    np.cumsum(hits, out=before[1:])
+    found: Ints = places[before[rows]]
+    return found
+
+
+def greatest(values: Ints, owner: Ints, least: Ints) -> None:
+    """Raise `least[o]` to the greatest of the values of owner o; owners ascend."""
+    starts = np.flatnonzero(firsts(owner))
+    if len(starts):
+        owners = owner[starts]
+        least[owners] = np.maximum(least[owners], np.maximum.reduceat(values, starts))
