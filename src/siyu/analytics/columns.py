@@ -33,14 +33,15 @@ def sorted_together(*columns: Ints) -> tuple[Ints, ...]:
     if sum(bits) > 63:
         order = np.lexsort(columns[::-1])
         return tuple(column[order] for column in columns)
-    key = columns[0]
+    key = columns[0].copy()  # then in place: most of the time goes into fresh memory
     for column, width in zip(columns[1:], bits[1:], strict=True):
-        key = (key << width) | column
-    key = np.sort(key)
+        key <<= width
+        key |= column
+    key.sort()
     found = []
     for width in bits[:0:-1]:
         found.append(key & ((1 << width) - 1))
-        key = key >> width
+        key >>= width
     return (key, *found[::-1])
 
 

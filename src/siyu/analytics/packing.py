@@ -56,7 +56,9 @@ class Sorted(NamedTuple):
     beside: Ints | None
 
     def take(self, rows: Ints) -> Sorted:
-        """Only these rows."""
+        """Only these rows, each at most once, in order."""
+        if len(rows) == len(self.columns[0]):
+            return self
         columns = tuple(column[rows] for column in self.columns)
         return Sorted(self.packing, columns, None if self.beside is None else self.beside[rows])
 

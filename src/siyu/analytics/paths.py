@@ -189,8 +189,11 @@ def _cut(question: Paths, begins: Bools, code: Ints, place: dict[str, int]) -> t
         first_column = question.steps_max - (high - low)
     size = np.clip(high - low, 0, question.steps_max if question.start is not None or question.end is None else None)
     path = np.repeat(np.arange(len(low)), size)
-    nth = np.arange(len(path)) - (np.cumsum(size) - size)[path]
-    return low[path] + nth, path, nth + first_column[path]
+    nth = np.arange(len(path))
+    before = np.cumsum(size) - size
+    row = nth + (low - before)[path]
+    nth += (first_column - before)[path]
+    return row, path, nth
 
 
 class PathsOutcome(NamedTuple):
