@@ -125,7 +125,8 @@ TREND_FLOOR = """
 SELECT toDate(at, 'Asia/Shanghai') AS day, count(), uniqExact(person) FROM bare WHERE name = 'app_open' GROUP BY day
 """
 TREND_BREAKDOWN_FLOOR = """
-SELECT JSONExtractString(properties, 'channel') AS channel, toDate(at, 'Asia/Shanghai') AS day, count(), uniqExact(person)
+SELECT JSONExtractString(properties, 'channel') AS channel, toDate(at, 'Asia/Shanghai') AS day, count(),
+  uniqExact(person)
 FROM bare WHERE name = 'app_open' GROUP BY channel, day
 """
 SCAN_FLOOR = "SELECT max(person), max(at), max(name) FROM bare"
