@@ -9,7 +9,20 @@ from sqlalchemy import MetaData
 
 from siyu.store.metadata import metadata
 
-ROOMS: Final = ("stream", "collect", "identity", "profile", "analytics", "processor", "importer", "demo", "console")
+ROOMS: Final = (
+    "stream",
+    "ledger",
+    "collect",
+    "identity",
+    "profile",
+    "segments",
+    "analytics",
+    "loyalty",
+    "processor",
+    "importer",
+    "demo",
+    "console",
+)
 """Rooms that own tables, lowest first."""
 
 

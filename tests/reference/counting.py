@@ -222,9 +222,9 @@ def fulfils(condition: dict[str, Any], mine: Sequence[Happening], now_ms: int) -
         return not fulfils(inner, mine, now_ms)
     if word != "did":
         return (all if word == "all" else any)(fulfils(item, mine, now_ms) for item in inner)
-    since, until = 0, 1 << 62
+    since, until = 0, now_ms + 1
     if "days" in inner:
-        since, until = now_ms - inner["days"] * 86_400_000, now_ms + 1
+        since = now_ms - inner["days"] * 86_400_000 + 1
     if "range" in inner:
         since, until = (int(datetime.fromisoformat(inner["range"][k]).timestamp() * 1000) for k in ("from", "to"))
     count = sum(since <= h.at_ms < until and matches(inner, h) for h in mine)

@@ -67,6 +67,14 @@ compares = st.one_of(
         st.sampled_from([text for text in TEXTS if text]),
     ),
     st.builds(lambda p, op: {"property": p, "op": op}, fields, st.sampled_from(["exists", "is_null"])),
+    st.builds(
+        lambda p, pair: {"property": p, "op": "between", "value": list(pair)},
+        fields,
+        st.tuples(*[st.sampled_from(TEXTS)] * 2) | st.tuples(*[st.sampled_from([-3, 0, 2.5, 3, 2**53 + 1])] * 2),
+    ),
+    st.builds(
+        lambda p, n: {"property": p, "op": "is_multiple_of", "value": n}, fields, st.sampled_from([1, 3, 10, 10**9])
+    ),
 )
 conditions = st.recursive(
     compares,
@@ -110,4 +118,5 @@ def test_every_operator_is_generated() -> None:
     assert {
         *("eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in"),
         *("contains", "not_contains", "starts_with", "ends_with", "exists", "is_null"),
+        *("between", "is_multiple_of"),
     } == OPERATORS

@@ -13,6 +13,7 @@ import pytest
 
 from siyu.analytics import ask, parse_question, to_csv, to_table
 from siyu.analytics.kinds import ANSWERS, KINDS
+from siyu.analytics.segment_size import SegmentSize
 from siyu.analytics.timeline import TimelineQuestion
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -65,7 +66,7 @@ async def test_every_example_is_answered(example: dict[str, Any], db: Database, 
 
 
 def test_every_kind_has_an_example_and_every_field_is_named() -> None:
-    kinds = {kind.__struct_config__.tag: kind for kind in (*KINDS, TimelineQuestion)}
+    kinds = {kind.__struct_config__.tag: kind for kind in (*KINDS, TimelineQuestion, SegmentSize)}
     assert {example["kind"] for example in EXAMPLES} == set(kinds)
     for kind in kinds.values():
         for field in msgspec.structs.fields(kind):

@@ -21,12 +21,16 @@ from siyu.analytics.pages import PersonPage
 from siyu.analytics.person_values import person_values
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
 from siyu.analytics.scope import Query, Scope, Shard, Stored
+from siyu.analytics.segment_size import SegmentSize, outcome_of
 from siyu.analytics.timeline import TimelineQuestion, page_of
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
 from siyu.profile.actions import timeline
 from siyu.profile.trait_values import values_of_all
 from siyu.rules import text_of
+from siyu.rules.window import Setting
+from siyu.segments.population import Source
+from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -67,8 +71,13 @@ async def ask(
         question = parse_question(question)
     if isinstance(question, TimelineQuestion):
         return await timeline(db, events, await _person_of(db, question), page_of(question))
-    async with _scope(db, events, question, now, tz) as scope:
-        outcome = await _outcome(events, question, scope, seconds_max)
+    outcome: Outcome
+    if isinstance(question, SegmentSize):
+        source = Source(db, events, WORDS, seconds_max)
+        outcome = await outcome_of(question, source, Setting(now, zone_of(question.timezone, tz)))
+    else:
+        async with _scope(db, events, question, now, tz) as scope:
+            outcome = await _outcome(events, question, scope, seconds_max)
     cell = getattr(question, "cell", None)
     if cell is not None:
         return await _page(db, await asyncio.to_thread(outcome.persons, cell), question)
@@ -181,7 +190,7 @@ def _saved(row: dict[str, Any]) -> SavedQuestion:
 async def save_question(db: Database, name: str, body: dict[str, Any], now: datetime) -> SavedQuestion:
     """Keep a question under a name. Raises InvalidQuestion."""
     question = parse_question(body)
-    if not isinstance(question, TimelineQuestion):
+    if not isinstance(question, TimelineQuestion | SegmentSize):
         breakdown: Breakdown | None = getattr(question, "breakdown", None)
         traits = {} if breakdown is None or breakdown.person_prop is None else {breakdown.person_prop: "none"}
         scope = Scope(zone_of(question.timezone, "UTC"), now, person_sql(False), traits)

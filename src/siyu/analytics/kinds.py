@@ -72,14 +72,6 @@ KINDS: Final[dict[type[Question], Kind]] = {
             slices=True,
         ),
         Kind(
-            segment_size.SegmentSize,
-            segment_size.check,
-            segment_size.plan,
-            segment_size.reduce,
-            segment_size.finish,
-            "persons",
-        ),
-        Kind(
             attribution.Attribution,
             attribution.check,
             attribution.plan,
@@ -135,6 +127,8 @@ def parse_question(body: bytes | str | dict[str, Any]) -> Question:
         raise InvalidQuestion(f"This is not JSON: {error}", path="") from error
     if isinstance(question, timeline.TimelineQuestion):
         timeline.check(question)
+    elif isinstance(question, segment_size.SegmentSize):
+        segment_size.check(question)
     else:
         KINDS[type(question)].check(question)
     return question

@@ -57,6 +57,15 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     return problem(error.status_code, code, error.detail, **more)
 
 
+def on_malformed_value(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    """The same where value moves: a body that does not fit is 422 there, so that 409 and 422 say everything."""
+    answer = on_http_exception(request, error)
+    if error.status_code == 400:
+        answer.status_code = 422
+        answer.content["status"] = 422
+    return answer
+
+
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """A defect of ours: logged with its trace, answered without it."""
     log.error("request failed", path=request.url.path, exc_info=error)

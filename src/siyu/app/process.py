@@ -9,13 +9,20 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.services import open_services
-from siyu.processor.reactions import IdentityReaction, ProfileReaction
+from siyu.ledger import Ledger
+from siyu.loyalty import settle_due
+from siyu.processor.points import PointsReaction
+from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
 from siyu.profile.jobs import REFRESH_SECONDS, put_aside_superseded, refresh_rfm
+from siyu.segments.keep import Keeper
+from siyu.segments.population import Source
+from siyu.segments.words import WORDS
 from siyu.settings import Settings
 
 _CUTS_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 1.0
 
 
 async def process(settings: Settings) -> None:
@@ -26,15 +33,23 @@ async def process(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
+        ledger = Ledger(ZoneInfo(settings.timezone))
+        touched = asyncio.Event()
+        keeper = Keeper(
+            Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
+        )
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                PointsReaction(ledger, services.now),
+                SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
         beside = [
+            keeper.run(touched, stopping),
             keep_mirrored(services.db, services.events, changed, stopping),
             keep_running(
                 "rfm cuts",
@@ -43,6 +58,7 @@ async def process(settings: Settings) -> None:
                 stopping,
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
+            keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

@@ -6,5 +6,6 @@ from typing import Final
 
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream
 from siyu.profile.rights import Scrub
+from siyu.segments.actions import scrub_segments
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments)

@@ -149,6 +149,8 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("tag.added", "打标签", "Tag added", "consent", behaviour=False),
     Entry("tag.removed", "移除标签", "Tag removed", "consent", behaviour=False),
     Entry("profile.updated", "更新资料", "Profile updated", "system", ("identify", "group", "$identify", "$set", "$set_once", "$unset", "$groupidentify", "profile_set", "profile_set_once", "profile_increment", "profile_append", "profile_unset", "profile_delete"), behaviour=False),
+    Entry("segment.entered", "进入人群", "Segment entered", "system", behaviour=False),
+    Entry("segment.left", "离开人群", "Segment left", "system", behaviour=False),
     Entry("identity.linked", "关联身份", "Identity linked", "system", ("alias", "$create_alias", "$merge_dangerously", "$BindID", "$UnbindID"), behaviour=False),
     Entry("item.updated", "更新物品", "Item updated", "system", ("item_set", "item_delete"), behaviour=False),
     Entry("error.raised", "出错", "Error", "system", ("$exception", "AppCrashed")),

@@ -10,6 +10,10 @@ from siyu.collect.event import Effects
 CONSENT_UPDATED: Final = "consent.updated"
 TAG_ADDED: Final = "tag.added"
 TAG_REMOVED: Final = "tag.removed"
+SEGMENT_ENTERED: Final = "segment.entered"
+SEGMENT_LEFT: Final = "segment.left"
+QUIET: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
+"""Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 
 

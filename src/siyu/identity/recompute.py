@@ -78,6 +78,8 @@ class Recompute:
         marked = self._mark()
         await records.mark_links(self._connection, marked)
         touched |= {end for row in marked for end in (row.a, row.b)}
+        # Whoever loses an identifier is concerned too, and is not found by it any more.
+        touched |= {person for id_ in moved for _, person in self._old.get(id_, ())} - moved
         handed = {id_ for id_ in moved if max(len(self._resolution.spans[id_]), len(self._old.get(id_, ()))) > 1}
         return Outcome(moved, touched, handed, self._settled())
 

@@ -62,3 +62,28 @@ def _spans(rows: list[Any]) -> list[Span]:
         Span(person, anchor, since if since > 0 else BEGINNING_MS, END_MS if until is None else until)
         for person, anchor, since, until in rows
     ]
+
+
+_TOUCHED: Final = """
+WITH touched AS (
+  SELECT DISTINCT coalesce(m.person, u.id) AS person
+  FROM unnest($1::bigint[]) u(id) LEFT JOIN memberships m ON m.anchor = u.id
+)
+SELECT true, person FROM touched
+UNION ALL
+(SELECT false, person FROM touched
+ UNION SELECT false, m.anchor FROM touched t JOIN memberships m ON m.person = t.person)
+"""
+
+
+class Touched(NamedTuple):
+    """Persons, and every identifier that is or was one of theirs (and perhaps others' at other times)."""
+
+    persons: list[int]
+    anchors: list[int]
+
+
+async def touched_by(connection: Any, anchors: Sequence[int]) -> Touched:
+    """The persons who have or had one of these identifiers, whenever."""
+    rows = await connection.fetch(_TOUCHED, list(anchors))
+    return Touched(sorted(row[1] for row in rows if row[0]), sorted(row[1] for row in rows if not row[0]))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from siyu.collect.event import Effects
 from siyu.collect.frame import Frame, effects_decoder
+from siyu.collect.own_events import QUIET
 from siyu.identity.anchors import DAY_MS, Anchors, Int64s, Sightings
 from siyu.processor.json_numbers import readable
 
@@ -120,13 +121,25 @@ def sightings(batch: Batch) -> Sightings:
     ordered = place[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     ends = np.concatenate([starts[1:], [len(ordered)]]) - 1
+    last = at[order[ends]]
+    quiet = _quiet(batch)
+    if quiet.any():
+        # What we say of a person is no sighting. Of whom nothing else is in the batch, 1970 raises nothing.
+        seen = np.where(quiet[rows], 0, at)[order]
+        last = np.maximum.reduceat(seen, starts)
     source = batch.events["source"].combine_chunks()
     names = source.dictionary.to_pylist()
     codes = _numpy(source.indices)
     # Every key occurs at least once, so group k is key k.
-    return Sightings(
-        batch.keys, at[order[starts]], at[order[ends]], [names[c] for c in codes[rows[order[starts]]].tolist()]
-    )
+    return Sightings(batch.keys, at[order[starts]], last, [names[c] for c in codes[rows[order[starts]]].tolist()])
+
+
+def _quiet(batch: Batch) -> npt.NDArray[np.bool_]:
+    """Rows that say something of a person who did nothing."""
+    column = batch.events["name"].combine_chunks()
+    wanted = [name in QUIET for name in column.dictionary.to_pylist()]
+    found: npt.NDArray[np.bool_] = np.array(wanted, np.bool_)[_numpy(column.indices)]
+    return found
 
 
 def stored_rows(batch: Batch, anchors: Anchors, batch_number: int) -> pa.Table:

@@ -58,6 +58,7 @@ class Facts:
         self.touches: list[Touch] = []
         """The first and the last of each identifier, not all."""
         self.purchases = Purchases()
+        self.segments: list[str] = []
 
 
 class Shared(NamedTuple):
@@ -94,6 +95,8 @@ def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict
         elif section == "consent":
             channel, _, version = d.partition("\n")
             facts[person].consents.append(Decision(n, a, bool(k), b, channel, c, version))
+        elif section == "segments":
+            facts[person].segments = a.split("\n") if a else []
         elif section == "touch":
             touches.append(row)
         elif section == "purchases":

@@ -139,6 +139,14 @@ def _word(now: Now, key: str | None) -> operate.Word:
     return operate.Word(BY_API, (key or uuid4().hex).replace("\x00", ""), now())
 
 
+def page_limit(text: str) -> int:
+    """A `Limit` from its text. Raises ValueError."""
+    limit = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= limit <= PAGE_MAX:
+        raise ValueError(text)
+    return limit
+
+
 @get("/api/persons/lookup", summary="The person who has an identifier")
 async def lookup_person(
     *, kind: str, value: str, db: Database, now: Now, settings: Settings, secret: bytes

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+DAY_MS = 86_400_000
 Lifecycle = Literal["new", "active", "sleeping", "lost", "vip"]
 
 
@@ -45,11 +46,20 @@ class Figures(NamedTuple):
 
 def lifecycle(figures: Figures, now: datetime, limits: Thresholds = DEFAULTS) -> Lifecycle:
     """The stage of a person at `now`."""
-    quiet = now - figures.last_seen
-    if quiet >= timedelta(days=limits.lost_days):
+    quiet, known = (_milliseconds(now - at) for at in (figures.last_seen, figures.first_seen))
+    return stage(quiet, known, figures.spend_fen, figures.orders, limits)
+
+
+def stage(quiet_ms: int, known_ms: int, spend_fen: int, orders: int, limits: Thresholds) -> Lifecycle:
+    """The stage of a person last seen `quiet_ms` and first seen `known_ms` milliseconds ago."""
+    if quiet_ms >= limits.lost_days * DAY_MS:
         return "lost"
-    if quiet >= timedelta(days=limits.sleeping_days):
+    if quiet_ms >= limits.sleeping_days * DAY_MS:
         return "sleeping"
-    if figures.spend_fen >= limits.vip_spend_fen or figures.orders >= limits.vip_orders:
+    if spend_fen >= limits.vip_spend_fen or orders >= limits.vip_orders:
         return "vip"
-    return "new" if now - figures.first_seen < timedelta(days=limits.new_days) else "active"
+    return "new" if known_ms < limits.new_days * DAY_MS else "active"
+
+
+def _milliseconds(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)

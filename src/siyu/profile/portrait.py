@@ -22,6 +22,7 @@ from siyu.profile.trait import TraitOp, TraitValue, fold
 
 LIFECYCLE_FIGURE: Final = "lifecycle"
 RFM_FIGURE: Final = "rfm"
+TRUST: Final = "trust."
 
 
 class Moment(NamedTuple):
@@ -124,15 +125,20 @@ def portrait(person: int, facts: Facts, shared: Shared, moment: Moment) -> Portr
         traits={name: trait.value for name, trait in traits.items()},
         trait_problems={name: trait.problem for name, trait in traits.items() if trait.problem},
         tags=list(fold_tags(facts.tags)),
-        segments=[],
+        segments=facts.segments,
         lifecycle=lifecycle(figures, now, limits),
-        trust_level=None,
+        trust_level=trust_level(facts.segments),
         tier=None,
         rfm=_rfm(facts, shared, now.astimezone(zone).date(), zone),
         consent=consent_now(facts.consents),
         first_touch=None if first is None else touch_seen(first),
         last_touch=None if last is None else touch_seen(last),
     )
+
+
+def trust_level(segments: Iterable[str]) -> str | None:
+    """The level of the trust ladder: its levels are the segments `trust.…`, each without those above."""
+    return next((key.removeprefix(TRUST) for key in segments if key.startswith(TRUST)), None)
 
 
 def traits_of(facts: Facts, shared: Shared) -> dict[str, TraitValue]:

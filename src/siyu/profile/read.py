@@ -68,6 +68,9 @@ CROSS JOIN (SELECT $5::timestamptz - make_interval(days => coalesce(
   (SELECT (value::json ->> 'vip_window_days')::int FROM profile_figures WHERE name = 'lifecycle'), $6)) AS since) w
 GROUP BY m.person
 UNION ALL
+SELECT 'segments', s.person, 0, 0, 0, array_to_string(s.segments, E'\\n'), NULL, NULL, NULL
+FROM (SELECT DISTINCT person FROM m) m JOIN person_segments s ON s.person = m.person
+UNION ALL
 SELECT 'figure', 0, 0, 0, 0, name, value, NULL, NULL FROM profile_figures
 UNION ALL
 SELECT 'declared', 0, 0, 0, 0, name, type, label_zh, label_en FROM declared_traits

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -131,6 +132,14 @@ purchases = Table(
     PrimaryKeyConstraint("anchor", "at", "key", postgresql_include=["value_fen"]),
 )
 """Money of events, one row each: a day's sum could not be split where a shared identifier changed its person."""
+
+person_segments = Table(
+    "person_segments",
+    metadata,
+    Column("person", BigInteger, primary_key=True, autoincrement=False),
+    Column("segments", ARRAY(SORTED), nullable=False, comment="their keys, sorted"),
+)
+"""Which segments a person is in. The room of segments writes it; a portrait reads it."""
 
 profile_figures = Table(
     "profile_figures",

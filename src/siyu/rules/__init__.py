@@ -1,7 +1,9 @@
-"""The rule language, so far its property conditions: what `where` of a question may say.
+"""The rule language: one condition tree for questions, segments, campaigns, journeys and tag rules (docs/rules.md).
 
-One condition, three forms that agree: JSON (`parse_condition`), a closure for one event (`holds`), ClickHouse SQL for
-all events (`condition_sql`). Not here: conditions about behaviour and persons.
+A property condition (`where`) has three forms that agree: JSON (`condition`), a closure for one event (`evaluate`),
+ClickHouse SQL (`clickhouse`). A rule about persons (`rule`) has five: JSON (`parse`, `write`), sentences (`sentence`,
+`read`), a closure for one person (`judge`), SQL of its metrics (`metric_sql`) and columns of many persons (`masks`).
+Not here: where the facts come from. What may be asked of persons is declared by the rooms above (`vocabulary`).
 """
 
 from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, numeric_sql

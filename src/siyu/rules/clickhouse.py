@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from siyu.rules.condition import All, AnyOf, Compare, Condition, Field, Scalar
-from siyu.rules.evaluate import EXACT_MAX, NUMBER
+from siyu.rules.evaluate import DIVISIBLE_MAX, EXACT_MAX, NUMBER
 
 _ORDER: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -97,6 +97,13 @@ def _compare(condition: Compare, params: Params) -> str:
     field, op, wanted = condition
     if op in ("exists", "is_null"):
         sql = _present(field, params)
+    elif op == "between":
+        low, high = wanted  # type: ignore[misc, str-unpack]  # a pair, by parsing
+        sql = f"({_ordered(field, 'gte', low, params)} AND {_ordered(field, 'lte', high, params)})"
+    elif op == "is_multiple_of":
+        number = numeric_sql(field_text_sql(field, params))
+        bound = params.add(DIVISIBLE_MAX, "Float64")
+        sql = f"ifNull(abs({number}) <= {bound} AND modulo({number}, {params.add(wanted, 'UInt32')}) = 0, 0)"
     elif isinstance(wanted, tuple):
         sql = _in(field, wanted, params)
     elif op in ("eq", "ne"):

@@ -32,7 +32,8 @@ ORDERS: Final = frozenset({"gt", "gte", "lt", "lte"})
 LISTS: Final = frozenset({"in", "not_in"})
 TEXTS: Final = frozenset({"contains", "not_contains", "starts_with", "ends_with"})
 PRESENCE: Final = frozenset({"exists", "is_null"})
-OPERATORS: Final = EQUALITIES | ORDERS | LISTS | TEXTS | PRESENCE
+OPERATORS: Final = EQUALITIES | ORDERS | LISTS | TEXTS | PRESENCE | {"between", "is_multiple_of"}
+MULTIPLE_MAX: Final = 10**9
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -55,7 +56,8 @@ class Field(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """One field against one value. `in` and `not_in` carry a tuple, `exists` and `is_null` nothing."""
+    """One field against one value. `in` and `not_in` carry a tuple, `between` a pair, both ends included, `exists` and
+    `is_null` nothing."""
 
     field: Field
     op: str
@@ -133,8 +135,12 @@ def _equality(name: object, value: object, path: str) -> Condition:
 
 
 def _compare(data: Mapping[str, Any], path: str) -> Condition:
-    op = data["op"]
-    field = parse_field(data.get("property"), f"{path}.property")
+    return compare_of(parse_field(data.get("property"), f"{path}.property"), data, path)
+
+
+def compare_of(field: Field, data: Mapping[str, Any], path: str) -> Compare:
+    """`field` against the `op` and `value` of `data`. Raises InvalidCondition."""
+    op = data.get("op")
     value = data.get("value")
     where = f"{path}.value"
     if not isinstance(op, str) or op not in OPERATORS:
@@ -145,12 +151,26 @@ def _compare(data: Mapping[str, Any], path: str) -> Condition:
         return Compare(field, op, None)
     if op in LISTS:
         return Compare(field, op, _scalars(value, where))
+    if op == "between":
+        return Compare(field, op, _pair(value, where))
     scalar = _scalar(value, where)
+    if op == "is_multiple_of" and (type(scalar) is not int or not 1 <= scalar <= MULTIPLE_MAX):
+        raise InvalidCondition(f"{op} takes a whole number from 1 to {MULTIPLE_MAX}.", path=where)
     if op in TEXTS and (not isinstance(scalar, str) or not scalar):
         raise InvalidCondition(f"{op} takes a text of at least one character.", path=where)
     if op in ORDERS and isinstance(scalar, bool):
         raise InvalidCondition(f"{op} takes a number or a text.", path=where)
     return Compare(field, op, scalar)
+
+
+def _pair(value: object, path: str) -> tuple[Scalar, Scalar]:
+    pair = _scalars(value, path)
+    if len(pair) != 2 or any(isinstance(item, bool) for item in pair):
+        raise InvalidCondition("between takes a list of two numbers or two texts.", path=path)
+    low, high = pair
+    if isinstance(low, str) != isinstance(high, str):
+        raise InvalidCondition("between takes two numbers or two texts, not one of each.", path=path)
+    return low, high
 
 
 def _scalars(value: object, path: str) -> tuple[Scalar, ...]:

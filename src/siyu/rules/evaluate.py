@@ -14,6 +14,8 @@ NUMBER: Final = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
 """Texts that count as numbers, here and in ClickHouse (RE2)."""
 EXACT_MAX: Final = 2**53
 """Whole numbers beyond it are compared by their digits: a float would mix up neighbours."""
+DIVISIBLE_MAX: Final = float(2**50)
+"""Numbers beyond it are no multiple of anything: their division would not be exact."""
 
 _number = re.compile(NUMBER.removesuffix("$") + r"\Z", re.ASCII)
 
@@ -109,10 +111,19 @@ def _contains(value: Any, wanted: str) -> bool:
     return not isinstance(value, Mapping) and wanted in text_of(value)
 
 
-def _compare(condition: Compare, value: Any) -> bool:
+def _multiple(value: Any, of: int) -> bool:
+    number = numeric(text_of(value))
+    return number is not None and abs(number) <= DIVISIBLE_MAX and number % of == 0
+
+
+def compare(condition: Compare, value: Any) -> bool:
+    """Whether `value` is what `condition` asks of its field."""
     op, wanted = condition.op, condition.value
     if op in ("exists", "is_null"):
         return (value is not None) == (op == "exists")
+    if op == "between":
+        low, high = wanted  # type: ignore[misc, str-unpack]  # a pair, by parsing
+        return _ordered(value, "gte", low) and _ordered(value, "lte", high)
     if isinstance(wanted, tuple):
         return any(_equals(value, item) for item in wanted) == (op == "in")
     assert wanted is not None
@@ -120,6 +131,8 @@ def _compare(condition: Compare, value: Any) -> bool:
         return _equals(value, wanted) == (op == "eq")
     if op in _ORDER:
         return _ordered(value, op, wanted)
+    if op == "is_multiple_of":
+        return _multiple(value, int(wanted))
     text = str(wanted)
     if op in ("contains", "not_contains"):
         return _contains(value, text) == (op == "contains")
@@ -129,7 +142,7 @@ def _compare(condition: Compare, value: Any) -> bool:
 def holds(condition: Condition, event: Mapping[str, Any]) -> bool:
     """Whether `condition` is true of an event (shape: see `read_field`)."""
     if isinstance(condition, Compare):
-        return _compare(condition, read_field(condition.field, event))
+        return compare(condition, read_field(condition.field, event))
     if isinstance(condition, All):
         return all(holds(part, event) for part in condition.parts)
     if isinstance(condition, AnyOf):

@@ -21,7 +21,7 @@ import uvicorn
 from siyu.store.chdb_pool import ChdbPool
 from siyu.store.clickhouse_http import ClickHouseHttp
 
-NICENESS: Final = 10
+NICENESS: Final = 5
 """Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
 READERS_MAX: Final = 6
 WRITERS_MAX: Final = 3

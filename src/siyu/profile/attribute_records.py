@@ -1,0 +1,135 @@
+"""Attributes of many persons, read from the logs: one statement each for all persons, or for who has some identifiers.
+
+`connection` is a raw asyncpg connection. With `anchors` the rows of a person are complete only where all identifiers of
+that person are among them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+Anchors = Sequence[int] | None
+
+_MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
+_SPANS: Final = """
+WITH spans AS MATERIALIZED (
+  SELECT anchor, person, since, lead(since) OVER (PARTITION BY anchor ORDER BY since) AS until
+  FROM memberships{0}
+)
+"""
+_OWNER: Final = "coalesce(s.person, r.anchor)"
+_OWNED: Final = """
+LEFT JOIN spans s ON s.anchor = r.anchor
+  AND (s.since <= 'epoch' OR s.since <= r.at) AND (s.until IS NULL OR r.at < s.until)
+"""
+
+
+class Bought(NamedTuple):
+    """Sums over the purchases of a person."""
+
+    last_ms: int | None
+    days: int
+    spend_fen: int
+    recent_orders: int
+    recent_spend_fen: int
+
+
+NOTHING_BOUGHT: Final = Bought(None, 0, 0, 0, 0)
+
+
+async def _rows(connection: Any, sql: str, anchors: Anchors, *args: Any) -> Any:
+    """The rows of a statement with `{spans}` and `{of_them}`; $1 and on are `args`, the identifiers come last."""
+    if anchors is None:
+        return await connection.fetch(sql.format(spans=_SPANS.format(""), of_them=""), *args)
+    place = f"ANY(${len(args) + 1}::bigint[])"
+    text = sql.format(spans=_SPANS.format(f" WHERE anchor = {place}"), of_them=f" AND r.anchor = {place}")
+    return await connection.fetch(text, *args, list(anchors))
+
+
+async def trait_rows(connection: Any, names: Sequence[str], anchors: Anchors) -> dict[int, list[Any]]:
+    """Person → (at_ms, event_id, source, anchor, ops) of the events that may concern these traits."""
+    named = " OR ".join(f"strpos(r.ops, ${n + 1}) > 0" for n in range(len(names)))
+    sql = f"""{{spans}}
+SELECT {_OWNER}, {_MS.format("r.at")}, r.event_id, r.source, r.anchor, r.ops
+FROM trait_changes r {_OWNED} WHERE ({named} OR strpos(r.ops, '"delete":true') > 0){{of_them}}"""
+    texts = [msgspec.json.encode(name).decode() for name in names]
+    found: dict[int, list[Any]] = defaultdict(list)
+    for person, *row in await _rows(connection, sql, anchors, *texts):
+        found[person].append(row)
+    return found
+
+
+async def tag_rows(connection: Any, anchors: Anchors) -> list[tuple[int, str]]:
+    """(person, path) of every tag carried."""
+    sql = f"""{{spans}}
+SELECT g.person, t.path FROM (
+  SELECT DISTINCT ON (1, r.tag) {_OWNER} AS person, r.tag, r.change FROM tag_ops r {_OWNED} WHERE true{{of_them}}
+  ORDER BY 1, r.tag, r.at DESC, r.event_id DESC, r.change DESC
+) g JOIN tags t ON t.id = g.tag WHERE g.change = 0"""
+    return [(row[0], row[1]) for row in await _rows(connection, sql, anchors)]
+
+
+async def consent_rows(connection: Any, anchors: Anchors) -> Any:
+    """(person, at_ms, event_id, withdrawn, purpose, channel, source, text_version): the newest decisions."""
+    sql = f"""{{spans}}
+SELECT DISTINCT ON (1, r.purpose, r.channel) {_OWNER}, {_MS.format("r.at")}, r.event_id, r.withdrawn, r.purpose,
+       r.channel, r.source, r.text_version
+FROM consent_ops r {_OWNED} WHERE true{{of_them}}
+ORDER BY 1, r.purpose, r.channel, r.at DESC, r.withdrawn DESC"""
+    return await _rows(connection, sql, anchors)
+
+
+async def kind_rows(connection: Any, now: datetime, anchors: Anchors) -> list[tuple[int, str]]:
+    """(person, kind) of the identifiers that are theirs now."""
+    sql = """{spans}
+SELECT DISTINCT coalesce(s.person, r.anchor), r.kind FROM (SELECT id AS anchor, kind FROM identifiers) r
+LEFT JOIN spans s ON s.anchor = r.anchor
+WHERE r.kind <> 'any' AND (s.until IS NULL OR s.until > $1){of_them}"""
+    return [(row[0], row[1]) for row in await _rows(connection, sql, anchors, now)]
+
+
+async def seen_rows(connection: Any, anchors: Anchors) -> Any:
+    """(person, first_ms, last_ms), each identifier cut to its time with the person."""
+    sql = f"""{{spans}}
+SELECT person, min(first), max(last) FROM (
+  SELECT coalesce(s.person, r.anchor) AS person,
+         {_MS.format("min(greatest(r.first_seen, CASE WHEN s.since > 'epoch' THEN s.since END))")} AS first,
+         {_MS.format("min(least(r.last_seen, s.until))")} AS last
+  FROM (SELECT id AS anchor, kind, first_seen, last_seen FROM identifiers) r
+  LEFT JOIN (SELECT anchor, person, min(since) AS since, max(coalesce(until, 'infinity')) AS until FROM spans
+             GROUP BY anchor, person) s ON s.anchor = r.anchor
+  WHERE r.kind <> 'any'{{of_them}} GROUP BY 1, r.anchor
+) seen GROUP BY person"""
+    return await _rows(connection, sql, anchors)
+
+
+async def purchase_rows(connection: Any, zone: str, since: datetime, anchors: Anchors) -> dict[int, Bought]:
+    """Person → sums over all purchases; `recent`: those since an instant."""
+    bought = "r.value_fen >= 0"
+    sql = f"""{{spans}}
+SELECT {_OWNER}, {_MS.format(f"max(r.at) FILTER (WHERE {bought})")},
+       count(DISTINCT (r.at AT TIME ZONE $1)::date) FILTER (WHERE {bought}), sum(r.value_fen)::bigint,
+       count(*) FILTER (WHERE {bought} AND r.at >= $2), coalesce(sum(r.value_fen) FILTER (WHERE r.at >= $2), 0)::bigint
+FROM purchases r {_OWNED} WHERE true{{of_them}} GROUP BY 1"""
+    return {row[0]: Bought(*row[1:]) for row in map(tuple, await _rows(connection, sql, anchors, zone, since))}
+
+
+async def touch_rows(connection: Any, newest: bool, anchors: Anchors) -> Any:
+    """(person, at_ms, end, fields as JSON) of each person's first, or newest, touch."""
+    way = " DESC" if newest else ""
+    sql = f"""{{spans}}
+SELECT DISTINCT ON (1) {_OWNER}, {_MS.format("r.at")}, r."end", r.fields
+FROM touches r {_OWNED} JOIN identifiers i ON i.id = r.anchor WHERE true{{of_them}}
+ORDER BY 1, r.at{way}, r.event_id{way}, r.source{way}, r."end"{way},
+         i.kind COLLATE "C"{way}, i.value COLLATE "C"{way}"""
+    return await _rows(connection, sql, anchors)
+
+
+async def figures(connection: Any) -> dict[str, str]:
+    """profile_figures: JSON text by name."""
+    return dict(await connection.fetch("SELECT name, value FROM profile_figures"))

@@ -1,0 +1,215 @@
+"""What rules may ask of a person's profile, and its values for many persons at once.
+
+A column is person number → value; who is missing has none. Values are those of the portrait.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from siyu.ids import base_kind
+from siyu.profile import attribute_records as records
+from siyu.profile.catalogue import declared_of
+from siyu.profile.change import instant
+from siyu.profile.consent import Decision, allows, fold_consent
+from siyu.profile.facts import decode_fields, decode_ops
+from siyu.profile.lifecycle import Thresholds, stage
+from siyu.profile.portrait import LIFECYCLE_FIGURE, RFM_FIGURE
+from siyu.profile.records import read_declared
+from siyu.profile.rfm import NO_CUTS, Cuts, rfm
+from siyu.profile.trait import TraitEvent, TraitOp, fold
+from siyu.rules.vocabulary import AttributeKind
+from siyu.rules.window import Setting
+
+ATTRIBUTES: Final = (
+    AttributeKind("trait.", "属性", "trait", open=True),
+    AttributeKind("tags", "标签", "tags", "list"),
+    AttributeKind("consent.", "授权", "consent", open=True),
+    AttributeKind("lifecycle", "生命周期", "lifecycle", ages=True),
+    AttributeKind("rfm.r", "RFM 的 R 分", "RFM recency score", ages=True),
+    AttributeKind("rfm.f", "RFM 的 F 分", "RFM frequency score", ages=True),
+    AttributeKind("rfm.m", "RFM 的 M 分", "RFM money score", ages=True),
+    AttributeKind("rfm.recency_days", "距上次购买天数", "days since last purchase", ages=True),
+    AttributeKind("rfm.frequency", "购买天数", "purchase days", default=0),
+    AttributeKind("rfm.monetary_fen", "累计净消费（分）", "net spend (fen)", default=0),
+    AttributeKind("identities", "身份", "identities", "list"),
+    AttributeKind("birthday_in_days", "距生日天数", "days to birthday", ages=True),
+    AttributeKind("first_seen", "首次出现", "first seen", "time"),
+    AttributeKind("last_seen", "最近出现", "last seen", "time"),
+    AttributeKind("first_touch_at", "首次触点时间", "first touch time", "time"),
+    AttributeKind("last_touch_at", "最近触点时间", "last touch time", "time"),
+    AttributeKind("first_touch.", "首次触点", "first touch", open=True),
+    AttributeKind("last_touch.", "最近触点", "last touch", open=True),
+)
+"""`consent.PURPOSE` or `consent.PURPOSE.CHANNEL`; `first_touch.FIELD` with the fields of touches and `end`."""
+
+Column: TypeAlias = dict[int, Any]
+BIRTHDAY: Final = "birthday"
+
+
+class _Wanted(NamedTuple):
+    """What is asked for: attribute names, when and where, and of which identifiers (None: all)."""
+
+    names: Sequence[str]
+    setting: Setting
+    anchors: Sequence[int] | None
+
+    def tails(self, family: str) -> list[str]:
+        """What stands after `family` in the names that belong to it."""
+        return [name.removeprefix(family) for name in self.names if name.startswith(family)]
+
+
+async def columns(
+    connection: Any, names: Iterable[str], setting: Setting, anchors: Sequence[int] | None = None
+) -> dict[str, Column]:
+    """The values of attributes by name; `anchors`: only of who has these identifiers, all of theirs.
+
+    `connection`: a raw asyncpg connection. Unknown names have no values."""
+    wanted = _Wanted(sorted(names), setting, anchors)
+    found: dict[str, Column] = {name: {} for name in wanted.names}
+    for read in (_traits, _tags, _consents, _seen_and_bought, _identities, _touches):
+        for name, column in (await read(connection, wanted)).items():
+            if name in found:
+                found[name] = column
+    return found
+
+
+async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    names = set(wanted.tails("trait."))
+    aged = "birthday_in_days" in wanted.names
+    if aged:
+        names.add(BIRTHDAY)
+    if not names:
+        return {}
+    found: dict[str, Column] = {name: {} for name in names}
+    declared = declared_of(await read_declared(connection))
+    for person, rows in (await records.trait_rows(connection, sorted(names), wanted.anchors)).items():
+        ops: list[TraitOp] = []
+        for at_ms, event_id, source, anchor, text in rows:
+            event = TraitEvent(at_ms, event_id, source, anchor, decode_ops(text))
+            ops += [op for op in event.operations() if op.name == "" or op.name in names]
+        for name, trait in fold(ops, declared).items():
+            found[name][person] = trait.value
+    columns = {f"trait.{name}": column for name, column in found.items()}
+    if aged:
+        today = wanted.setting.today
+        days = {person: days_to_birthday(value, today) for person, value in found[BIRTHDAY].items()}
+        columns["birthday_in_days"] = {person: number for person, number in days.items() if number is not None}
+    return columns
+
+
+def days_to_birthday(birthday: Any, today: date) -> int | None:
+    """Days from `today` to the next birthday, 0 on the day itself; 29 February is kept on the 28th where there is
+    none. None for what is no date."""
+    try:
+        born = date.fromisoformat(birthday)
+    except (TypeError, ValueError):
+        return None
+    return next(
+        (day - today).days
+        for day in (_birthday_in(born, today.year), _birthday_in(born, today.year + 1))
+        if day >= today
+    )
+
+
+def _birthday_in(born: date, year: int) -> date:
+    try:
+        return born.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)
+
+
+async def _tags(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    if "tags" not in wanted.names:
+        return {}
+    return {"tags": _lists(await records.tag_rows(connection, wanted.anchors))}
+
+
+def _lists(rows: Iterable[tuple[int, str]]) -> Column:
+    found: dict[int, list[str]] = defaultdict(list)
+    for person, item in rows:
+        found[person].append(item)
+    return {person: sorted(items) for person, items in found.items()}
+
+
+async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    if "identities" not in wanted.names:
+        return {}
+    rows = await records.kind_rows(connection, wanted.setting.now, wanted.anchors)
+    both = {(person, kind) for person, full in rows for kind in (full, base_kind(full))}
+    return {"identities": _lists(both)}
+
+
+async def _consents(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    places = wanted.tails("consent.")
+    if not places:
+        return {}
+    decisions: dict[int, list[Decision]] = defaultdict(list)
+    for person, *decision in await records.consent_rows(connection, wanted.anchors):
+        decisions[person].append(Decision(*decision))
+    found: dict[str, Column] = {f"consent.{place}": {} for place in places}
+    for person, mine in decisions.items():
+        folded = fold_consent(mine)
+        for place in places:
+            purpose, _, channel = place.partition(".")
+            if (allowed := allows(folded, purpose, channel or "*")) is not None:
+                found[f"consent.{place}"][person] = allowed
+    return found
+
+
+_SEEN: Final = ("first_seen", "last_seen", "lifecycle")
+
+
+async def _seen_and_bought(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    seen = [name for name in _SEEN if name in wanted.names]
+    scores = [f"rfm.{name}" for name in wanted.tails("rfm.")]
+    if not seen and not scores:
+        return {}
+    setting = wanted.setting
+    figures = await records.figures(connection)
+    limits = msgspec.json.decode(figures.get(LIFECYCLE_FIGURE, "{}"), type=Thresholds)
+    cuts = msgspec.json.decode(figures[RFM_FIGURE], type=Cuts) if RFM_FIGURE in figures else NO_CUTS
+    since = setting.now - timedelta(days=limits.vip_window_days)
+    bought = await records.purchase_rows(connection, setting.zone.key, since, wanted.anchors)
+    found: dict[str, Column] = {name: {} for name in (*seen, *scores)}
+    if seen:
+        now_ms = setting.now_ms
+        for person, first_ms, last_ms in await records.seen_rows(connection, wanted.anchors):
+            mine = bought.get(person, records.NOTHING_BOUGHT)
+            last = max(last_ms, mine.last_ms or last_ms)
+            values = {"first_seen": first_ms, "last_seen": last}
+            if "lifecycle" in found:
+                quiet, known = now_ms - last, now_ms - first_ms
+                values["lifecycle"] = stage(quiet, known, mine.recent_spend_fen, mine.recent_orders, limits)
+            for name in seen:
+                found[name][person] = values[name]
+    if scores:
+        for person, mine in bought.items():
+            day = None if mine.last_ms is None else instant(mine.last_ms).astimezone(setting.zone).date()
+            scored = rfm(day, mine.days, mine.spend_fen, setting.today, cuts)._asdict()
+            for name in scores:
+                if (value := scored.get(name.removeprefix("rfm."))) is not None:
+                    found[name][person] = value
+    return found
+
+
+async def _touches(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    for which, newest in (("first_touch", False), ("last_touch", True)):
+        fields = wanted.tails(f"{which}.")
+        times = f"{which}_at" in wanted.names
+        if not fields and not times:
+            continue
+        found |= {f"{which}.{field}": {} for field in fields} | {f"{which}_at": {}}
+        for person, at_ms, end, text in await records.touch_rows(connection, newest, wanted.anchors):
+            found[f"{which}_at"][person] = at_ms
+            values: Mapping[str, str] = decode_fields(text) | {"end": end}
+            for field in fields:
+                if field in values:
+                    found[f"{which}.{field}"][person] = values[field]
+    return found

@@ -1,0 +1,98 @@
+"""Metrics of all persons: ClickHouse SQL over `events`, one expression each, to be grouped by person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, numeric_sql
+from siyu.rules.condition import parse_field
+from siyu.rules.measure import ORDER_ID, names_of
+from siyu.rules.rule import DAY, MONEY, SUM_SCALE, SUMMAND_MAX, Metric
+from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.window import BEGINNING_MS, Interval, Setting, interval_of, local_day
+
+MILLIS: Final = "toUnixTimestamp64Milli(occurred_at)"
+
+
+class Compiling(NamedTuple):
+    """What every expression of a statement shares."""
+
+    params: Params
+    setting: Setting
+    words: Vocabulary
+
+
+def matches_sql(metric: Metric, compiling: Compiling) -> str:
+    """Whether a metric counts an event."""
+    params = compiling.params
+    parts = [named_sql(names_of(metric, compiling.words), compiling)]
+    if metric.where is not None:
+        parts.append(condition_sql(metric.where, params))
+    return f"({' AND '.join([during_sql(interval_of(metric.window, compiling.setting), params), *parts])})"
+
+
+def named_sql(names: Sequence[str], compiling: Compiling) -> str:
+    """Whether an event has one of these names; any behaviour for none."""
+    if names:
+        return f"name IN {compiling.params.add(list(names), 'Array(String)')}"
+    return f"name NOT IN {compiling.params.add(list(compiling.words.not_behaviour), 'Array(String)')}"
+
+
+def during_sql(span: Interval, params: Params) -> str:
+    """occurred_at within [start, end)."""
+    until = f"occurred_at < fromUnixTimestamp64Milli({params.add(span.end, 'Int64')}, 'UTC')"
+    if span.start == BEGINNING_MS:
+        return until
+    return f"occurred_at >= fromUnixTimestamp64Milli({params.add(span.start, 'Int64')}, 'UTC') AND {until}"
+
+
+def figure_sql(metric: Metric, compiling: Compiling) -> str:
+    """The figure, as `measure.measure` counts it: Int64, NULL for an instant that never was."""
+    condition, params = matches_sql(metric, compiling), compiling.params
+    day = f"toInt32(toDate32(occurred_at, {params.add(compiling.setting.zone.key)}))"
+    if metric.kind == "count":
+        return f"toInt64({_orders_sql(condition, compiling) if metric.net else f'countIf({condition})'})"
+    if metric.kind == "sum":
+        return f"sumIf({_summand_sql(metric.of, params)}, {condition})"
+    if metric.kind == "distinct":
+        if metric.of == DAY:
+            return f"toInt64(uniqExactIf({day}, {condition}))"
+        text = field_text_sql(parse_field(metric.of), params)
+        return f"toInt64(uniqExactIf({text}, {condition} AND {text} != ''))"
+    if metric.kind == "streak":
+        days = f"arrayReverseSort(groupUniqArrayIf({day}, {condition}))"
+        today = params.add(local_day(compiling.setting.now_ms, compiling.setting.zone), "Int32")
+        # Different days in falling order: day i is in the run as long as it is i - 1 before the last.
+        run = f"arrayCount((d, i) -> {days}[1] - d = i - 1, {days}, arrayEnumerate({days}))"
+        return f"toInt64(if(empty({days}) OR {days}[1] < {today} - 1, 0, {run}))"
+    return f"{'min' if metric.kind == 'first' else 'max'}OrNullIf({MILLIS}, {condition})"
+
+
+def _summand_sql(name: str, params: Params) -> str:
+    if name == MONEY:
+        return "value_fen"
+    number = numeric_sql(field_text_sql(parse_field(name), params))
+    counted = f"abs({number}) <= {params.add(SUMMAND_MAX, 'Float64')}"
+    return f"ifNull(if({counted}, toInt64(roundBankers({number} * {SUM_SCALE})), 0), 0)"
+
+
+def _orders_sql(condition: str, compiling: Compiling) -> str:
+    params = compiling.params
+    text = field_text_sql(parse_field(ORDER_ID), params)
+    order = f"if({text} = '', event_id, {text})"
+    refund = f"toInt64({named_sql(compiling.words.refunds, compiling) if compiling.words.refunds else '0'})"
+    fen, paid, back = (
+        f"mapValues(sumMapIf(map({order}, {figure}), {condition}))" for figure in ("value_fen", f"1 - {refund}", refund)
+    )
+    return f"arrayCount((fen, paid, back) -> paid > 0 AND (fen > 0 OR back = 0), {fen}, {paid}, {back})"
+
+
+def prefilter_sql(metrics: Sequence[Metric], compiling: Compiling) -> str:
+    """A condition that every event of these metrics fulfils, on columns that are cheap to read."""
+    start = min(interval_of(metric.window, compiling.setting).start for metric in metrics)
+    during = during_sql(Interval(start, compiling.setting.now_ms + 1), compiling.params)
+    names = [names_of(metric, compiling.words) for metric in metrics]
+    if not all(names):
+        return during
+    return f"{during} AND {named_sql(sorted({name for some in names for name in some}), compiling)}"

@@ -1,0 +1,138 @@
+"""A rule as a sentence for people, in Chinese or English: `say` writes it, `read.read_sentence` reads it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from siyu.rules.condition import All as AllConditions
+from siyu.rules.condition import AnyOf, Compare, Condition
+from siyu.rules.phrases import PHRASES, Phrases
+from siyu.rules.rule import DAY, MONEY, Group, Measured, Metric, Negation, Person, Rule, Trigger
+from siyu.rules.vocabulary import Lang, Vocabulary
+from siyu.rules.window import Duration, Window
+
+
+def say(rule: Rule, words: Vocabulary, lang: Lang = "zh") -> str:
+    """The sentence of a rule."""
+    return _Writer(words, lang).rule(rule)
+
+
+def quoted(text: str) -> str:
+    """A text in quotation marks."""
+    return "“" + text.replace("\\", "\\\\").replace("”", "\\”") + "”"
+
+
+class _Writer:
+    def __init__(self, words: Vocabulary, lang: Lang) -> None:
+        self._words = words
+        self._lang: Lang = lang
+        self._phrases: Phrases = PHRASES[lang]
+
+    def rule(self, rule: Rule) -> str:
+        if isinstance(rule, Group):
+            parts = [self._inner(part) for part in rule.parts]
+            if rule.word == "n_of_m":
+                said = self._phrases.between_parts.join(self.rule(part) for part in rule.parts)
+                return self._phrases.n_of_m.format(n=rule.n, parts=said)
+            return self._joined(rule.word, parts, [self.rule(part) for part in rule.parts])
+        if isinstance(rule, Negation):
+            return self._phrases.negation.format(part=self.rule(rule.part))
+        if isinstance(rule, Person):
+            return f"{self._attribute(rule.name)} {self._test(rule.op, rule.value)}"
+        if isinstance(rule, Measured):
+            return self._measured(rule)
+        return self._trigger(rule)
+
+    def _inner(self, rule: Rule) -> str:
+        said = self.rule(rule)
+        bare = not isinstance(rule, Group) or rule.word == "n_of_m" or len(rule.parts) < 2
+        return said if bare else f"{self._phrases.open}{said}{self._phrases.close}"
+
+    def _joined(self, word: str, wrapped: Sequence[str], bare: Sequence[str]) -> str:
+        if len(wrapped) < 2:
+            return (self._phrases.all if word == "all" else self._phrases.any).format(parts="".join(bare))
+        return f" {self._phrases.both if word == 'all' else self._phrases.either} ".join(wrapped)
+
+    def _attribute(self, name: str) -> str:
+        kind = self._words.kind_of(name)
+        assert kind is not None, name
+        label = kind.zh if self._lang == "zh" else kind.en
+        return f"{label} {quoted(name.removeprefix(kind.name))}" if kind.open else label
+
+    def _measured(self, rule: Measured) -> str:
+        metric = rule.metric
+        return self._phrases.metric.format(
+            window=self._window(metric.window),
+            events=self._events(metric.events),
+            where=self._where(metric.where),
+            net=self._phrases.net if metric.net else "",
+            measure=self._measure(metric),
+            test=self._test(rule.op, rule.value),
+        )
+
+    def _trigger(self, rule: Trigger) -> str:
+        named = self._phrases.trigger_is.format(events=self._events(rule.events)) if rule.events else ""
+        return self._phrases.trigger.format(is_event=named, where=self._where(rule.where))
+
+    def _events(self, names: Sequence[str]) -> str:
+        said = [quoted(self._words.label(name, self._lang)) for name in names]
+        return self._phrases.between_names.join(said) if said else self._phrases.any_event
+
+    def _measure(self, metric: Metric) -> str:
+        key: str = metric.kind
+        if key == "sum" and metric.of == MONEY:
+            key = "money"
+        elif key == "distinct" and metric.of == DAY:
+            key = "days"
+        return self._phrases.measures[key].format(of=self._field(metric.of))
+
+    def _window(self, window: Window) -> str:
+        form: str = window.form
+        if form == "this" and window.n:
+            form = "ago"
+        elif form == "between" and not (window.start and window.end):
+            form = "since" if window.start else "until"
+        return self._phrases.windows[form].format(
+            n=window.n,
+            unit=self._phrases.units.get(window.unit, ""),
+            period=self._phrases.periods.get(window.unit, ""),
+            start=quoted(window.start),
+            end=quoted(window.end),
+        )
+
+    def _where(self, condition: Condition | None) -> str:
+        return "" if condition is None else self._phrases.where.format(condition=self._condition(condition))
+
+    def _condition(self, condition: Condition) -> str:
+        if isinstance(condition, Compare):
+            return f"{self._field(condition.field.name)} {self._test(condition.op, condition.value)}"
+        if isinstance(condition, AllConditions | AnyOf):
+            bare = [self._condition(part) for part in condition.parts]
+            wrapped = [
+                f"{self._phrases.open}{said}{self._phrases.close}"
+                if isinstance(part, AllConditions | AnyOf) and len(part.parts) > 1
+                else said
+                for said, part in zip(bare, condition.parts, strict=True)
+            ]
+            return self._joined("all" if isinstance(condition, AllConditions) else "any", wrapped, bare)
+        return self._phrases.negation.format(part=self._condition(condition.part))
+
+    def _field(self, name: str) -> str:
+        return self._phrases.fields.get(name) or quoted(name)
+
+    def _test(self, op: str, value: Any) -> str:
+        template = self._phrases.operators[op]
+        if isinstance(value, Duration):
+            return template.format(n=value.n, unit=self._phrases.units[value.unit])
+        if op == "between":
+            return template.format(value=self._value(value[0]), value2=self._value(value[1]))
+        if isinstance(value, tuple):
+            return template.format(values=f"[{', '.join(self._value(item) for item in value)}]")
+        return template.format(value=self._value(value))
+
+    def _value(self, value: Any) -> str:
+        if isinstance(value, bool):
+            return self._phrases.true if value else self._phrases.false
+        return quoted(value) if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,103 @@
+"""What a rule may speak of: kinds of person attributes and names of events, as data.
+
+The language knows no attribute by itself. Every room declares its own as `AttributeKind`s; together with the event
+names they make the Vocabulary that rules are parsed, shown and compiled with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+AttributeType: TypeAlias = Literal["any", "list", "time"]
+"""any: a text, a number, true or false, compared like a property of an event. list: several texts. time: epoch
+milliseconds."""
+Lang: TypeAlias = Literal["zh", "en"]
+
+
+class AttributeKind(NamedTuple):
+    """One thing known about persons, or, with `open`, a family of them: `trait.` stands for `trait.city` and all."""
+
+    name: str
+    zh: str
+    en: str
+    type: AttributeType = "any"
+    open: bool = False
+    ages: bool = False
+    """Whether its value may change by the passing of time alone."""
+    default: int | None = None
+    """What it is of who has none."""
+
+
+class EventName(NamedTuple):
+    """What an event is called in the catalogue, and by the SDKs."""
+
+    name: str
+    zh: str
+    en: str
+    spellings: tuple[str, ...]
+    """Every stored name that means it, itself among them."""
+
+
+class Vocabulary(NamedTuple):
+    """All words a rule may use."""
+
+    attributes: Mapping[str, AttributeKind]
+    events: Mapping[str, EventName]
+    """By name. Other names are welcome and mean themselves."""
+    not_behaviour: tuple[str, ...] = ()
+    """Stored names of messages that are nothing a person did."""
+    refunds: tuple[str, ...] = ()
+    """Stored names of refunds."""
+
+    def kind_of(self, name: str) -> AttributeKind | None:
+        """The kind of an attribute's full name; None where nobody declared it."""
+        if (kind := self.attributes.get(name)) is not None:
+            return None if kind.open else kind
+        # The longest family wins; a name stands for itself only after the family's dot.
+        head = name
+        while "." in head:
+            head = head.rpartition(".")[0]
+            if (kind := self.attributes.get(head + ".")) is not None:
+                return kind if len(name) > len(head) + 1 else None
+        return None
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """The stored names that `name` stands for."""
+        known = self.events.get(name)
+        return (name,) if known is None else known.spellings
+
+    def label(self, name: str, lang: Lang) -> str:
+        """What people read for an event's name. `named` leads back; a label that would not is not used."""
+        known = self.events.get(name)
+        label = name if known is None else (known.zh if lang == "zh" else known.en)
+        if self.named(label, lang) == name:
+            return label
+        return name if self.named(name, lang) == name else LITERAL + name
+
+    def named(self, label: str, lang: Lang) -> str:
+        """The event name that a label, or the name itself, means."""
+        if label.startswith(LITERAL):
+            return label.removeprefix(LITERAL)
+        if label in self.events:
+            return label
+        return next((e.name for e in self.events.values() if (e.zh if lang == "zh" else e.en) == label), label)
+
+
+LITERAL: Final = "="
+"""Before a name in a sentence: the name itself, whatever else is called so."""
+
+
+def vocabulary(
+    attributes: Iterable[AttributeKind],
+    events: Iterable[EventName] = (),
+    not_behaviour: Iterable[str] = (),
+    refunds: Iterable[str] = (),
+) -> Vocabulary:
+    """The words of these declarations."""
+    return Vocabulary(
+        {kind.name: kind for kind in attributes},
+        {event.name: event for event in events},
+        tuple(not_behaviour),
+        tuple(refunds),
+    )

@@ -1,0 +1,253 @@
+"""The keeper: keeps the members of all segments true, beside the processor.
+
+What makes it look: identifiers that a batch saw, changes of who is who, a new version of a segment, and time. It looks
+at persons in one way only, whatever the cause: everything that the rules read, read again. A failure loses nothing:
+what was to be done stays in its table until the transaction that writes the members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import structlog
+
+from siyu.clock import Now
+from siyu.collect.event import Event
+from siyu.collect.frame import Arrival, frames_of
+from siyu.collect.own_events import SEGMENT_ENTERED, SEGMENT_LEFT
+from siyu.errors import SiyuError
+from siyu.identity.link_records import changes_after, last_change
+from siyu.identity.mirror import mirror
+from siyu.identity.spans import Touched, touched_by
+from siyu.ids import identifier_key
+from siyu.rules.masks import mask_of
+from siyu.rules.window import Setting
+from siyu.segments import records
+from siyu.segments.fading import faded
+from siyu.segments.membership import Change, changes
+from siyu.segments.population import Source, survey
+from siyu.segments.ready import READY
+from siyu.segments.segment import Live, live_of
+from siyu.store.postgres import driver_of
+from siyu.stream.stream import Stream
+
+log = structlog.get_logger()
+
+ANCHORS_PER_LOOK: Final = 5_000
+EVERYBODY_FROM: Final = 60_000
+"""With more identifiers waiting, one look at everybody costs less."""
+TOUCHES_PER_STEP: Final = 10_000
+MOVES_PER_FRAME: Final = 2_000
+IDLE_SECONDS: Final = 1.0
+REST: Final = 3.0
+"""After a long look the keeper rests so many times as long, so that events go first."""
+ROLL_REST: Final = 50
+"""Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
+SHORT_SECONDS: Final = 0.5
+REST_SECONDS_MAX: Final = 30.0
+SOURCE_NAME: Final = "siyu"
+
+
+class Passed(NamedTuple):
+    """Time since the last look at what time changes, as far as this look goes."""
+
+    ticked: datetime
+    until: datetime
+    now: datetime
+
+
+class Keeper:
+    """Keeps members. One works at a time, in all processes."""
+
+    def __init__(self, source: Source, stream: Stream, now: Now, zone: ZoneInfo) -> None:
+        self._source = source
+        self._stream = stream
+        self._now = now
+        self._zone = zone
+        self._versions: tuple[tuple[str, int], ...] = ()
+        self._live: dict[str, Live] = {}
+        self._roll_not_before = 0.0
+
+    async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
+        """Keep members until `stopping` is set; look at once when `wake` is set."""
+        while not stopping.is_set():
+            started = time.monotonic()
+            wake.clear()
+            try:
+                await self.step()
+            except SiyuError as error:
+                log.warning("segments put off", error=str(error))
+            except Exception:
+                log.exception("segments failed, will be repeated")
+            spent = time.monotonic() - started
+            if spent > SHORT_SECONDS:
+                await _wait(stopping, min(REST * spent, REST_SECONDS_MAX))
+            await _wait(wake, IDLE_SECONDS)
+
+    async def step(self) -> bool:
+        """Look at whatever has to be looked at now; False when another process does.
+
+        Raises EngineUnavailable, QueryTooExpensive: then nothing of it is forgotten."""
+        async with self._source.db.driver() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", records.KEEPER_LOCK):
+                return False
+            try:
+                await self._step(connection)
+            finally:
+                if not connection.is_closed():
+                    await connection.execute("SELECT pg_advisory_unlock($1)", records.KEEPER_LOCK)
+        return True
+
+    async def _step(self, connection: Any) -> None:
+        now = self._now()
+        if (before := await records.progress(connection)) is None:
+            async with connection.transaction():
+                await self._begin(connection, now)
+            before = await records.progress(connection)
+            assert before is not None
+        await self._load(connection)
+        seq, ticked = before
+        lost, moved = await changes_after(connection, seq)
+        seq = max([seq, *(number for number, _, _ in moved)])
+        if moved:
+            await mirror(self._source.db, self._source.events)
+        touches = await records.touches(connection, TOUCHES_PER_STEP)
+        anchors = {anchor for _, _, change in moved for anchor in (*change.moved, *change.touched)}
+        anchors.update(np.unique(np.frombuffer(b"".join(body for _, body in touches), np.uint32)).tolist())
+        due = time.monotonic() >= self._roll_not_before
+        until = now if due else ticked
+        if self._live:
+            anchors |= await self._rolled(ticked, until)
+            await self._look_again(connection, anchors, Passed(ticked, until, now), everybody=lost)
+        async with connection.transaction():
+            await records.drop_touches(connection, [number for number, _ in touches])
+            await records.advance(connection, seq, until)
+        await self._send(connection)
+
+    async def _begin(self, connection: Any, now: datetime) -> None:
+        """At the very first start the ready segments are made; from then on they are the brand's own."""
+        if await records.begin_progress(connection, await last_change(connection), now):
+            for definition in READY:
+                await records.write_segment(connection, definition, now, SOURCE_NAME, changed=True)
+
+    async def _load(self, connection: Any) -> None:
+        segments = await records.all_segments(connection)
+        versions = tuple((one.key, one.version) for one in segments)
+        if versions != self._versions:
+            self._live = live_of(segments, self._source.words)
+            self._versions = versions
+        self._live = {one.key: self._live[one.key]._replace(segment=one) for one in segments}
+
+    async def _rolled(self, ticked: datetime, until: datetime) -> set[int]:
+        """Identifiers with an event that left a rolling window, or whose time has come."""
+        started = time.monotonic()
+        if ticked >= until:
+            return set()
+        found = await faded(self._source, self._live.values(), ticked, until)
+        self._roll_not_before = started + max(IDLE_SECONDS, ROLL_REST * (time.monotonic() - started))
+        return found
+
+    async def _look_again(self, connection: Any, anchors: Collection[int], passed: Passed, *, everybody: bool) -> None:
+        live, now = self._live, passed.now
+        whole = {key for key, one in live.items() if not one.segment.is_built}
+        if everybody or now < passed.ticked or len(anchors) > EVERYBODY_FROM:
+            whole, anchors = set(live), ()
+        elif self._hour(passed.ticked) != self._hour(passed.until):
+            whole |= {key for key, one in live.items() if one.ages(self._source.words)}
+        if whole:
+            await self._look(connection, whole, None, now)
+        ordered = sorted(anchors)
+        for start in range(0, len(ordered), ANCHORS_PER_LOOK):
+            some = ordered[start : start + ANCHORS_PER_LOOK]
+            await self._look(connection, set(live), some, now)
+
+    def _hour(self, at: datetime) -> str:
+        return at.astimezone(self._zone).strftime("%Y%m%d%H")
+
+    async def _look(self, connection: Any, keys: set[str], anchors: Sequence[int] | None, now: datetime) -> None:
+        """Find the members of these segments among everybody, or among who has or had these identifiers."""
+        live = {key: self._live[key] for key in sorted(keys)}
+        setting = Setting(now, self._zone)
+        touched: Touched | None = None
+        asked: list[int] | None = None
+        if anchors is not None:
+            touched = await touched_by(connection, anchors)
+            asked = sorted({*touched.persons, *anchors})
+        population = await survey(self._source, [one.rule for one in live.values()], setting, touched)
+        kept = await records.kept(connection, asked)
+
+        def compare() -> tuple[list[Change], list[tuple[str, int]]]:
+            words = self._source.words
+            masks = {key: mask_of(one.rule, population.columns, setting, words) for key, one in live.items()}
+            counts = [(key, int(mask.sum())) for key, mask in masks.items()]
+            return changes(kept, population.persons, masks, asked or ()), counts
+
+        changed, counts = await asyncio.to_thread(compare)
+        built = [(key, one.segment.version) for key, one in live.items() if not one.segment.is_built]
+        async with self._source.db.begin() as conn:
+            driver = await driver_of(conn)
+            await records.write_changes(driver, changed)
+            await records.add_moves(driver, list(self._moves(changed)), now)
+            await records.change_sizes(driver, sizes(changed))
+            if anchors is None:
+                # Counted anew, so that a sum of differences never drifts.
+                await records.set_sizes(driver, counts)
+                await records.mark_built(driver, built, now)
+
+    def _moves(self, changed: Sequence[Change]) -> list[tuple[str, int, int, bool]]:
+        """Who entered or left a segment that says so. The first members of a version are simply there."""
+        moves = []
+        for change in changed:
+            for key in sorted(change.before ^ change.after):
+                one = self._live.get(key)
+                if one is None or change.gone or not (one.segment.announced and one.segment.is_built):
+                    continue
+                entered = key in change.after
+                moves += [(key, one.segment.version, person, entered) for person in change.persons.tolist()]
+        return moves
+
+    async def _send(self, connection: Any) -> None:
+        """Bring what happened into the stream; sent twice after a crash, it is known by its id."""
+        while moves := await records.waiting_moves(connection, MOVES_PER_FRAME):
+            sent = [_event(move) for move in moves if move[5] is not None]
+            if sent:
+                received_ms = int(self._now().timestamp() * 1000)
+                arrival = Arrival(sent, [], SOURCE_NAME, "server", received_ms)
+                await self._stream.append(frames_of([arrival], self._stream.shards, self._stream.frame_bytes_max))
+            await records.drop_moves(connection, moves[-1][0])
+
+
+def sizes(changed: Sequence[Change]) -> list[tuple[str, int]]:
+    """By how much each segment grows."""
+    more: dict[str, int] = {}
+    for change in changed:
+        for key in change.before ^ change.after:
+            more[key] = more.get(key, 0) + len(change.persons) * (1 if key in change.after else -1)
+    return sorted(more.items())
+
+
+def _event(move: Any) -> Event:
+    """A row of `records.waiting_moves` as an event."""
+    seq, key, version, entered, at, kind, value, label = move
+    properties = {"segment": key, "label": label or key, "version": version}
+    return Event(
+        f"segment-{seq}-{int(at.timestamp() * 1000)}",
+        SEGMENT_ENTERED if entered else SEGMENT_LEFT,
+        int(at.timestamp() * 1000),
+        identifier_key(kind, value),
+        properties=msgspec.json.encode(properties).decode(),
+    )
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

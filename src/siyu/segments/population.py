@@ -1,0 +1,180 @@
+"""What is known of all persons, or of some, as columns: metrics from the events, attributes from the profile.
+
+One statement per few metrics and one per log of the profile, whatever the number of rules and persons.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siyu.identity.mirror import person_sql
+from siyu.identity.spans import Touched
+from siyu.profile import attributes
+from siyu.rules.clickhouse import Params
+from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
+from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
+from siyu.rules.parse import SEGMENTS
+from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
+from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.window import Setting
+from siyu.segments import records
+from siyu.segments.segment import LISTED
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database
+
+METRICS_PER_STATEMENT: Final = 12
+PERSONS_PER_STATEMENT: Final = 1_000_000
+"""Beyond it persons are taken in several passes: the engine's memory stays bounded."""
+_STORED: Final = "SELECT (SELECT count() > 0 FROM person_spans), max(anchor) FROM events"
+
+Persons: TypeAlias = npt.NDArray[np.int64]
+
+
+class Population(NamedTuple):
+    """Persons (ascending numbers) and what rules read of them."""
+
+    persons: Persons
+    columns: Columns
+
+
+class Source(NamedTuple):
+    """Where the events and the profiles are."""
+
+    db: Database
+    events: EventStore
+    words: Vocabulary
+    seconds_max: int = 300
+    """What one statement may take."""
+
+    async def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The rows of a statement over the events. Raises QueryTooExpensive, EngineUnavailable."""
+        settings = {"output_format_arrow_compression_method": "none", "max_execution_time": self.seconds_max}
+        return await self.events.arrow(sql, params, settings=settings)
+
+
+async def survey(source: Source, rules: Collection[Rule], setting: Setting, some: Touched | None = None) -> Population:
+    """Everything `rules` read of all persons with an event, or of those of `some` who have one.
+
+    Raises QueryTooExpensive, EngineUnavailable."""
+    metrics = sorted({metric for rule in rules for metric in metrics_of(rule)}, key=repr)
+    names = {name for rule in rules for name in attributes_of(rule)}
+    ((spans, anchors),) = await source.events.rows(_STORED)
+    person = f"toUInt32({person_sql(bool(spans))}) AS p"
+    shards = 1 + anchors // PERSONS_PER_STATEMENT if some is None else 1
+    persons = await _everybody(source, person, some)
+    figures: dict[Metric, Figures] = {}
+    for start in range(0, len(metrics), METRICS_PER_STATEMENT):
+        part = metrics[start : start + METRICS_PER_STATEMENT]
+        compiling = Compiling(Params(), setting, source.words)
+        columns = ", ".join(f"{figure_sql(metric, compiling)} AS v{n}" for n, metric in enumerate(part))
+        where = f"{prefilter_sql(part, compiling)}{_of_them(some)}"
+        tables = []
+        for rest in range(shards):
+            shard = f" AND p % {shards} = {rest}" if shards > 1 else ""
+            sql = f"SELECT {person}, {columns} FROM events WHERE {where}{shard} GROUP BY p"
+            tables.append(await source.fetch(sql, compiling.params.values))
+        figures |= await asyncio.to_thread(_figures, part, persons, pa.concat_tables(tables))
+    coded = await _attributes(source, names, setting, persons, some)
+    return Population(persons, Columns(len(persons), figures, coded))
+
+
+async def who(source: Source, rules: Mapping[str, Rule], setting: Setting) -> tuple[int, dict[str, Persons]]:
+    """How many persons there are, and of whom each rule holds."""
+    population = await survey(source, list(rules.values()), setting)
+
+    def found() -> dict[str, Persons]:
+        return {
+            key: population.persons[mask_of(rule, population.columns, setting, source.words)]
+            for key, rule in rules.items()
+        }
+
+    return len(population.persons), await asyncio.to_thread(found)
+
+
+async def _everybody(source: Source, person: str, some: Touched | None) -> Persons:
+    table = await source.fetch(f"SELECT DISTINCT {person} FROM events WHERE 1{_of_them(some)}")
+    persons: Persons = np.sort(table["p"].to_numpy().astype(np.int64))
+    if some is not None:
+        persons = np.intersect1d(persons, np.array(some.persons, np.int64), assume_unique=True)
+    return persons
+
+
+def _of_them(some: Touched | None) -> str:
+    """Only events of these identifiers: numbers of ours, so they may stand in the statement."""
+    if some is None:
+        return ""
+    return f" AND anchor IN ({', '.join(str(int(anchor)) for anchor in some.anchors)})"
+
+
+def _places(persons: Persons, found: Persons) -> tuple[npt.NDArray[np.int64], Mask]:
+    """Where each of `found` stands in `persons`, and whether it does."""
+    places = np.searchsorted(persons, found)
+    places[places == len(persons)] = 0
+    there: Mask = persons[places] == found if len(persons) else np.zeros(len(found), np.bool_)
+    return places, there
+
+
+def _figures(metrics: Sequence[Metric], persons: Persons, table: pa.Table) -> dict[Metric, Figures]:
+    places, there = _places(persons, table["p"].to_numpy().astype(np.int64))
+    found = {}
+    for n, metric in enumerate(metrics):
+        column = table[f"v{n}"].combine_chunks()
+        values = np.zeros(len(persons), np.int64)
+        known = np.full(len(persons), not metric.is_time)
+        values[places[there]] = column.fill_null(0).to_numpy(zero_copy_only=False)[there]
+        if metric.is_time:
+            known[places[there]] = column.is_valid().to_numpy(zero_copy_only=False)[there]
+        found[metric] = Figures(values, known)
+    return found
+
+
+async def _attributes(
+    source: Source, names: Iterable[str], setting: Setting, persons: Persons, some: Touched | None
+) -> dict[str, Coded]:
+    def default(name: str) -> int | None:
+        kind = source.words.kind_of(name)
+        return None if kind is None else kind.default
+
+    anchors = None if some is None else some.anchors
+    async with source.db.driver() as connection:
+        columns = await attributes.columns(connection, names, setting, anchors)
+        if LISTED in columns:
+            columns[LISTED] = _lists(await records.listed(connection, anchors))
+        if SEGMENTS in columns:
+            kept = await records.kept(connection, None if some is None else some.persons)
+            columns[SEGMENTS] = {person: sorted(keys) for keys, members in kept for person in members}
+    return await asyncio.to_thread(
+        lambda: {name: coded(persons, column, default(name)) for name, column in columns.items()}
+    )
+
+
+def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for key, person in rows:
+        found.setdefault(person, []).append(key)
+    return found
+
+
+def coded(persons: Persons, column: Mapping[int, Any], default: int | None = None) -> Coded:
+    """Person → value as codes in the order of `persons`; `default` for who has none."""
+    numbers: dict[Any, int] = {}
+    values: list[Any] = [default]
+    codes = np.empty(len(column), np.int32)
+    for n, value in enumerate(column.values()):
+        # True == 1 == 1.0 in Python, not in a rule; lists and objects have no hash.
+        key = (type(value), repr(value) if isinstance(value, list | dict) else value)
+        if (code := numbers.get(key)) is None:
+            code = numbers[key] = len(values)
+            values.append(value)
+        codes[n] = code
+    found = np.fromiter(column, np.int64, len(column))
+    places, there = _places(persons, found)
+    everybody = np.zeros(len(persons), np.int32)
+    everybody[places[there]] = codes[there]
+    return Coded(everybody, values)
