@@ -95,6 +95,11 @@ SELECT level, count() FROM (
   SELECT person, windowFunnel(1209600)(toDateTime(at), {CONDITIONS}) AS level FROM bare WHERE {IN_STEPS} GROUP BY person
 ) GROUP BY level
 """
+STRICT_FLOOR = f"""
+SELECT level, count() FROM (
+  SELECT person, windowFunnel(1209600, 'strict_order')(toDateTime(at), {CONDITIONS}) AS level FROM bare GROUP BY person
+) GROUP BY level
+"""
 RETENTION_FLOOR = """
 SELECT first, later - first AS days, count() FROM (
   SELECT groupUniqArray(toUInt8(toDate(at, 'Asia/Shanghai') - toDate('2026-03-19'))) AS seen FROM bare
@@ -119,11 +124,22 @@ FROM (
 TREND_FLOOR = """
 SELECT toDate(at, 'Asia/Shanghai') AS day, count(), uniqExact(person) FROM bare WHERE name = 'app_open' GROUP BY day
 """
+TREND_BREAKDOWN_FLOOR = """
+SELECT JSONExtractString(properties, 'channel') AS channel, toDate(at, 'Asia/Shanghai') AS day, count(),
+  uniqExact(person)
+FROM bare WHERE name = 'app_open' GROUP BY channel, day
+"""
 SCAN_FLOOR = "SELECT max(person), max(at), max(name) FROM bare"
 BREAKDOWN_FLOOR = f"""
 SELECT channel, level, count() FROM (
   SELECT person, argMin(JSONExtractString(properties, 'channel'), at) AS channel,
     windowFunnel(1209600)(toDateTime(at), {CONDITIONS}) AS level FROM bare WHERE {IN_STEPS} GROUP BY person
+) GROUP BY channel, level
+"""
+BY_EVENT_FLOOR = f"""
+SELECT channel, level, count() FROM (
+  SELECT person, JSONExtractString(properties, 'channel') AS channel,
+    windowFunnel(1209600)(toDateTime(at), {CONDITIONS}) AS level FROM bare WHERE {IN_STEPS} GROUP BY person, channel
 ) GROUP BY channel, level
 """
 
@@ -159,6 +175,7 @@ RACES = (
     Race("rfm, scores and cells", {"kind": "rfm", "event": "pay"}, RFM_FLOOR, "≤ 1.3"),
     Race("rfm (floor: the figures, no scores)", {"kind": "rfm", "event": "pay"}, RFM_FIGURES_FLOOR, ""),
     Race("funnel, strict", funnel(order="strict"), FUNNEL_FLOOR, "≤ 2.5"),
+    Race("funnel, strict (floor: strict_order, all rows)", funnel(order="strict"), STRICT_FLOOR, ""),
     Race("funnel, unordered", funnel(order="unordered"), FUNNEL_FLOOR, "≤ 2.5"),
     Race(
         "funnel, exclusion",
@@ -170,6 +187,12 @@ RACES = (
         "funnel, breakdown first_touch (floor: JSON too)",
         funnel(breakdown={"event_prop": "channel", "attribution": "first_touch"}),
         BREAKDOWN_FLOOR,
+        "≤ 2.5",
+    ),
+    Race(
+        "funnel, breakdown all_events (floor: JSON too)",
+        funnel(breakdown={"event_prop": "channel", "attribution": "all_events"}),
+        BY_EVENT_FLOOR,
         "≤ 2.5",
     ),
     Race(
@@ -186,6 +209,17 @@ RACES = (
             "range": RANGE,
         },
         TREND_FLOOR,
+        "",
+    ),
+    Race(
+        "trend, the same by channel (floor: JSON too)",
+        {
+            "kind": "trend",
+            "series": [{"event": "app_open"}, {"event": "app_open", "math": "persons"}],
+            "range": RANGE,
+            "breakdown": {"event_prop": "channel"},
+        },
+        TREND_BREAKDOWN_FLOOR,
         "",
     ),
     Race("paths, 5 steps (floor: a bare scan)", {"kind": "paths", "range": RANGE}, SCAN_FLOOR, "≤ 1 s"),

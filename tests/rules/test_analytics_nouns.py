@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from siyu.analytics import parse_question, to_csv, to_table
 from siyu.analytics.calendar import covering, index_sql
 from siyu.analytics.chains import Rows, Rules, find_chains
-from siyu.analytics.columns import next_row, sorted_together
+from siyu.analytics.columns import greatest, next_hits, sorted_together
 from siyu.analytics.credit import Journey, markov_credit, rule_credit
 from siyu.analytics.formula import parse_formula
 from siyu.analytics.funnel import FunnelFigures
@@ -151,9 +151,17 @@ def test_sorting_columns_together(rows: list[tuple[int, int, int]]) -> None:
 
 
 @given(st.lists(st.booleans()))
-def test_next_row(hits: list[bool]) -> None:
+def test_next_hits(hits: list[bool]) -> None:
     expected = [next((j for j in range(i, len(hits)) if hits[j]), len(hits)) for i in range(len(hits) + 1)]
-    assert next_row(np.array(hits, bool)).tolist() == expected
+    assert next_hits(np.array(hits, bool), np.arange(len(hits) + 1)).tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 9))))
+def test_greatest_of_each_owner(rows: list[tuple[int, int]]) -> None:
+    owners, values = (np.array([row[i] for row in sorted(rows)], np.int64) for i in (0, 1))
+    found = np.full(6, -1)
+    greatest(values, owners, found)
+    assert found.tolist() == [max([-1, *(value for owner, value in rows if owner == o)]) for o in range(6)]
 
 
 def test_thirty_equal_events_do_not_explode() -> None:

@@ -37,8 +37,8 @@ from siyu.store.postgres import Database
 EVENTS_PER_SHARD: Final = 20_000_000
 PERSONS_PER_SHARD: Final = 2_000_000
 """Events or persons held at once; beyond it persons are taken in several passes: memory stays bounded."""
-EVENTS_PER_SLICE: Final = 500_000
-SLICES_MAX: Final = 8
+EVENTS_PER_SLICE: Final = 1_000_000
+SLICES_MAX: Final = 4
 STATEMENTS_AT_ONCE: Final = 2
 """More slices than statements at once, since identifiers differ in how much they did."""
 

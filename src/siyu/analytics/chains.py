@@ -2,8 +2,8 @@
 
 Rows are sorted by unit (a person, or a person with one value of a breakdown), then time, then code, so that equal
 timestamps stand in the order that helps. Every row with the first step is an entry; its chain takes the earliest next
-step each time; a unit's result is its deepest chain, the earliest where several are as deep. `next_row` turns "the next
-row with step k" into one array, so a chain of all entries advances one step per vector operation.
+step each time; a unit's result is its deepest chain, the earliest where several are as deep. `next_hits` finds the next
+row with step k for all chains at once, so they advance one step per vector operation.
 
 Where equal timestamps leave a choice that sorting does not settle, the unit is walked again by `ties`.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siyu.analytics import ties
-from siyu.analytics.columns import Bools, Ints, firsts, next_row
+from siyu.analytics.columns import Bools, Ints, firsts, greatest, next_hits
 
 REMOVED = -1
 """Depth of a unit whose every entry was excluded."""
@@ -78,7 +78,7 @@ def _tie_end(rows: Rows) -> Ints:
     if size:
         differs[:-1] = (rows.unit[1:] != rows.unit[:-1]) | (rows.at[1:] != rows.at[:-1])
         differs[-1] = True
-    return next_row(differs)[:-1] + 1
+    return next_hits(differs, np.arange(size)) + 1
 
 
 def _in_order(rows: Rows, rules: Rules) -> Chains:
@@ -95,7 +95,7 @@ def _in_order(rows: Rows, rules: Rules) -> Chains:
             if rows.place is not None:
                 fits &= np.append(rows.place, -1)[candidate] == rows.place[row] + 1
         else:
-            candidate = next_row(hits)[row + 1]
+            candidate = next_hits(hits, row + 1)
             fits = np.ones(len(candidate), bool)
         fits &= unit[candidate] == owner[entry]
         fits &= at[candidate] - start[entry] <= rules.window_ms
@@ -119,7 +119,7 @@ def _excluded(rows: Rows, rules: Rules, levels: list[_Level], start: Ints, owner
         end = start + rules.window_ms + 1
         end[levels[last].entry] = at[levels[last].row]
         entry, row = levels[first]
-        met = next_row(hits)[after[row]]
+        met = next_hits(hits, after[row])
         excluded[entry] |= (unit[met] == owner[entry]) & (at[met] < end[entry])
     return excluded
 
@@ -131,15 +131,17 @@ def _choose(rows: Rows, depth: Ints, survives: Bools, owner: Ints, levels: list[
         best[owner] = REMOVED
         depth = np.where(survives, depth, 0)
         best[owner[survives]] = 0
-    np.maximum.at(best, owner, np.where(depth > 0, depth, REMOVED))
+    greatest(np.where(depth > 0, depth, REMOVED), owner, best)
     winners = np.flatnonzero((depth > 0) & (depth == best[owner]))
     winners = winners[firsts(owner[winners])]
     times = np.zeros((rows.units, len(levels)), np.int64)
+    row_of = np.zeros(len(depth), np.int64)
     for k, level in enumerate(levels):
         if not len(level.entry):
             break
         reached = winners[depth[winners] > k]
-        times[owner[reached], k] = rows.at[level.row[np.searchsorted(level.entry, reached)]]
+        row_of[level.entry] = level.row
+        times[owner[reached], k] = rows.at[row_of[reached]]
     return Chains(best, times)
 
 
@@ -150,17 +152,17 @@ def _unordered(rows: Rows, rules: Rules) -> Chains:
     owner, end = rows.unit[entries], rows.at[entries] + rules.window_ms
     unit, at = np.append(rows.unit, -1), np.append(rows.at, 0)
     if rules.exclusions:
-        met = next_row(np.logical_or.reduce(rows.exclusions))[_tie_end(rows)[entries]]
+        met = next_hits(np.logical_or.reduce(rows.exclusions), _tie_end(rows)[entries])
         end = np.where(unit[met] == owner, np.minimum(end, at[met]), end)
     reached = np.zeros(len(entries), np.int64)
     found = []
     for hits in rows.steps:
-        row = next_row(hits)[entries]
+        row = next_hits(hits, entries)
         fits = (unit[row] == owner) & (at[row] <= end)
         reached += fits
         found.append(np.where(fits, row, len(rows.at)))
     best = np.zeros(rows.units, np.int64)
-    np.maximum.at(best, owner, reached)
+    greatest(reached, owner, best)
     winners = np.flatnonzero(reached == best[owner])
     winners = winners[firsts(owner[winners])]
     never = np.iinfo(np.int64).max

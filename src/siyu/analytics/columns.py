@@ -33,14 +33,15 @@ def sorted_together(*columns: Ints) -> tuple[Ints, ...]:
     if sum(bits) > 63:
         order = np.lexsort(columns[::-1])
         return tuple(column[order] for column in columns)
-    key = columns[0]
+    key = columns[0].copy()  # then in place: most of the time goes into fresh memory
     for column, width in zip(columns[1:], bits[1:], strict=True):
-        key = (key << width) | column
-    key = np.sort(key)
+        key <<= width
+        key |= column
+    key.sort()
     found = []
     for width in bits[:0:-1]:
         found.append(key & ((1 << width) - 1))
-        key = key >> width
+        key >>= width
     return (key, *found[::-1])
 
 
@@ -51,9 +52,18 @@ def firsts(values: Ints) -> Bools:
     return first
 
 
-def next_row(hits: Bools) -> Ints:
-    """For each row, and one past the end, the first row from it on that is hit; len(hits) when there is none."""
-    size = len(hits)
-    rows = np.where(hits, np.arange(size), size)
-    found = np.minimum.accumulate(rows[::-1])[::-1] if size else rows
-    return np.append(found, size)
+def next_hits(hits: Bools, rows: Ints) -> Ints:
+    """For each of `rows` (0 … len(hits)) the first row from it on that is hit; len(hits) when there is none."""
+    places = np.append(np.flatnonzero(hits), len(hits))
+    before = np.zeros(len(hits) + 1, np.int64)
+    np.cumsum(hits, out=before[1:])
+    found: Ints = places[before[rows]]
+    return found
+
+
+def greatest(values: Ints, owner: Ints, least: Ints) -> None:
+    """Raise `least[o]` to the greatest of the values of owner o; owners ascend."""
+    starts = np.flatnonzero(firsts(owner))
+    if len(starts):
+        owners = owner[starts]
+        least[owners] = np.maximum(least[owners], np.maximum.reduceat(values, starts))

@@ -18,14 +18,16 @@ _BITS: Final = 63
 
 
 class Packing(NamedTuple):
-    """How rows (person, milliseconds since `start`, a number of `low_bits` ≤ 32 bits) travel."""
+    """How rows (person, milliseconds since `start`, a number of `low_bits` ≤ 32 bits, or none) travel."""
 
     start: int
     time_bits: int
     low_bits: int
     fits: bool
+    spare: int
+    """So many milliseconds at least the last time of a person is before the first of the next, as numbers."""
 
-    def sql(self, person: str, low: str) -> str:
+    def sql(self, person: str, low: str = "0") -> str:
         """The columns of the statement, given the SQL of the person and of the small number."""
         elapsed = f"({MILLIS} - {self.start})"
         if not self.fits:
@@ -54,7 +56,9 @@ class Sorted(NamedTuple):
     beside: Ints | None
 
     def take(self, rows: Ints) -> Sorted:
-        """Only these rows."""
+        """Only these rows, each at most once, in order."""
+        if len(rows) == len(self.columns[0]):
+            return self
         columns = tuple(column[rows] for column in self.columns)
         return Sorted(self.packing, columns, None if self.beside is None else self.beside[rows])
 
@@ -91,6 +95,17 @@ class Sorted(NamedTuple):
             again[1:-1] = (person[1:] == person[:-1]) & (elapsed[1:] == elapsed[:-1])
         return again[:-1] | again[1:]
 
+    def begins(self, pause: int) -> Bools:
+        """Where a person's rows begin, and those after a pause longer than `pause` milliseconds."""
+        first = np.ones(len(self.columns[0]), bool)
+        if self.packing.fits and self.packing.spare >= pause:
+            word = self.columns[0] >> self.packing.low_bits
+            first[1:] = word[1:] - word[:-1] > pause
+        else:
+            person, elapsed = self.person, self.elapsed
+            first[1:] = (person[1:] != person[:-1]) | (elapsed[1:] - elapsed[:-1] > pause)
+        return first
+
     def of_persons(self, persons: Ints) -> Bools:
         """Which rows are of these persons."""
         every = self.person
@@ -101,8 +116,9 @@ class Sorted(NamedTuple):
         return inside
 
 
-def packing_of(span: Interval, low_bits: int, person_max: int) -> Packing:
+def packing_of(span: Interval, low_bits: int, person_max: int, spare: int = 0) -> Packing:
     """Room for every row of a range. One bit stays free: persons may come while the question is asked."""
-    time_bits = (span.end - span.start).bit_length()
+    length = span.end - span.start
+    time_bits = (length + spare).bit_length()
     fits = time_bits + low_bits + person_max.bit_length() + 1 <= _BITS
-    return Packing(span.start, time_bits, low_bits, fits)
+    return Packing(span.start, time_bits, low_bits, fits, (1 << time_bits) - length)

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from siyu.analytics.columns import Bools, Ints, firsts, ints, next_row, sorted_together
+from siyu.analytics.columns import Bools, Ints, firsts, next_hits
+from siyu.analytics.packing import Packing, packing_of
 from siyu.analytics.presence import numbered
 from siyu.analytics.question import (
     NAME_MAX,
@@ -29,13 +30,11 @@ from siyu.analytics.question import (
     span_of,
 )
 from siyu.analytics.scope import (
-    MILLIS,
     Query,
     Scope,
     Shard,
     during_sql,
     names_sql,
-    person_column,
     shard_sql,
     stored_names,
 )
@@ -124,13 +123,17 @@ def _span(question: Paths, scope: Scope) -> Interval:
 
 
 def plan(question: Paths, scope: Scope, shard: Shard) -> Query:
-    """Rows (p, k, name): all behaviour in the range, k in milliseconds since its beginning."""
-    span, params = _span(question, scope), Params()
-    where = f"{during_sql(span, params)} AND {names_sql(_stored(question.only), params)}"
+    """Rows of persons and times as `packing` has them, and names: all behaviour in the range."""
+    params = Params()
+    where = f"{during_sql(_span(question, scope), params)} AND {names_sql(_stored(question.only), params)}"
     if question.without:
         where += f" AND name NOT IN {params.add(_stored(question.without), 'Array(String)')}"
-    columns = f"{person_column(scope)}, toUInt64({MILLIS} - {span.start}) AS k, name"
-    return Query(f"SELECT {columns} FROM events WHERE {where}{shard_sql(shard)}", params.values)
+    columns = f"{_packing(question, scope).sql(scope.person)}, name"
+    return Query(f"SELECT {columns} FROM events WHERE {where}{shard_sql(shard, scope.person)}", params.values)
+
+
+def _packing(question: Paths, scope: Scope) -> Packing:
+    return packing_of(_span(question, scope), 0, scope.stored.persons, spare=question.session_gap.milliseconds)
 
 
 def _stored(events: Sequence[str]) -> list[str]:
@@ -140,16 +143,15 @@ def _stored(events: Sequence[str]) -> list[str]:
 def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
     """The paths in one shard's rows."""
     codes, texts = _name_codes(table["name"])
-    bits = max(1, (len(texts) - 1).bit_length())
-    person, k = sorted_together(ints(table, "p"), (ints(table, "k") << bits) | codes)
-    code, at = k & ((1 << bits) - 1), k >> bits
-    session = _sessions(person, at, question.session_gap.milliseconds)
+    rows = _packing(question, scope).read(table, codes)
+    assert rows.beside is not None
+    code, begins = rows.beside, rows.begins(question.session_gap.milliseconds)
     if not question.repeats:
-        keep = firsts(session) | firsts(code)
-        person, at, code, session = person[keep], at[keep], code[keep], session[keep]
-    place = {name: i for i, name in enumerate(texts)}
-    inside, column = _cut(question, session, code, place)
-    return Routes(person[inside], session[inside], column, at[inside], code[inside], texts)
+        kept = np.flatnonzero(begins | firsts(code))
+        rows, code, begins = rows.take(kept), code[kept], begins[kept]
+    inside, path, column = _cut(question, begins, code, {name: i for i, name in enumerate(texts)})
+    rows = rows.take(inside)
+    return Routes(rows.person, path, column, rows.elapsed, code[inside], texts)
 
 
 def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
@@ -166,37 +168,32 @@ def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     return table[np.from_dlpack(whole.indices)] if len(whole) else np.zeros(0, np.int64), ordered
 
 
-def _sessions(person: Ints, at: Ints, gap_ms: int) -> Ints:
-    """The number of each row's session."""
-    begins = firsts(person)
-    begins[1:] |= at[1:] - at[:-1] > gap_ms
-    return np.cumsum(begins) - 1
-
-
-def _cut(question: Paths, session: Ints, code: Ints, place: dict[str, int]) -> tuple[Bools, Ints]:
-    """Which rows belong to a path, and their columns."""
-    size = len(session)
-    row = np.arange(size)
-    begins = np.flatnonzero(firsts(session))
-    ends = np.append(begins[1:], size)
-    low, high = begins.copy(), ends.copy()
+def _cut(question: Paths, begins: Bools, code: Ints, place: dict[str, int]) -> tuple[Ints, Ints, Ints]:
+    """The rows that belong to a path, the number of each one's path, and its column."""
+    low = np.flatnonzero(begins)
+    ends = np.append(low, len(begins))[1:]
+    high = ends
     for name in (question.start, question.end):
         if name is None:
             continue
-        found = next_row(np.isin(code, [place[stored] for stored in stored_names(name) if stored in place]))[low]
+        named = np.isin(code, [place[stored] for stored in stored_names(name) if stored in place])
+        found = next_hits(named, low)
         missing = found >= ends
         if name == question.end:
             high = np.where(missing, low, found + 1)
         else:
             low = np.where(missing, ends, found)
+    first_column = np.zeros(len(low), np.int64)
     if question.end is not None and question.start is None:
         low = np.maximum(low, high - question.steps_max)
         first_column = question.steps_max - (high - low)
-    else:
-        high = np.minimum(high, low + question.steps_max)
-        first_column = np.zeros(len(low), np.int64)
-    inside = (row >= low[session]) & (row < high[session])
-    return inside, (row - low[session] + first_column[session])[inside]
+    size = np.clip(high - low, 0, question.steps_max if question.start is not None or question.end is None else None)
+    path = np.repeat(np.arange(len(low)), size)
+    nth = np.arange(len(path))
+    before = np.cumsum(size) - size
+    row = nth + (low - before)[path]
+    nth += (first_column - before)[path]
+    return row, path, nth
 
 
 class PathsOutcome(NamedTuple):
@@ -218,34 +215,25 @@ class PathsOutcome(NamedTuple):
 
     def answer(self) -> PathGraph:
         """Nodes and edges, the largest of each column first."""
-        routes = self.routes
-        nodes, edges = _tally(routes, self.onward, edges=False), _tally(routes, self.onward, edges=True)
-        texts = routes.texts
-        return PathGraph(
-            int(firsts(routes.path).sum()),
-            len(numbered(routes.person)[0]),
-            [PathNode(c, texts[a], n, n - on) for c, a, _, n, on, _ in nodes],
-            [PathEdge(c, texts[a], texts[b], n, s) for c, a, b, n, _, s in edges],
-        )
-
-
-def _tally(routes: Routes, onward: Bools, *, edges: bool) -> list[tuple[int, int, int, int, int, float]]:
-    """(column, name, next name, rows, rows that go on, mean seconds to the next), sorted by column, then number; of all
-    rows, or of those that go on told apart by the next name."""
-    used, code = numbered(routes.name)
-    size = max(1, len(used))
-    rows = np.flatnonzero(onward) if edges else np.arange(len(code))
-    following = np.append(code[1:], 0)[rows] if edges else 0
-    keys, place = numbered((routes.column[rows] * size + code[rows]) * size + following)
-    counts = np.bincount(place, minlength=len(keys))
-    pause = np.append(routes.at[1:] - routes.at[:-1], 0)[rows] if len(code) else np.zeros(0)
-    going = np.bincount(place, weights=onward[rows], minlength=len(keys))
-    seconds = np.bincount(place, weights=np.where(onward[rows], pause, 0), minlength=len(keys)) / 1000
-    found = [
-        (k // size**2, int(used[k // size % size]), int(used[k % size]), n, int(on), s / on if on else 0.0)
-        for k, n, on, s in zip(keys.tolist(), counts.tolist(), going.tolist(), seconds.tolist(), strict=True)
-    ]
-    return sorted(found, key=lambda item: (item[0], -item[3], routes.texts[item[1]], routes.texts[item[2]]))
+        routes, size = self.routes, len(self.routes.texts)
+        cell, onward = routes.column * size + routes.name, np.flatnonzero(self.onward)
+        counts, going = np.bincount(cell), np.bincount(cell[onward])
+        going = np.append(going, np.zeros(len(counts) - len(going), np.int64))
+        nodes = [
+            PathNode(at // size, routes.texts[at % size], int(counts[at]), int(counts[at] - going[at]))
+            for at in np.flatnonzero(counts).tolist()
+        ]
+        keys, place = numbered(cell[onward] * size + routes.name[onward + 1])
+        taken = np.bincount(place, minlength=len(keys))
+        pause = np.bincount(place, weights=routes.at[onward + 1] - routes.at[onward], minlength=len(keys)) / 1000
+        edges = [
+            PathEdge(key // size**2, routes.texts[key // size % size], routes.texts[key % size], n, seconds / n)
+            for key, n, seconds in zip(keys.tolist(), taken.tolist(), pause.tolist(), strict=True)
+        ]
+        nodes.sort(key=lambda node: (node.step, -node.count, node.name))
+        edges.sort(key=lambda edge: (edge.step, -edge.count, edge.from_, edge.to))
+        # The rows of a path, and the paths of a person, stand together.
+        return PathGraph(int(firsts(routes.path).sum()), int(firsts(routes.person).sum()), nodes, edges)
 
 
 def finish(question: Paths, scope: Scope, parts: Sequence[Routes]) -> PathsOutcome:
@@ -260,19 +248,21 @@ def finish(question: Paths, scope: Scope, parts: Sequence[Routes]) -> PathsOutco
         np.concatenate([part.column for part in parts]),
         np.concatenate([part.at for part in parts]),
         np.concatenate(names),
-        [*texts, OTHER],
+        texts,
     )
     onward = np.zeros(len(routes.path), bool)
     onward[:-1] = routes.path[1:] == routes.path[:-1]
-    return PathsOutcome(question, routes._replace(name=_fewer(routes, question.nodes_max)), onward)
+    return PathsOutcome(question, _fewer(routes, question.nodes_max), onward)
 
 
-def _fewer(routes: Routes, nodes_max: int) -> Ints:
-    """Names, with OTHER (the last text) for those beyond the `nodes_max` most frequent of their column."""
-    if not len(routes.name):
-        return routes.name
-    size = len(routes.texts)
-    cells = (int(routes.column.max()) + 1) * size
-    count = np.bincount(routes.column * size + routes.name, minlength=cells).reshape(-1, size)
-    rank = np.argsort(np.argsort(-count, axis=1, kind="stable"), axis=1)
-    return np.where(rank[routes.column, routes.name] < nodes_max, routes.name, size - 1)
+def _fewer(routes: Routes, nodes_max: int) -> Routes:
+    """Only the names among the `nodes_max` most frequent of a column, and OTHER as the last."""
+    size, columns = max(1, len(routes.texts)), int(routes.column.max(initial=-1)) + 1
+    cell = routes.column * size + routes.name
+    count = np.bincount(cell, minlength=columns * size).reshape(columns, size)
+    shown = np.argsort(np.argsort(-count, axis=1, kind="stable"), axis=1) < nodes_max
+    used = np.flatnonzero(shown.any(axis=0))
+    number = np.full(size, len(used))
+    number[used] = np.arange(len(used))
+    name = np.where(shown, number, len(used)).reshape(-1)[cell]
+    return routes._replace(name=name, texts=[*(routes.texts[i] for i in used.tolist()), OTHER])
