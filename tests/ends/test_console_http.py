@@ -177,6 +177,7 @@ PAGES = (
     "/console/persons?channel=wechat",
     "/console/persons?q=nobody-has-this",
     "/console/questions",
+    "/console/segments",
     "/console/sources",
     "/console/dead-letters",
     "/console/conflicts",
@@ -516,3 +517,31 @@ def test_the_overview_bears_hostile_properties(client: httpx.Client, server: Ser
     page = client.get("/console/overview/live").text
     assert "怪茶一" in page
     assert "怪茶二" in page
+
+
+def test_a_segment_from_sentence_to_members(client: httpx.Client) -> None:
+    page = client.get("/console/segments").text
+    assert "生命周期：新客" in page
+    text = "累计“支付订单”的次数 至少 1"
+    counted = post(client, "/console/segments/count", text=text).text
+    count = re.search(r"<b>([\d,]+)</b>", counted)
+    assert count and count[1] != "0"
+    pointed = post(client, "/console/segments/count", text="累计“支付订单”的颜色").text
+    assert "<mark>颜色</mark>" in pointed
+    made = post(client, "/console/segments", key="paid", label="买过的人", text=text, events="1")
+    assert made.headers["location"] == "/console/segments/paid?said=made"
+    for _ in range(150):
+        page = client.get("/console/segments/paid").text
+        if PERSON.search(page):
+            break
+        time.sleep(0.2)
+    assert count[1] in page
+    assert "买过的人" in client.get(f"/console/persons/{PERSON.findall(page)[0]}").text
+    sheet = client.get("/console/segments/paid/members.csv")
+    assert len(sheet.text.splitlines()) == int(count[1].replace(",", "")) + 1
+    answer = post(client, "/console/segments/paid", label="客户", text="生命周期 等于 ")
+    assert answer.status_code == 422 and "INVALID_RULE" in answer.text
+    assert post(client, "/console/segments/paid", label="客户", text=text).status_code == 303
+    assert "客户" in client.get("/console/segments").text
+    assert post(client, "/console/segments/paid/delete").headers["location"] == "/console/segments?said=deleted"
+    assert client.get("/console/segments/paid").status_code == 404

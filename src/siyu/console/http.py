@@ -20,6 +20,7 @@ from siyu.console import (
     http_persons,
     http_portrait,
     http_questions,
+    http_segments,
     http_sources,
 )
 from siyu.console.assets import static_file
@@ -93,6 +94,7 @@ routes: list[Any] = [
             *http_accounts.routes,
             *http_person_changes.routes,
             *http_questions.routes,
+            *http_segments.routes,
             *http_sources.routes,
             *http_conflicts.routes,
         ],

@@ -25,6 +25,7 @@ from siyu.profile import actions as profile
 from siyu.profile import operate
 from siyu.profile.tag import Tag
 from siyu.profile.timeline import Page, TimelineItem, parse_cursor
+from siyu.segments import actions as segments
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -110,6 +111,7 @@ async def portrait(
         touches=touches,
         tag_origins={op.path: op for op in reversed(tags)},
         tag_choices=_choices(tree, one.tags),
+        segment_names={each.key: each.label for each in await segments.all_of(db)},
         days=days,
         next_before=next_before,
         event_name=name,

@@ -5,8 +5,9 @@ A column is person number → value; who is missing has none. Values are those o
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -14,15 +15,15 @@ import msgspec
 
 from siyu.ids import base_kind
 from siyu.profile import attribute_records as records
-from siyu.profile.catalogue import declared_of
+from siyu.profile.catalogue import Declared, coerce, declared_of
 from siyu.profile.change import instant
 from siyu.profile.consent import Decision, allows, fold_consent
 from siyu.profile.facts import decode_fields, decode_ops
 from siyu.profile.lifecycle import Thresholds, stage
 from siyu.profile.portrait import LIFECYCLE_FIGURE, RFM_FIGURE
 from siyu.profile.records import read_declared
-from siyu.profile.rfm import NO_CUTS, Cuts, rfm
-from siyu.profile.trait import TraitEvent, TraitOp, fold
+from siyu.profile.rfm import NO_CUTS, Cuts, Rfm, rfm
+from siyu.profile.trait import TraitEffects, TraitEvent, TraitOp, fold
 from siyu.rules.vocabulary import AttributeKind
 from siyu.rules.window import Setting
 
@@ -86,21 +87,36 @@ async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Column]:
         names.add(BIRTHDAY)
     if not names:
         return {}
-    found: dict[str, Column] = {name: {} for name in names}
     declared = declared_of(await read_declared(connection))
-    for person, rows in (await records.trait_rows(connection, sorted(names), wanted.anchors)).items():
-        ops: list[TraitOp] = []
-        for at_ms, event_id, source, anchor, text in rows:
-            event = TraitEvent(at_ms, event_id, source, anchor, decode_ops(text))
-            ops += [op for op in event.operations() if op.name == "" or op.name in names]
-        for name, trait in fold(ops, declared).items():
-            found[name][person] = trait.value
+    rows = await records.trait_rows(connection, sorted(names), wanted.anchors)
+    found = await asyncio.to_thread(_folded, rows, names, declared)
     columns = {f"trait.{name}": column for name, column in found.items()}
     if aged:
         today = wanted.setting.today
         days = {person: days_to_birthday(value, today) for person, value in found[BIRTHDAY].items()}
         columns["birthday_in_days"] = {person: number for person, number in days.items() if number is not None}
     return columns
+
+
+def _folded(
+    log: Mapping[int, list[tuple[Any, ...]]], names: Set[str], declared: Mapping[str, Declared]
+) -> dict[str, Column]:
+    """The traits `names` of each person's (at_ms, event_id, source, anchor, ops)."""
+    found: dict[str, Column] = {name: {} for name in names}
+    for person, rows in log.items():
+        if len(rows) == 1 and (only := decode_ops(rows[0][4])) == TraitEffects(set=only.set):
+            # Most persons were told of once: nothing to fold.
+            for name in names & only.set.keys():
+                if (value := coerce(declared.get(name), only.set[name])[0]) is not None:
+                    found[name][person] = value
+            continue
+        ops: list[TraitOp] = []
+        for at_ms, event_id, source, anchor, text in rows:
+            event = TraitEvent(at_ms, event_id, source, anchor, decode_ops(text))
+            ops += [op for op in event.operations() if op.name == "" or op.name in names]
+        for name, trait in fold(ops, declared).items():
+            found[name][person] = trait.value
+    return found
 
 
 def days_to_birthday(birthday: Any, today: date) -> int | None:
@@ -189,12 +205,28 @@ async def _seen_and_bought(connection: Any, wanted: _Wanted) -> dict[str, Column
             for name in seen:
                 found[name][person] = values[name]
     if scores:
-        for person, mine in bought.items():
-            day = None if mine.last_ms is None else instant(mine.last_ms).astimezone(setting.zone).date()
-            scored = rfm(day, mine.days, mine.spend_fen, setting.today, cuts)._asdict()
-            for name in scores:
-                if (value := scored.get(name.removeprefix("rfm."))) is not None:
-                    found[name][person] = value
+        found |= await asyncio.to_thread(_scored, bought, scores, setting, cuts)
+    return found
+
+
+def _scored(
+    bought: Mapping[int, records.Bought], names: Sequence[str], setting: Setting, cuts: Cuts
+) -> dict[str, Column]:
+    """RFM figures and scores."""
+    places = [(name, Rfm._fields.index(field)) for name in names if (field := name.removeprefix("rfm.")) in Rfm._fields]
+    found: dict[str, Column] = {name: {} for name in names}
+    today = setting.today
+    days: dict[int | None, date | None] = {None: None}
+    for person, mine in bought.items():
+        # Local days begin at a quarter of an hour everywhere.
+        quarter = None if mine.last_ms is None else mine.last_ms // 900_000
+        if quarter not in days:
+            assert quarter is not None
+            days[quarter] = instant(quarter * 900_000).astimezone(setting.zone).date()
+        scored = rfm(days[quarter], mine.days, mine.spend_fen, today, cuts)
+        for name, place in places:
+            if (value := scored[place]) is not None:
+                found[name][person] = value
     return found
 
 

@@ -216,6 +216,12 @@ async def members(db: Database, key: str, after: int, limit: int) -> Members:
     return Members(segment.size, [Member(uid) for _, uid in rows], rows[-1][0] if len(rows) == limit else None)
 
 
+async def member_numbers(db: Database, key: str, after: int, limit: int) -> list[int]:
+    """The numbers of a page of members."""
+    async with db.driver() as connection:
+        return [person for person, _ in await records.members(connection, key, after, limit)]
+
+
 async def export(db: Database, key: str, now: datetime, zone: ZoneInfo) -> AsyncIterator[bytes]:
     """The members as CSV (UTF-8 with a byte order mark, as spreadsheets want it), a page at a time."""
     yield "\ufeff".encode() + _line("person_id", "name", "phone", "email", "user_id", "lifecycle", "tags")

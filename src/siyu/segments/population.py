@@ -64,6 +64,20 @@ async def survey(source: Source, rules: Collection[Rule], setting: Setting, some
     Raises QueryTooExpensive, EngineUnavailable."""
     metrics = sorted({metric for rule in rules for metric in metrics_of(rule)}, key=repr)
     names = {name for rule in rules for name in attributes_of(rule)}
+    reading = asyncio.ensure_future(_read_attributes(source, names, setting, some))
+    try:
+        persons, figures = await _read_figures(source, metrics, setting, some)
+        columns = await reading
+    finally:
+        reading.cancel()
+    coded = await asyncio.to_thread(_coded, source.words, persons, columns)
+    return Population(persons, Columns(len(persons), figures, coded))
+
+
+async def _read_figures(
+    source: Source, metrics: Sequence[Metric], setting: Setting, some: Touched | None
+) -> tuple[Persons, dict[Metric, Figures]]:
+    """Everybody, and the metrics of each."""
     ((spans, anchors),) = await source.events.rows(_STORED)
     person = f"toUInt32({person_sql(bool(spans))}) AS p"
     shards = 1 + anchors // PERSONS_PER_STATEMENT if some is None else 1
@@ -80,8 +94,7 @@ async def survey(source: Source, rules: Collection[Rule], setting: Setting, some
             sql = f"SELECT {person}, {columns} FROM events WHERE {where}{shard} GROUP BY p"
             tables.append(await source.fetch(sql, compiling.params.values))
         figures |= await asyncio.to_thread(_figures, part, persons, pa.concat_tables(tables))
-    coded = await _attributes(source, names, setting, persons, some)
-    return Population(persons, Columns(len(persons), figures, coded))
+    return persons, figures
 
 
 async def who(source: Source, rules: Mapping[str, Rule], setting: Setting) -> tuple[int, dict[str, Persons]]:
@@ -134,13 +147,10 @@ def _figures(metrics: Sequence[Metric], persons: Persons, table: pa.Table) -> di
     return found
 
 
-async def _attributes(
-    source: Source, names: Iterable[str], setting: Setting, persons: Persons, some: Touched | None
-) -> dict[str, Coded]:
-    def default(name: str) -> int | None:
-        kind = source.words.kind_of(name)
-        return None if kind is None else kind.default
-
+async def _read_attributes(
+    source: Source, names: Iterable[str], setting: Setting, some: Touched | None
+) -> dict[str, dict[int, Any]]:
+    """Person → value of each attribute."""
     anchors = None if some is None else some.anchors
     async with source.db.driver() as connection:
         columns = await attributes.columns(connection, names, setting, anchors)
@@ -149,9 +159,15 @@ async def _attributes(
         if SEGMENTS in columns:
             kept = await records.kept(connection, None if some is None else some.persons)
             columns[SEGMENTS] = {person: sorted(keys) for keys, members in kept for person in members}
-    return await asyncio.to_thread(
-        lambda: {name: coded(persons, column, default(name)) for name, column in columns.items()}
-    )
+    return columns
+
+
+def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Mapping[int, Any]]) -> dict[str, Coded]:
+    kinds = {name: words.kind_of(name) for name in columns}
+    return {
+        name: coded(persons, column, None if (kind := kinds[name]) is None else kind.default)
+        for name, column in columns.items()
+    }
 
 
 def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
@@ -163,18 +179,15 @@ def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
 
 def coded(persons: Persons, column: Mapping[int, Any], default: int | None = None) -> Coded:
     """Person → value as codes in the order of `persons`; `default` for who has none."""
-    numbers: dict[Any, int] = {}
-    values: list[Any] = [default]
-    codes = np.empty(len(column), np.int32)
-    for n, value in enumerate(column.values()):
+    keys: Sequence[Any] = list(column.values())
+    if set(map(type, keys)) not in ({str}, {int}, {bool}):
         # True == 1 == 1.0 in Python, not in a rule; lists and objects have no hash.
-        key = (type(value), repr(value) if isinstance(value, list | dict) else value)
-        if (code := numbers.get(key)) is None:
-            code = numbers[key] = len(values)
-            values.append(value)
-        codes[n] = code
+        keys = [(type(value), repr(value) if isinstance(value, list | dict) else value) for value in keys]
+    values: dict[Any, Any] = dict(zip(keys, column.values(), strict=True))
+    numbers = dict(zip(values, range(1, len(values) + 1), strict=True))
+    codes = np.fromiter(map(numbers.__getitem__, keys), np.int32, len(keys))
     found = np.fromiter(column, np.int64, len(column))
     places, there = _places(persons, found)
     everybody = np.zeros(len(persons), np.int32)
     everybody[places[there]] = codes[there]
-    return Coded(everybody, values)
+    return Coded(everybody, [default, *values.values()])

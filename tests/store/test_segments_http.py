@@ -1,0 +1,137 @@
+"""Segments and rules over HTTP, and that docs/segments.md says everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.di import Provide
+
+from siyu.api.problems import on_siyu_error
+from siyu.errors import SiyuError
+from siyu.schema import complete_metadata
+from siyu.segments.http import routes
+from siyu.segments.keep import Keeper
+from siyu.segments.population import Source
+from siyu.segments.ready import READY
+from siyu.segments.rules_http import routes as rule_routes
+from siyu.segments.words import WORDS
+from siyu.settings import Settings
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database
+from siyu.stream.postgres import PostgresStream
+from tests.reference.world import Happening, insert_events, register, uid_of
+
+complete_metadata()
+
+NOW = datetime(2026, 3, 10, 15, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+PAGE = (Path(__file__).parents[2] / "docs" / "segments.md").read_text()
+
+
+@pytest.fixture
+async def keeper(db: Database, events: EventStore) -> Keeper:
+    """Three persons, of whom two bought."""
+    await db.create_all()
+    await events.create_all()
+    await register(db, [1, 2, 3])
+    await insert_events(
+        events,
+        [
+            Happening(1, "order.paid", NOW_MS - 1, {}, 100),
+            Happening(2, "PayOrder", NOW_MS),
+            Happening(3, "page", NOW_MS),
+        ],
+    )
+    return Keeper(Source(db, events, WORDS), PostgresStream(db), lambda: NOW, ZoneInfo("Asia/Shanghai"))
+
+
+@pytest.fixture
+async def http(keeper: Keeper, db: Database, events: EventStore) -> AsyncIterator[httpx.AsyncClient]:
+    """The routes, without the guards of the whole application."""
+
+    def provided(value: Any) -> Provide:
+        return Provide(lambda: value, sync_to_thread=False)
+
+    services = {"db": db, "events": events, "now": lambda: NOW, "settings": Settings()}
+    app = Litestar(
+        [*routes, *rule_routes],
+        dependencies={name: provided(value) for name, value in services.items()},
+        exception_handlers={SiyuError: on_siyu_error},
+    )
+    transport = httpx.ASGITransport(cast(Any, app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://siyu") as client:
+        yield client
+
+
+async def test_a_segment_from_sentence_to_spreadsheet(http: httpx.AsyncClient, keeper: Keeper) -> None:
+    text = "最近 7 天内“支付订单”的次数 至少 1"
+    counted = (await http.post("/api/segments/preview", json={"text": text})).json()
+    assert (counted["count"], counted["total"], counted["zh"]) == (2, 3, text)
+    made = await http.post("/api/segments", json={"key": "buyers", "label": "买家", "text": text})
+    assert (made.status_code, made.json()["ready"], made.json()["rule"]) == (201, False, counted["rule"])
+    await keeper.step()
+    found = (await http.get("/api/segments/buyers")).json()
+    assert (found["ready"], found["size"], found["en"]) == (True, 2, counted["en"])
+    page = (await http.get("/api/segments/buyers/members", params={"limit": 1})).json()
+    assert page["persons"] == [{"person_id": str(uid_of(1))}]
+    rest = (await http.get("/api/segments/buyers/members", params={"after": page["next_after"]})).json()
+    assert (rest["persons"], rest["next_after"]) == ([{"person_id": str(uid_of(2))}], None)
+    sheet = await http.get("/api/segments/buyers/members.csv")
+    assert sheet.headers["content-type"].startswith("text/csv")
+    assert [line.partition(",")[0] for line in sheet.text.lstrip("\ufeff").splitlines()] == [
+        "person_id",
+        str(uid_of(1)),
+        str(uid_of(2)),
+    ]
+    nested = {"all": [{"segment": "buyers"}, {"metric": "sum", "op": "gte", "value": 100}]}
+    assert (await http.post("/api/segments/preview", json={"rule": nested})).json()["count"] == 1
+    changed = await http.put("/api/segments/buyers", json={"label": "买家们"})
+    assert (changed.json()["version"], changed.json()["ready"], changed.json()["rule"]) == (2, True, counted["rule"])
+    assert [one["label"] for one in (await http.get("/api/segments/buyers/versions")).json()] == ["买家们", "买家"]
+    assert (await http.delete("/api/segments/buyers")).status_code == 204
+    assert (await http.get("/api/segments/buyers")).json()["code"] == "SEGMENT_NOT_FOUND"
+
+
+async def test_what_is_wrong_is_said(http: httpx.AsyncClient) -> None:
+    rule = {"any": [{"has_tag": "x"}, {"metric": "count", "op": "like", "value": 1}]}
+    refused = await http.post("/api/segments", json={"key": "a", "label": "a", "rule": rule})
+    assert (refused.status_code, refused.json()["code"], refused.json()["path"]) == (
+        422,
+        "INVALID_RULE",
+        "rule.any[1].op",
+    )
+    refused = await http.post("/api/rules/read", json={"text": "生命周期 等于 新"})
+    assert (refused.json()["code"], refused.json()["at"]) == ("INVALID_RULE", 8)
+    refused = await http.post("/api/segments", json={"key": "A B", "label": "a"})
+    assert refused.json()["path"] == "key"
+    refused = await http.post("/api/segments", json={"key": "a", "label": "a", "rule": {"segment": "nobody"}})
+    assert refused.json()["code"] == "INVALID_RULE"
+    assert (await http.get("/api/segments")).json() == []
+
+
+async def test_a_list_takes_what_people_have(http: httpx.AsyncClient, keeper: Keeper) -> None:
+    await http.post("/api/segments", json={"key": "vips", "label": "名单"})
+    done = await http.post("/api/segments/vips/list", json={"values": ["u3", "u9"]})
+    assert done.json() == {"added": 1, "unknown": ["u9"], "unknown_count": 1}
+    await keeper.step()
+    assert (await http.get("/api/segments/vips")).json()["size"] == 1
+
+
+async def test_both_forms_and_the_schema(http: httpx.AsyncClient) -> None:
+    said = (await http.post("/api/rules/say", json={"rule": {"did": {"event": "order.paid"}}})).json()
+    read = (await http.post("/api/rules/read", json={"text": said["en"], "lang": "en"})).json()
+    assert read == said
+    assert (await http.get("/api/rules/schema")).json()["$schema"].endswith("2020-12/schema")
+
+
+def test_everything_is_documented() -> None:
+    assert [one.key for one in READY if one.key.partition(".")[2] not in PAGE and not one.key.startswith("rfm.")] == []
+    paths = {path.replace(":str", "") for route in routes for path in route.paths}
+    assert [path for path in sorted(paths) if path not in PAGE] == []
