@@ -26,6 +26,11 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[]) AS n(cu
 ORDER BY holder, currency, role ON CONFLICT DO NOTHING
 """
 LOCK: Final = "SELECT id, balance, version FROM ledger_accounts WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
+_LOCK_HOLDERS: Final = """
+SELECT count(*) FROM (
+  SELECT FROM ledger_accounts WHERE holder = ANY($1::text[]) ORDER BY id FOR UPDATE
+) locked
+"""
 _KNOWN: Final = """
 SELECT k.key, t.id, t.request, t.at, t.refused, t.answer, nextval('ledger_transfer_numbers')
 FROM unnest($1::uuid[]) AS k(key) LEFT JOIN ledger_transfers t ON t.key = k.key
@@ -144,6 +149,12 @@ async def lock_accounts(connection: Any, ids: Mapping[int, AccountName]) -> list
     """The accounts as they stand; nobody else changes them until the transaction ends. In id order."""
     rows = await connection.fetch(LOCK, list(ids))
     return [Account(number, ids[number], balance, version) for number, balance, version in rows]
+
+
+async def lock_holders(connection: Any, holders: Sequence[str]) -> int:
+    """Lock every account of these holders, in id order; how many. For a transaction that posts several times: accounts
+    locked in several rounds could be locked against those of another one."""
+    return int(await connection.fetchval(_LOCK_HOLDERS, holders))
 
 
 async def known_keys(connection: Any, keys: Sequence[UUID]) -> dict[UUID, Stored]:

@@ -13,6 +13,7 @@ from siyu.identity.members import Named, named_by_anchor
 from siyu.ledger import AtEnd, Command, Ledger, Role, State, derived_key
 from siyu.ledger.currency import lot_expiry
 from siyu.ledger.read_records import holders_from
+from siyu.ledger.records import lock_holders
 from siyu.loyalty import records
 from siyu.loyalty.actions import settle
 from siyu.loyalty.earning import (
@@ -75,6 +76,7 @@ async def absorb(
     if not earners:
         return
     everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
+    await lock_holders(connection, list(everybody))
     await settle(connection, ledger, everybody, now)
     currencies = await ledger.currencies(connection)
 
