@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
+import json
 import statistics
-import time
-from typing import Any
+import sys
 
 import numpy as np
 
@@ -22,32 +21,20 @@ REPORTED = (1, 2, 5, 10, 20, 50)
 
 
 def reads(server: Server, events_per_second: float, seconds: float, persons: int) -> dict[str, list[float]]:
-    """Milliseconds of person look-ups and timelines, one after the other, while a steady load comes in."""
+    """Milliseconds of person look-ups and timelines, one after the other, while a steady load comes in; without one
+    when `events_per_second` is 0."""
     total = int(events_per_second * seconds / 100) * 100
     load = [request(body, WRITE_KEY) for body in bodies(total, persons, tag="steady", seed=11)]
-    chosen = random.Random(3)
-    taken: dict[str, list[float]] = {"lookup": [], "timeline": []}
 
-    def timed(name: str, path: str) -> Any:
-        started = time.perf_counter()
-        answer = server.get(path)
-        taken[name].append((time.perf_counter() - started) * 1000)
+    async def both() -> bytes:
+        argv = [sys.executable, "-m", "bench.reads", str(server.port), str(persons), str(seconds - 2)]
+        looking = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+        if load:
+            await send_all(server.port, load, connections=64, per_second=events_per_second / 100)
+        answer, _ = await looking.communicate()
         return answer
 
-    def look(until: float) -> None:
-        while time.perf_counter() < until:
-            member = f"member-{chosen.randrange(persons):08d}"
-            person = timed("lookup", f"/api/persons/lookup?kind=user_id&value={member}")
-            timed("timeline", f"/api/persons/{person['person_id']}/timeline?limit=50")
-
-    async def both() -> None:
-        until = time.perf_counter() + seconds - 1
-        await asyncio.gather(
-            send_all(server.port, load, connections=64, per_second=events_per_second / 100),
-            asyncio.to_thread(look, until),
-        )
-
-    asyncio.run(both())
+    taken: dict[str, list[float]] = json.loads(asyncio.run(both()))
     return taken
 
 
@@ -66,10 +53,15 @@ def main() -> None:
             if million in REPORTED or million == options.millions:
                 print(f"| {million},000,000 | {rate:,.0f} | {one.cpu()} |", flush=True)
         memory = sum(server.memory_mb().values())
-        taken = reads(server, rate / 2, 20, options.persons)
-    print("\n| reads at half of that speed | n | p50, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
-    for name, ms in taken.items():
-        print(f"| {name} | {len(ms)} | {statistics.median(ms):.1f} | {np.percentile(ms, 99):.1f} |")
+        half = rate / 2
+        taken = {
+            "idle": reads(server, 0, 10, options.persons),
+            f"{half:,.0f} events/s": reads(server, half, 20, options.persons),
+        }
+    print("\n| reads | server | n | p50, ms | p99, ms |\n| --- | --- | ---: | ---: | ---: |")
+    for state, kinds in taken.items():
+        for name, ms in kinds.items():
+            print(f"| {name} | {state} | {len(ms)} | {statistics.median(ms):.1f} | {np.percentile(ms, 99):.1f} |")
     print(f"\nMemory of all processes at the end: {memory:,.0f} MB.")
 
 

@@ -93,6 +93,7 @@ _ROLES = (
     ("postgres", "PostgreSQL"),
     ("clickhouse_server", "ClickHouse"),
     ("siyu.app web", "web"),
+    ("siyu.app doors", "doors"),
     ("siyu.app process", "processor"),
 )
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from siyu.ledger.check import violations
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.engines import Engines, open_engines
@@ -63,6 +64,14 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
         async with admin.driver() as connection:
             await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
+
+
+@pytest.fixture
+async def right_ledger(db: Database) -> AsyncIterator[None]:
+    """At the end of the test every invariant of the ledger in `db` holds."""
+    yield
+    async with db.driver() as connection:
+        assert await violations(connection) == []
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from siyu.store.metadata import metadata
 
 ROOMS: Final = (
     "stream",
+    "ledger",
     "collect",
     "identity",
     "profile",
     "segments",
     "analytics",
+    "loyalty",
     "processor",
     "importer",
     "demo",

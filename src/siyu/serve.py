@@ -1,7 +1,8 @@
 """`siyu serve`: the supervisor. It starts the engines and the working processes, watches them, and ends them.
 
 It holds no business of its own and imports none, so that nothing here can fail for a reason of the rooms. The listening
-socket is bound once, here, and inherited by every web process: a restart of one refuses no connection.
+socket is bound once, here, and inherited by every web process: a restart of one refuses no connection. Web processes
+hand what comes for the doors to a process of their own (decision 0108).
 
 A start is mostly the time of imports, so everything starts at once: each process imports what it needs and then waits
 at a gate, `bootstrap` until the engines answer, the others until it has ended (decision 0070).
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, NamedTuple, TextIO
 
 import msgspec
 
@@ -40,6 +41,9 @@ STOP_SECONDS: Final = 15.0
 """A working process that does not end within this time of SIGTERM is killed; nothing durable is lost by that."""
 PORT_SECONDS_MAX: Final = 5.0
 """How long to wait for a predecessor that is still ending to leave the port."""
+
+DOORS_PER_WEB: Final = 2
+"""Processes of the doors for each of console and API: one alone is a core's worth of parsing (decision 0108)."""
 
 APP: Final = (sys.executable, "-m", "siyu.app")
 
@@ -108,11 +112,19 @@ def serve(
         engines_up, tables_made = stack.enter_context(Gate()), stack.enter_context(Gate())
         env = environment(settings, starting.engines)
         if listener is not None:
-            env |= {"SIYU_PORT": str(listener.getsockname()[1]), "SIYU_LISTEN_FD": str(listener.fileno())}
+            env |= {"SIYU_PORT": str(listener.getsockname()[1])}
         for note in starting.engines.notes:
             journal.event("note", {"process": "siyu", "note": note})
         bootstrap = stack.enter_context(Bootstrap(app, env, engines_up))
-        keepers = _workers(app, role, workers, env, listener=listener, gate=tables_made, journal=journal)
+        # Both ends stay open here, so that a process started again finds what was handed over meanwhile.
+        channels = [socket.socketpair() for _ in range(DOORS_PER_WEB * workers)] if role == "all" else []
+        for end in (end for channel in channels for end in channel):
+            stack.enter_context(end)
+        port, address = (listener.fileno(), listener.getsockname()[:2]) if listener else (None, None)
+        keepers = [
+            _worker(app, place, env, address=address, gate=tables_made, journal=journal)
+            for place in _places(role, workers, port, channels)
+        ]
         stack.callback(_close_all, keepers)
         for keeper in keepers:
             keeper.start()
@@ -242,42 +254,61 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{named}:{listener.getsockname()[1]}"
 
 
-def _workers(
-    app: Sequence[str],
-    role: Role,
-    workers: int,
-    env: Mapping[str, str],
-    *,
-    listener: socket.socket | None,
-    gate: Gate,
-    journal: Journal,
-) -> list[Keeper]:
-    names: list[tuple[str, str]] = []
-    if listener is not None:
-        door = "collect" if role == "collect" else "web"
-        names += [(door if workers == 1 else f"{door} {number + 1}", door) for number in range(workers)]
-    if role in ("all", "process"):
-        names.append(("process", "process"))
-    return [_worker(name, [*app, word], env, listener=listener, gate=gate, journal=journal) for name, word in names]
+class _Place(NamedTuple):
+    """A working process to be."""
+
+    word: str
+    """What `siyu.app` is told to be."""
+    name: str
+    descriptors: Mapping[str, Sequence[int]]
+    """What it inherits, by the variable that tells it the numbers."""
+
+
+def _places(
+    role: Role, workers: int, port: int | None, channels: Sequence[tuple[socket.socket, socket.socket]]
+) -> list[_Place]:
+    listening = {} if port is None else {"SIYU_LISTEN_FD": [port]}
+    if role == "process":
+        return [_Place("process", "process", {})]
+    if role != "all":
+        return [_Place(role, name, listening) for name in _numbered(role, workers)]
+    giving = {"SIYU_DOORS_FD": [give.fileno() for give, _ in channels]}
+    taking = [{"SIYU_DOORS_FD": [take.fileno()]} for _, take in channels]
+    return [
+        *(_Place("web", name, listening | giving) for name in _numbered("web", workers)),
+        *(_Place("doors", name, fds) for name, fds in zip(_numbered("doors", len(channels)), taking, strict=True)),
+        _Place("process", "process", {}),
+    ]
+
+
+def _numbered(word: str, count: int) -> list[str]:
+    return [word] if count == 1 else [f"{word} {number + 1}" for number in range(count)]
 
 
 def _worker(
-    name: str, argv: list[str], env: Mapping[str, str], *, listener: socket.socket | None, gate: Gate, journal: Journal
+    app: Sequence[str],
+    place: _Place,
+    env: Mapping[str, str],
+    *,
+    address: tuple[Any, ...] | None,
+    gate: Gate,
+    journal: Journal,
 ) -> Keeper:
-    serves = listener is not None and argv[-1] != "process"
+    descriptors = {**place.descriptors, "SIYU_START_FD": [gate.fd]}
+    numbers = {variable: ",".join(map(str, fds)) for variable, fds in descriptors.items()}
     program = Program(
-        argv,
-        env={**env, "SIYU_PROCESS": name, "SIYU_START_FD": str(gate.fd)},
-        on_line=lambda line: journal.line(name, line),
+        [*app, place.word],
+        env={**env, "SIYU_PROCESS": place.name, **numbers},
+        on_line=lambda line: journal.line(place.name, line),
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
-        pass_fds=(listener.fileno(), gate.fd) if serves and listener is not None else (gate.fd,),
+        pass_fds=tuple(fd for fds in descriptors.values() for fd in fds),
     )
-    address = listener.getsockname()[:2] if serves and listener is not None else None
+    listens = address if "SIYU_LISTEN_FD" in descriptors else None
     return Keeper(
-        name,
+        place.name,
         lambda: program,
-        is_ready=(lambda: _answers(address)) if address else (lambda: gate.is_open),
+        is_ready=(lambda: _answers(listens)) if listens else (lambda: gate.is_open),
         ready_seconds_max=READY_SECONDS_MAX,
         stop_signals=((signal.SIGTERM, STOP_SECONDS),),
         on_event=journal.event,

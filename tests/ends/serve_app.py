@@ -1,4 +1,4 @@
-"""A stand-in for the rooms, started by the supervisor under test: `serve_app.py web|collect|process|bootstrap`."""
+"""A stand-in for the rooms, started by the supervisor under test: `serve_app.py ROLE`, roles as of `siyu.app`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(role: str) -> None:
     if role == "bootstrap":
         print("a line of log before")
         print(json.dumps({"write_key": "wk", "database": os.environ["SIYU_DATABASE_URL"].partition(":")[0]}))
-    elif role == "process":
+    elif role in ("process", "doors"):
         print("processing 事件", flush=True)
         threading.Event().wait()
     else:

@@ -87,8 +87,12 @@ class Server:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
         call = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(call, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(call, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            assert error.code != 500, f"{path}: a defect of the server\n{self.log()[-6000:]}"
+            raise
 
     def batch(self, events: list[dict[str, Any]], key: str = WRITE_KEY) -> bool:
         """POST /v1/batch; True when it was acknowledged."""

@@ -194,6 +194,7 @@ def test_every_page_opens_in_both_languages(client: httpx.Client, locale: str) -
         *PAGES,
         f"/console/persons/{person}",
         f"/console/persons/{person}/identity",
+        f"/console/persons/{person}/accounts",
         f"/console/persons/{person}/rights",
     ):
         answer = client.get(path)
@@ -202,6 +203,15 @@ def test_every_page_opens_in_both_languages(client: httpx.Client, locale: str) -
         assert ("概览" in answer.text) == (locale == "zh_CN"), path
         assert not re.search(r"%\(\w+\)s", answer.text), path
     post(client, "/console/preferences", locale="zh_CN")
+
+
+def test_a_statement_is_shown_and_can_be_taken_along(client: httpx.Client) -> None:
+    person = person_called(client, "客户00")
+    page = client.get(f"/console/persons/{person}/accounts").text
+    assert "账单" in page
+    file = client.get(f"/console/persons/{person}/statement.csv")
+    assert file.status_code == 200
+    assert file.text.startswith("\ufefftransfer_id,at,")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from .server import Server
 
 ROUNDS = int(os.environ.get("SIYU_CRASH_ROUNDS", "8"))
 """20 in the full run (`SIYU_CRASH_ROUNDS=20 make test`)."""
-VICTIMS = ("siyu.app process", "siyu.app web", "clickhouse_server", "postgres", "parent")
+VICTIMS = ("siyu.app process", "siyu.app web", "siyu.app doors", "clickhouse_server", "postgres", "parent")
 
 
 def victim_pid(server: Server, name: str) -> int | None:

@@ -153,3 +153,21 @@ def test_the_disk_is_full(tmp_path: Path, small_disk: Callable[[Path], Path], en
     finally:
         server.stop()
         remove_home(server.home)
+
+
+@pytest.mark.timeout(300)
+def test_the_process_of_the_doors_hangs(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home")
+    server.start()
+    try:
+        with under_load(server):
+            doors = next(pid for pid, command in server.family().items() if "siyu.app doors" in command)
+            os.kill(doors, signal.SIGSTOP)
+            try:
+                wait_until(lambda: server.unready() == {"doors"})
+                assert server.get("/healthz")["status"] == "ok"  # console and API go on
+            finally:
+                os.kill(doors, signal.SIGCONT)
+            wait_until(lambda: server.unready() == set())
+    finally:
+        server.stop()

@@ -242,6 +242,16 @@ async def test_many_at_once(events: EventStore) -> None:
     assert await events.rows("SELECT count(), uniqExact(event_id) FROM events") == [(20_000, 20_000)]
 
 
+async def test_blocks_that_come_faster_than_they_are_encoded(events: EventStore) -> None:
+    """A two-level GROUP BY gives its 256 blocks at once. The engine's parallel encoder waits for itself for ever on
+    them (decision 0004); then the watch ends the engine, and this fails."""
+    many = "SELECT number AS n, count() AS c FROM numbers(300000) GROUP BY n"
+    limits = {"group_by_two_level_threshold": 1, "max_execution_time": 5}
+    for _ in range(6):
+        tables = await asyncio.gather(*(events.arrow(many, settings=limits) for _ in range(3)))
+        assert [table.num_rows for table in tables] == [300_000] * 3
+
+
 async def test_limits_answer_with_their_own_error(events: EventStore) -> None:
     with pytest.raises(QueryTooExpensive):
         await events.rows("SELECT groupArray(number) FROM numbers(1000000000)")

@@ -43,3 +43,25 @@ async def test_a_database_behind_the_newest_version_is_brought_there(db: Databas
     async with db.connect() as connection:
         version = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
         assert version.scalar_one() == newest_version()
+
+
+async def test_a_migrated_database_has_the_triggers_that_the_tables_declare(db: Database) -> None:
+    async def guards() -> list[tuple[str, ...]]:
+        async with db.driver() as connection:
+            rows = await connection.fetch(
+                """SELECT t.tgrelid::regclass::text, pg_get_triggerdef(t.oid), pg_get_functiondef(t.tgfoid),
+                          array_to_string(c.reloptions, ','), coalesce(c.relacl::text, '')
+                   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY 1, 2"""
+            )
+            options = await connection.fetchval("SELECT reloptions FROM pg_class WHERE relname = 'ledger_accounts'")
+        return [*(tuple(row) for row in rows), tuple(options)]
+
+    complete_metadata()
+    await migrate(db)
+    migrated = await guards()
+    async with db.begin() as connection:
+        for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+            await connection.exec_driver_sql(statement)
+    await db.create_all()
+    assert await guards() == migrated
+    assert len(migrated) == 5

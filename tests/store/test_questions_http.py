@@ -164,6 +164,15 @@ async def test_shards_of_persons_change_nothing(
     assert await actions.ask(*engines_ready, question, NOW, "Asia/Shanghai") == whole
 
 
+@pytest.mark.parametrize("question", KINDS, ids=lambda q: q["kind"])
+async def test_several_statements_at_once_change_nothing(
+    question: dict[str, Any], engines_ready: tuple[Database, EventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await actions.ask(*engines_ready, question, NOW, "Asia/Shanghai")
+    monkeypatch.setattr(actions, "EVENTS_PER_SLICE", 1)
+    assert await actions.ask(*engines_ready, question, NOW, "Asia/Shanghai") == whole
+
+
 async def test_values_beyond_the_limit_are_one_group(engines_ready: tuple[Database, EventStore]) -> None:
     asked = FUNNEL | {"breakdown": {"event_prop": "k", "attribution": "first_touch", "limit": 1}}
     answer = msgspec.to_builtins(await actions.ask(*engines_ready, asked, NOW, "UTC"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import msgspec
+import pyarrow as pa
 
 from siyu.analytics import records
 from siyu.analytics.columns import Ints
@@ -18,7 +20,7 @@ from siyu.analytics.kinds import KINDS, Outcome, parse_question
 from siyu.analytics.pages import PersonPage
 from siyu.analytics.person_values import person_values
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
-from siyu.analytics.scope import Scope, Shard, Stored
+from siyu.analytics.scope import Query, Scope, Shard, Stored
 from siyu.analytics.segment_size import SegmentSize, outcome_of
 from siyu.analytics.timeline import TimelineQuestion, page_of
 from siyu.errors import NotFound, PersonNotFound
@@ -34,13 +36,18 @@ from siyu.store.postgres import Database
 
 EVENTS_PER_SHARD: Final = 20_000_000
 PERSONS_PER_SHARD: Final = 2_000_000
-"""Events or persons held by one statement; beyond it persons are taken in several passes: memory stays bounded."""
+"""Events or persons held at once; beyond it persons are taken in several passes: memory stays bounded."""
+EVENTS_PER_SLICE: Final = 500_000
+SLICES_MAX: Final = 8
+STATEMENTS_AT_ONCE: Final = 2
+"""More slices than statements at once, since identifiers differ in how much they did."""
 
 _STORED: Final = """
-SELECT (SELECT count() > 0 FROM person_spans), count(), toUnixTimestamp64Milli(min(occurred_at)), max(anchor)
+SELECT (SELECT count() > 0 FROM person_spans), count(), toUnixTimestamp64Milli(min(occurred_at)), max(anchor),
+  greatest(max(anchor), (SELECT max(person) FROM person_map), (SELECT max(arrayMax(person)) FROM person_spans))
 FROM events
 """
-"""Answered from the engine's own records of its parts, without reading events."""
+"""Answered from the engine's own records of its parts and the two small tables, without reading events."""
 
 _FETCH: Final = {
     "output_format_arrow_compression_method": "none",
@@ -111,16 +118,34 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
 
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:
     kind = KINDS[type(question)]
-    settings = {**_FETCH, "max_execution_time": seconds_max}
     stored = scope.stored
     passes = {"events": stored.events // EVENTS_PER_SHARD, "persons": stored.anchors // PERSONS_PER_SHARD, "figures": 0}
     shards = 1 + passes[kind.keeps]
+    slices = min(SLICES_MAX, 1 + stored.events // EVENTS_PER_SLICE // shards) if kind.slices else 1
+    deadline = asyncio.get_running_loop().time() + seconds_max
     parts = []
     for rest in range(shards):
-        query = kind.plan(question, scope, Shard(rest, shards))
-        table = await events.arrow(query.sql, query.params, settings=settings)
+        queries = [kind.plan(question, scope, part) for part in Shard(rest, shards).slices(stored.anchors, slices)]
+        table = await _fetched(events, queries, deadline)
         parts.append(await asyncio.to_thread(kind.reduce, question, scope, table))
     return await asyncio.to_thread(kind.finish, question, scope, parts)
+
+
+async def _fetched(events: EventStore, queries: Sequence[Query], deadline: float) -> pa.Table:
+    """The rows of all statements, a few of which run at once, since the embedded engine has one thread for each."""
+    gate = asyncio.Semaphore(STATEMENTS_AT_ONCE)
+
+    async def fetch(query: Query) -> pa.Table:
+        async with gate:
+            seconds = max(1, math.ceil(deadline - asyncio.get_running_loop().time()))
+            return await events.arrow(query.sql, query.params, settings={**_FETCH, "max_execution_time": seconds})
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            fetching = [group.create_task(fetch(query)) for query in queries]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return pa.concat_tables([task.result() for task in fetching])
 
 
 async def _uids(db: Database, numbers: list[int]) -> list[str]:

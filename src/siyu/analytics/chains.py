@@ -33,12 +33,6 @@ class Rows(NamedTuple):
     place: Ints | None = None
     """Where rows between were left out: the place each row had among all, for strict chains."""
 
-    def only(self, keep: Bools) -> Rows:
-        """The rows to keep, knowing their places."""
-        place = np.flatnonzero(keep)
-        steps, exclusions = [h[place] for h in self.steps], [h[place] for h in self.exclusions]
-        return Rows(self.unit[place], self.at[place], steps, exclusions, self.units, place)
-
 
 class Rules(NamedTuple):
     """How chains run. Times in milliseconds; `exclusions` are (from, to) steps, in the order of `Rows.exclusions`."""

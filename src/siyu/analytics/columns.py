@@ -15,7 +15,7 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 def ints(table: pa.Table, name: str) -> Ints:
     """A column of whole numbers."""
     chunks = [np.from_dlpack(chunk) for chunk in table[name].chunks if len(chunk)]  # to_numpy would import pandas
-    return np.concatenate(chunks).astype(np.int64) if chunks else np.zeros(0, np.int64)
+    return np.concatenate(chunks).astype(np.int64, copy=False) if chunks else np.zeros(0, np.int64)
 
 
 def floats(table: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -7,15 +7,17 @@ found in `chains`. docs/questions.md tells the semantics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from siyu.analytics.chains import Chains, Rows, Rules, find_chains, tied_units
-from siyu.analytics.columns import Bools, Ints, firsts, ints, sorted_together
+from siyu.analytics.chains import Chains, Rows, Rules, find_chains
+from siyu.analytics.columns import Bools, Ints, firsts
 from siyu.analytics.groups import Labels, group_rows, one_group, shown_groups, value_codes
+from siyu.analytics.packing import Packing, Sorted, packing_of
 from siyu.analytics.question import (
     EXCLUSIONS_MAX,
     GROUPS_MAX,
@@ -36,7 +38,6 @@ from siyu.analytics.question import (
     span_of,
 )
 from siyu.analytics.scope import (
-    MILLIS,
     Query,
     Scope,
     Shard,
@@ -46,13 +47,9 @@ from siyu.analytics.scope import (
     matcher,
     matcher_sql,
     names_sql,
-    person_column,
     shard_sql,
 )
 from siyu.rules import Params
-
-_CODE_BITS = 5
-_CODES = 1 << _CODE_BITS
 
 
 class Exclusion(Shape, frozen=True, kw_only=True):
@@ -117,7 +114,7 @@ class _Parts(NamedTuple):
         """No event can be two of these."""
         items = [*self.steps, *self.exclusions]
         names = [name for item in items for name in item.names]
-        return all(item.names for item in items) and len(names) == len(set(names)) and len(items) < _CODES - 1
+        return all(item.names for item in items) and len(names) == len(set(names))
 
 
 def check(question: Funnel) -> None:
@@ -153,74 +150,78 @@ def _parts(question: Funnel, scope: Scope) -> _Parts:
     return _Parts(steps, exclusions, span_of(question.range, scope.zone, scope.now))
 
 
+def _packing(parts: _Parts, scope: Scope) -> Packing:
+    items = len(parts.steps) + len(parts.exclusions)
+    return packing_of(parts.span, items.bit_length() if parts.disjoint else items, scope.stored.persons)
+
+
 def plan(question: Funnel, scope: Scope, shard: Shard) -> Query:
-    """Rows (p, k[, m][, g]): k = milliseconds since the start, with the item's number in the low bits; where an event
-    can be several items, k = milliseconds and m = a bit for each item."""
+    """Rows as `packing` has them, and their value g in a breakdown. The small number is 1 + the item's place, 0 for
+    none; where an event can be several items, a bit for each."""
     parts, params = _parts(question, scope), Params()
     items = [*parts.steps, *parts.exclusions]
-    elapsed = f"toUInt64({MILLIS} - {parts.span.start})"
     tests = [matcher_sql(item, params) for item in items]
     if parts.disjoint:
-        code = ", ".join(f"{test}, {i}" for i, test in enumerate(tests))
-        columns = [person_column(scope), f"{elapsed} * {_CODES} + multiIf({code}, {_CODES - 1}) AS k"]
+        low = f"multiIf({', '.join(f'{test}, {i}' for i, test in enumerate(tests, 1))}, 0)"
     else:
-        mask = " + ".join(f"({test}) * {1 << i}" for i, test in enumerate(tests))
-        columns = [person_column(scope), f"{elapsed} AS k", f"toUInt32({mask}) AS m"]
+        low = " + ".join(f"({test}) * {1 << i}" for i, test in enumerate(tests))
+    columns = _packing(parts, scope).sql(scope.person, low)
     if question.breakdown is not None:
-        columns.append(f"{group_sql(question.breakdown, scope, params)} AS g")
+        columns += f", {group_sql(question.breakdown, scope, params)} AS g"
     wanted = names_sql((), params) if question.order == "strict" else any_of_sql(items, params)
     if question.order == "strict":
         wanted = f"({wanted} OR {any_of_sql(items, params)})"
-    where = f"{during_sql(parts.span, params)} AND ({wanted}){shard_sql(shard)}"
-    return Query(f"SELECT {', '.join(columns)} FROM events WHERE {where}", params.values)
+    where = f"{during_sql(parts.span, params)} AND ({wanted}){shard_sql(shard, scope.person)}"
+    return Query(f"SELECT {columns} FROM events WHERE {where}", params.values)
 
 
 def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
     """The chains in one shard's rows."""
     parts = _parts(question, scope)
-    columns = [ints(table, "p"), ints(table, "k")]
-    if not parts.disjoint:
-        columns.append(ints(table, "m"))
-    texts: list[str] = []
+    codes, texts = None, [""]
     if question.breakdown is not None:
         codes, texts = value_codes(table["g"].combine_chunks())
-        columns.append(codes)
-    person, k, *more = sorted_together(*columns)
-    mask = None if parts.disjoint else more[0]
-    at = k if mask is not None else k >> _CODE_BITS
-    steps, exclusions = _hits(k, mask, len(parts.steps), len(parts.exclusions))
+    found, place = _packing(parts, scope).read(table, codes), None
+    if question.order == "strict" and not _regroups(question.breakdown):
+        place = _telling(found)
+        found = found.take(place)
+    person = found.person
     begins = firsts(person)
     owners = person[begins]
-    rows = Rows(np.cumsum(begins) - 1, at, steps, exclusions, len(owners))
+    steps, exclusions = _hits(found.low, parts)
+    rows = Rows(np.cumsum(begins) - 1, found.elapsed, steps, exclusions, len(owners), place)
+    if question.breakdown is None or found.beside is None:
+        grouping = one_group(rows, owners)
+    else:
+        values = Labels(found.beside, texts)
+        grouping = group_rows(rows, owners, values, question.breakdown, keep_all=question.order == "strict")
     rules = Rules(
         question.order,
         question.window.milliseconds,
         [(item.from_, item.to) for item in question.exclusions],
         overlapping=not parts.disjoint,
     )
-    if question.breakdown is None:
-        grouping = one_group(_without_junk(rows, rules) if question.order == "strict" else rows, owners)
-    else:
-        values = Labels(more[-1], texts)
-        grouping = group_rows(rows, owners, values, question.breakdown, keep_all=question.order == "strict")
     return Walked(grouping.persons, grouping.labels, find_chains(grouping.rows, rules))
 
 
-def _without_junk(rows: Rows, rules: Rules) -> Rows:
-    """Of a strict funnel the rows that are steps or exclusions; the others are only remembered as gaps, except in units
-    that `ties` will walk."""
-    keep = np.logical_or.reduce([*rows.steps, *rows.exclusions])
-    tied = tied_units(rows, rules)
-    if len(tied):
-        walked = np.zeros(rows.units, bool)
-        walked[tied] = True
-        keep |= walked[rows.unit]
-    return rows.only(keep)
+def _regroups(breakdown: Breakdown | None) -> bool:
+    """Which events stand between two others depends on the group."""
+    return breakdown is not None and breakdown.event_prop is not None and breakdown.attribution == "all_events"
 
 
-def _hits(k: Ints, mask: Ints | None, steps: int, exclusions: int) -> tuple[list[Bools], list[Bools]]:
-    codes = k & (_CODES - 1)
-    every = [(mask >> i & 1) != 0 if mask is not None else codes == i for i in range(steps + exclusions)]
+def _telling(rows: Sorted) -> Ints:
+    """Of a strict funnel the rows that are steps or exclusions; the others are only remembered as gaps, except of
+    persons that `ties` will walk."""
+    keep = rows.low != 0
+    tied = keep & rows.beside_equal()
+    if tied.any():
+        keep |= rows.of_persons(np.unique(rows.person[tied]))
+    return np.flatnonzero(keep)
+
+
+def _hits(low: npt.NDArray[Any], parts: _Parts) -> tuple[list[Bools], list[Bools]]:
+    steps, items = len(parts.steps), len(parts.steps) + len(parts.exclusions)
+    every = [low == i + 1 if parts.disjoint else (low >> i & 1) != 0 for i in range(items)]
     return every[:steps], every[steps:]
 
 

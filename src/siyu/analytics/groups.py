@@ -81,7 +81,8 @@ def _touch(rows: Rows, codes: Ints, steps: Bools, *, last: bool) -> Ints:
 
 
 def _rearranged(rows: Rows, take: Ints, unit: Ints, units: int) -> Rows:
-    return Rows(unit, rows.at[take], [h[take] for h in rows.steps], [h[take] for h in rows.exclusions], units)
+    place = None if rows.place is None else rows.place[take]
+    return Rows(unit, rows.at[take], [h[take] for h in rows.steps], [h[take] for h in rows.exclusions], units, place)
 
 
 def _by_event(rows: Rows, owners: Ints, codes: Ints, texts: list[str]) -> Grouping:

@@ -43,22 +43,25 @@ class Kind(NamedTuple):
     """All shards together."""
     keeps: Literal["events", "persons", "figures"] = "events"
     """What a statement holds in memory, and so whether the persons have to be taken in several passes."""
+    slices: bool = False
+    """Its rows are single events: they may come from several statements at once."""
 
 
 KINDS: Final[dict[type[Question], Kind]] = {
     kind.shape: kind
     for kind in (
-        Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish),
-        Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
+        Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish, slices=True),
+        Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish, slices=True),
         Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures"),
         Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, "persons"),
-        Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish),
+        Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish, slices=True),
         Kind(
             activity.Lifecycle,
             activity.check_lifecycle,
             activity.plan_lifecycle,
             activity.reduce_lifecycle,
             activity.finish_lifecycle,
+            slices=True,
         ),
         Kind(
             activity.Stickiness,
@@ -66,8 +69,16 @@ KINDS: Final[dict[type[Question], Kind]] = {
             activity.plan_stickiness,
             activity.reduce_stickiness,
             activity.finish_stickiness,
+            slices=True,
         ),
-        Kind(attribution.Attribution, attribution.check, attribution.plan, attribution.reduce, attribution.finish),
+        Kind(
+            attribution.Attribution,
+            attribution.check,
+            attribution.plan,
+            attribution.reduce,
+            attribution.finish,
+            slices=True,
+        ),
         Kind(clv.Clv, clv.check, clv.plan, clv.reduce, clv.finish),
     )
 }

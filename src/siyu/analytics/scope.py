@@ -28,18 +28,28 @@ class Query(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """The persons whose number leaves `rest` divided by `of`: what one statement fetches."""
+    """What one statement fetches: of the persons whose number leaves `rest` divided by `of` the events of identifiers
+    from `low` on, before `high`."""
 
     rest: int = 0
     of: int = 1
+    low: int = 0
+    high: int | None = None
+
+    def slices(self, anchors: int, count: int) -> list[Shard]:
+        """The same in `count` statements; `anchors` is the highest identifier known."""
+        edges = [anchors * i // count for i in range(count)]
+        return [self._replace(low=low, high=high) for low, high in zip(edges, [*edges[1:], None], strict=True)]
 
 
 class Stored(NamedTuple):
-    """How much there is: events, the time of the first in epoch milliseconds, and the highest identifier number."""
+    """How much there is: events, the time of the first in epoch milliseconds, and the highest numbers of identifiers
+    and of persons."""
 
     events: int = 0
     first_ms: int = 0
     anchors: int = 0
+    persons: int = 0
 
 
 class Scope(NamedTuple):
@@ -103,9 +113,11 @@ def during_sql(span: Interval, params: Params) -> str:
     return f"occurred_at >= {bounds[0]} AND occurred_at < {bounds[1]}"
 
 
-def shard_sql(shard: Shard) -> str:
-    """The condition of a shard, to be appended; empty for all persons."""
-    return "" if shard.of == 1 else f" AND p % {int(shard.of)} = {int(shard.rest)}"
+def shard_sql(shard: Shard, person: str = "p") -> str:
+    """The condition of a shard, to be appended; empty for all events. `person`: the SQL of a person's number."""
+    below = "" if shard.high is None else f" AND anchor < {int(shard.high)}"
+    above = "" if shard.low == 0 else f" AND anchor >= {int(shard.low)}"
+    return above + below + ("" if shard.of == 1 else f" AND {person} % {int(shard.of)} = {int(shard.rest)}")
 
 
 def person_column(scope: Scope) -> str:

@@ -14,7 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from siyu import __version__
 from siyu.clock import MovableClock, Now
-from siyu.collect.intake import Intake
+from siyu.collect.meters import Sums
+from siyu.collect.report import Doors
 from siyu.errors import MalformedRequest, NotFound, SiyuError
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
@@ -77,14 +78,14 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/readyz", summary="Ready, engine by engine", opt={"open": True}, tags=["system"])
-async def readyz(db: Database, events: EventStore, stream: Stream, intake: Intake) -> Response[dict[str, Any]]:
+async def readyz(db: Database, events: EventStore, stream: Stream, doors: Doors) -> Response[dict[str, Any]]:
     """200 when every engine answers and the doors can keep what they take, else 503 that names the one at fault."""
     probes = {"postgresql": db.ping(), "clickhouse": events.ping(), "stream": stream.accepted()}
     states = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
     engines = dict(zip(probes, states, strict=True))
-    if (trouble := intake.trouble()) is not None:
-        engine = trouble.details.get("engine")
-        engines[engine if engine in engines else "stream"] = {"ok": False, "detail": str(trouble)}
+    for report in await doors():
+        if report.engine is not None:
+            engines[report.engine] = {"ok": False, "detail": report.trouble}
     ready = all(state["ok"] for state in engines.values())
     return Response({"ready": ready, "engines": engines}, status_code=200 if ready else 503)
 
@@ -100,9 +101,10 @@ async def _probe(call: Any) -> dict[str, Any]:
 
 
 @get("/metrics", summary="Prometheus metrics", opt={"open": True}, media_type="text/plain", tags=["system"])
-async def metrics(db: Database) -> Response[bytes]:
-    """Counters of the stream and of this process in Prometheus text format."""
+async def metrics(db: Database, doors: Doors) -> Response[bytes]:
+    """Counters of the stream and the doors, and figures of this process, in Prometheus text format."""
     registry = CollectorRegistry()
+    registry.register(Sums(report.counts for report in await doors()))
     state = await processing.stream_state(db)
     for name, value, text in (
         ("siyu_events_accepted", state.accepted, "Events made durable since the beginning"),
@@ -111,7 +113,7 @@ async def metrics(db: Database) -> Response[bytes]:
         ("siyu_lag_seconds", state.lag_seconds, "Age of the oldest unprocessed frame"),
     ):
         Gauge(name, text, registry=registry).set(value)
-    # generate_latest() alone: what this process counted itself, such as the doors' answers.
+    # generate_latest() alone: what the library knows of this process.
     return Response(generate_latest(registry) + generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -27,23 +28,33 @@ _DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[str, Any]]:
     """A response with problem details; `more` are extension members."""
-    body = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status}
-    body |= {"code": code, "detail": detail}
-    body |= {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
+    body = _body(status, code, detail, more)
     headers = {}
     if "retry_after_s" in more or status in (429, 503):
         headers["Retry-After"] = str(int(more.get("retry_after_s", 2)))
     return Response(body, status_code=status, media_type="application/problem+json", headers=headers)
 
 
+def _body(status: int, code: str, detail: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    body = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status}
+    body |= {"code": code, "detail": detail}
+    return body | {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
+
+
+def _shown(error: SiyuError) -> dict[str, Any]:
+    return {name: value for name, value in error.details.items() if isinstance(value, str | int | float | list | dict)}
+
+
+def refusal(error: SiyuError) -> dict[str, Any]:
+    """The body of problem details of a refusal."""
+    return _body(error.status, error.code, str(error), _shown(error))
+
+
 def on_siyu_error(request: Request[Any, Any, Any], error: SiyuError) -> Response[dict[str, Any]]:
     """A refusal of ours: its own code and status."""
     if error.status >= 500 and not isinstance(error, EngineUnavailable | Busy):
         log.error("request failed", path=request.url.path, code=error.code, error=str(error))
-    details = {
-        name: value for name, value in error.details.items() if isinstance(value, str | int | float | list | dict)
-    }
-    return problem(error.status, error.code, str(error), **details)
+    return problem(error.status, error.code, str(error), **_shown(error))
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
@@ -55,6 +66,15 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         more["errors"] = error.extra
     code = _HTTP_CODES.get(error.status_code, "MALFORMED_REQUEST" if error.status_code < 500 else "INTERNAL")
     return problem(error.status_code, code, error.detail, **more)
+
+
+def on_malformed_value(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
+    """The same where value moves: a body that does not fit is 422 there, so that 409 and 422 say everything."""
+    answer = on_http_exception(request, error)
+    if error.status_code == 400:
+        answer.status_code = 422
+        answer.content["status"] = 422
+    return answer
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

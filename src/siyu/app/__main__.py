@@ -1,4 +1,4 @@
-"""`python -m siyu.app web|collect|process|bootstrap`: what `siyu serve` starts, engines' addresses in SIYU_*."""
+"""`python -m siyu.app web|doors|collect|process|bootstrap`: what `siyu serve` starts, engines' addresses in SIYU_*."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ def main(role: str) -> None:
         settle_memory()
         await_start()
         uvloop.run(serve_web(settings, doors_only=role == "collect"))
+    elif role == "doors":
+        from siyu.app.doors import serve_doors
+
+        settle_memory()
+        await_start()
+        uvloop.run(serve_doors(settings))
     elif role == "process":
         from siyu.app.process import process
 
@@ -65,7 +71,7 @@ def main(role: str) -> None:
         await_start()
         uvloop.run(process(settings))
     else:
-        raise SystemExit(f"unknown role {role!r}: web, collect, process or bootstrap")
+        raise SystemExit(f"unknown role {role!r}: web, doors, collect, process or bootstrap")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.services import open_services
+from siyu.ledger import Ledger
+from siyu.loyalty import settle_due
+from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
 from siyu.processor.work import Reaction
@@ -19,6 +22,7 @@ from siyu.segments.words import WORDS
 from siyu.settings import Settings
 
 _CUTS_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 1.0
 
 
 async def process(settings: Settings) -> None:
@@ -29,6 +33,7 @@ async def process(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
+        ledger = Ledger(ZoneInfo(settings.timezone))
         touched = asyncio.Event()
         keeper = Keeper(
             Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
@@ -38,6 +43,7 @@ async def process(settings: Settings) -> None:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                PointsReaction(ledger, services.now),
                 SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
@@ -52,6 +58,7 @@ async def process(settings: Settings) -> None:
                 stopping,
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
+            keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

@@ -1,11 +1,13 @@
-"""What rooms above the profile remove of an erased person, for the API and the command line alike."""
+"""What rooms above the profile hold of a person: what an erasure removes and an archive shows, wherever it is asked."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from siyu.loyalty.rights import accounts_file, scrub_points
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream
-from siyu.profile.rights import Scrub
+from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments, scrub_points)
+EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file,)

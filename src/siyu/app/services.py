@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from siyu.clock import MovableClock, Now, system_now
+from siyu.app.stream import clock_of, open_stream
+from siyu.clock import Now
 from siyu.errors import SiyuError
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.files import write_private
 from siyu.store.postgres import Database
-from siyu.stream.postgres import PostgresStream
 from siyu.stream.stream import Stream
 
 
@@ -50,14 +50,4 @@ async def open_services(settings: Settings, *, consume: bool = False) -> AsyncIt
         stack.push_async_callback(events.close)
         stream = await open_stream(settings, db, consume=consume)
         stack.push_async_callback(stream.close)
-        now: Now = MovableClock(settings.home_path / "test-clock") if settings.test_clock else system_now
-        yield Services(settings, db, events, stream, now, installation_secret(settings))
-
-
-async def open_stream(settings: Settings, db: Database, *, consume: bool) -> Stream:
-    """The stream that the settings name."""
-    if settings.stream_url is None:
-        return PostgresStream(db)
-    from siyu.stream.kafka import KafkaStream  # the client is an extra that most installations do without
-
-    return await KafkaStream.open(settings.stream_url, db, consume=consume)
+        yield Services(settings, db, events, stream, clock_of(settings), installation_secret(settings))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
-import structlog
-import uvicorn
+import msgspec
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -33,35 +33,46 @@ from siyu.analytics.http import routes as analytics_routes
 from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
-from siyu.api.problems import on_http_exception, on_siyu_error, on_unexpected
-from siyu.app.scrubs import ERASURE_SCRUBS
+from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
+from siyu.api.quick_posts import QuickPost, QuickPosts
+from siyu.api.shortcuts import Shortcut, Shortcuts
+from siyu.app.connections import HttpServer, Listener, ask
+from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
+from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
-from siyu.collect.intake import Intake
+from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
-from siyu.processor.actions import stream_state
+from siyu.loyalty import Points
+from siyu.loyalty.http import earn, spend, transfer
+from siyu.loyalty.http import routes as loyalty_routes
+from siyu.loyalty.request import Earn, Give, Spend
+from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
 from siyu.profile.http import routes as profile_routes
 from siyu.segments.http import routes as segment_routes
 from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
-from siyu.store.postgres import Database
 
-log = structlog.get_logger()
+REPORT_SECONDS_MAX: Final = 2.5
 
-_BACKLOG_SECONDS: Final = 0.25
+SHORTCUTS: Final = (
+    Shortcut(lookup_person, {"kind": str, "value": str}, {}),
+    Shortcut(show_person, {}, {}),
+    Shortcut(person_timeline, {}, {"limit": page_limit}),
+)
+QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
+def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
-    names = ("settings", "db", "events", "stream", "now", "secret")
     api = Router(
         path="/",
         route_handlers=[
@@ -74,10 +85,21 @@ def api_app(services: Services, ring: KeyRing, intake: Intake) -> Litestar:
         ],
         guards=[require_token],
     )
+    value = Router(
+        path="/",
+        route_handlers=loyalty_routes,
+        guards=[require_token],
+        exception_handlers={HTTPException: on_malformed_value},
+    )
     app = Litestar(
-        route_handlers=[api, *console_routes],
-        dependencies={name: provided(getattr(services, name)) for name in names}
-        | {"scrubs": provided(ERASURE_SCRUBS), "intake": provided(intake)},
+        route_handlers=[api, value, *console_routes],
+        dependencies={name: provided(service) for name, service in services._asdict().items()}
+        | {
+            "scrubs": provided(ERASURE_SCRUBS),
+            "files": provided(EXPORT_FILES),
+            "doors": provided(doors),
+            "desk": provided(desk),
+        },
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
@@ -121,11 +143,43 @@ def _describe_problems(schema: OpenAPI) -> None:
                     response.content = {"application/problem+json": body}
 
 
-def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool) -> ASGIApp:
+def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] = ()) -> ASGIApp:
+    """Everything but the doors. `doors`: the channels to the processes that have the others."""
+
+    async def reports() -> Sequence[DoorReport]:
+        return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
+
+    desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
+    framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk))))
+    shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
+    quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk}, entrance.ring)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            if (body := await shortcuts.answer(scope)) is not None:
+                await answer_json(send, body)
+                return
+            if quick_posts.handles(scope):
+                await quick_posts(cast(Any, scope), cast(Any, receive), cast(Any, send), cast(Any, framework))
+                return
+        await framework(scope, receive, send)
+
+    return app
+
+
+async def _report_of(doors: socket.socket) -> DoorReport:
+    try:
+        return msgspec.json.decode(await ask(doors, REPORT_PATH, REPORT_SECONDS_MAX), type=DoorReport)
+    except (OSError, TimeoutError, msgspec.MsgspecError) as error:
+        return DoorReport({}, "doors", f"A process of the doors does not answer: {str(error) or 'no answer in time'}")
+
+
+def web_app(
+    services: Services, entrance: Entrance, *, doors_only: bool, doors: Sequence[socket.socket] = ()
+) -> ASGIApp:
     """Doors first, since they are hot and need no framework; everything else goes to Litestar."""
-    ring = KeyRing(services.db)
-    door = Door(services.stream, ring, services.settings, now=services.now, backlog=backlog)
-    inner = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, ring, door.intake))))
+    door = entrance.door
+    inner = site(services, entrance, doors)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -140,50 +194,16 @@ def web_app(services: Services, backlog: Callable[[], int], *, doors_only: bool)
     return app
 
 
-class Backlog:
-    """How many events wait to be processed, read at most four times a second."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self.waiting = 0
-
-    def __call__(self) -> int:
-        return self.waiting
-
-    async def watch(self) -> None:
-        """Keep `waiting` fresh until cancelled."""
-        while True:
-            try:
-                state = await stream_state(self._db)
-                self.waiting = state.accepted - state.processed
-            except SiyuError as error:
-                log.warning("backlog unknown", error=str(error))
-            await asyncio.sleep(_BACKLOG_SECONDS)
-
-
 async def serve_web(settings: Settings, *, doors_only: bool) -> None:
     """Answer HTTP on SIYU_LISTEN_FD, else on host and port, until SIGTERM."""
     async with open_services(settings) as services:
         backlog = Backlog(services.db)
-        watching = asyncio.create_task(backlog.watch())
-        app = web_app(services, backlog, doors_only=doors_only)
-        config = uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            lifespan="off",
-            http="httptools",
-            ws="none",
-            log_config=None,
-            proxy_headers=False,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        inherited = os.environ.get("SIYU_LISTEN_FD")
-        sockets = [socket.socket(fileno=int(inherited))] if inherited else None
-        try:
-            await uvicorn.Server(config).serve(sockets=sockets)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        async with watching(backlog):
+            ring = KeyRing(services.db)
+            door = Door(services.stream, ring, settings, now=services.now, backlog=backlog)
+            doors = channels()
+            app = web_app(services, Entrance(door, ring), doors_only=doors_only, doors=doors)
+            server = HttpServer(http_config(cast(Any, app), settings))
+            inherited = os.environ.get("SIYU_LISTEN_FD")
+            port = socket.socket(fileno=int(inherited)) if inherited else server.config.bind_socket()
+            await server.serve_from(Listener(port, door.handles, doors))

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from siyu.app.scrubs import ERASURE_SCRUBS
+from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
 from siyu.app.services import Services
 from siyu.cli.engines import with_services
 from siyu.cli.tables import print_json, print_table
@@ -78,7 +78,7 @@ def export_person(settings: Settings, identifier: str, out: Path | None) -> Path
         record = Record(uuid4(), [], moment.now, _BY)
         subject = await rights.open_export(services.db, UUID(person_id), moment, record, str(path))
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            async for piece in rights.export(services.db, services.events, subject, moment.now):
+            async for piece in rights.export(services.db, services.events, subject, moment.now, EXPORT_FILES):
                 file.write(piece)
         return path
 

@@ -37,7 +37,14 @@ from siyu.store.processes import Program, start
 @home_option
 @click.option("--no-demo", is_flag=True, help=say("Do not load the demo brand.", "不载入示例品牌。"))
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help=say("Web processes.", "Web 进程数。")
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help=say(
+        "Processes of the console and API, and twice as many of the doors.",
+        "控制台与接口进程数，事件入口进程数为其两倍。",
+    ),
 )
 @click.option(
     "--role",

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 
 from siyu.console import (
     http_account,
+    http_accounts,
     http_conflicts,
     http_login,
     http_overview,
@@ -90,6 +91,7 @@ routes: list[Any] = [
             *http_overview.routes,
             *http_persons.routes,
             *http_portrait.routes,
+            *http_accounts.routes,
             *http_person_changes.routes,
             *http_questions.routes,
             *http_segments.routes,

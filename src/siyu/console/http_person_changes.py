@@ -28,7 +28,7 @@ from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
-Scrubs = Annotated[Any, Dependency(default=(), skip_validation=True)]
+Injected = Annotated[Any, Dependency(default=(), skip_validation=True)]
 ERASE_WORD: Final = "ERASE"
 PURPOSES: Final = ("marketing", "analytics", "service", "personalisation", "third_party")
 CHANNELS: Final = ("*", "sms", "email", "push", "wecom", "official_account", "mini_program")
@@ -126,20 +126,21 @@ async def person_rights(person_id: str, visit: Visit, db: Database, events: Even
 
 
 @post("/persons/{person_id:str}/export", include_in_schema=False, status_code=200)
-async def export(person_id: str, visit: Visit, db: Database, events: EventStore) -> Stream:
+async def export(person_id: str, visit: Visit, db: Database, events: EventStore, files: Injected = ()) -> Stream:
     """Everything about a person, as a zip; the server keeps no copy."""
     visit.operator.require("erase")
     record = Record(uuid4(), [], visit.moment.now, _by(visit))
     subject = await rights.open_export(db, person_uuid(person_id), visit.moment, record, None)
     name = quote(f"{subject.portrait.person_id}.zip")
     headers = SECURITY_HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Stream(rights.export(db, events, subject, visit.moment.now), media_type="application/zip", headers=headers)
+    pieces = rights.export(db, events, subject, visit.moment.now, files)
+    return Stream(pieces, media_type="application/zip", headers=headers)
 
 
 @post("/persons/{person_id:str}/erase", include_in_schema=False, status_code=200)
 async def erase(
     request: AnyRequest, *, person_id: str, visit: Visit, db: Database, events: EventStore, now: Now,
-    settings: Settings, scrubs: Scrubs = (),
+    settings: Settings, scrubs: Injected = (),
 ) -> Response[str]:  # fmt: skip
     """Remove the person from every store; the receipt."""
     visit.operator.require("erase")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -117,10 +117,10 @@ class ProfileReaction:
             for row, code, reason in left_out(part, made, await profile.absorb(connection, made, self._now())):
                 letters.append(event_as_letter(batch, row, code, reason))
 
-        for row, reason in await _absorb_parts(connection, rows, changes):
+        for row, reason in await absorb_parts(connection, rows, changes):
             letters.append(event_as_letter(batch, row, "PROFILE_REFUSED", reason))
         value = batch.events["value_fen"].to_numpy()
-        bought = np.flatnonzero((value != 0) | _named(batch, PURCHASES)).tolist()
+        bought = np.flatnonzero((value != 0) | named_rows(batch, PURCHASES)).tolist()
         if bought:
             await profile.absorb_purchases(
                 connection,
@@ -151,7 +151,7 @@ class SegmentReaction:
 
     async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
         """Note the identifiers that the events of the batch stand under."""
-        own = _named(batch, QUIET)
+        own = named_rows(batch, QUIET)
         place = batch.place[~own] if own.any() else batch.place
         if len(place):
             await add_touch(await driver_of(connection), np.unique(anchors[place]).astype(np.uint32).tobytes())
@@ -165,7 +165,7 @@ class SegmentReaction:
         """Nothing is remembered."""
 
 
-def _named(batch: Batch, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+def named_rows(batch: Batch, names: Collection[str]) -> npt.NDArray[np.bool_]:
     """Rows whose event has one of these names."""
     column = batch.events["name"].combine_chunks()
     wanted = [name in names for name in column.dictionary.to_pylist()]
@@ -198,7 +198,7 @@ def _column(batch: Batch, name: str) -> Callable[[int], str]:
     return value
 
 
-async def _absorb_parts(
+async def absorb_parts(
     connection: AsyncConnection, rows: list[int], absorb: Callable[[Sequence[int]], Awaitable[None]]
 ) -> list[tuple[int, str]]:
     """All rows in one go; when PostgreSQL refuses, halves, until the refused rows stand alone: (row, reason) each."""
@@ -215,8 +215,8 @@ async def _absorb_parts(
         if len(rows) == 1:
             return [(rows[0], str(error).splitlines()[0])]
         middle = len(rows) // 2
-        first = await _absorb_parts(connection, rows[:middle], absorb)
-        return first + await _absorb_parts(connection, rows[middle:], absorb)
+        first = await absorb_parts(connection, rows[:middle], absorb)
+        return first + await absorb_parts(connection, rows[middle:], absorb)
     return []
 
 

@@ -33,7 +33,7 @@ from siyu.store.postgres import Database
 BY_API = "api"
 Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
 IdempotencyKey = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=255)]
-Scrubs = Annotated[Sequence[Any], Dependency(default=(), skip_validation=True)]
+Injected = Annotated[Sequence[Any], Dependency(default=(), skip_validation=True)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f]*$")]
 
 
@@ -137,6 +137,14 @@ def _moment(now: Now, settings: Settings) -> Moment:
 
 def _word(now: Now, key: str | None) -> operate.Word:
     return operate.Word(BY_API, (key or uuid4().hex).replace("\x00", ""), now())
+
+
+def page_limit(text: str) -> int:
+    """A `Limit` from its text. Raises ValueError."""
+    limit = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= limit <= PAGE_MAX:
+        raise ValueError(text)
+    return limit
 
 
 @get("/api/persons/lookup", summary="The person who has an identifier")
@@ -267,13 +275,15 @@ async def untag_person(
 
 
 @post("/api/persons/{person_id:str}/export", summary="Everything about a person, as a zip", status_code=200)
-async def export_person(person_id: str, db: Database, events: EventStore, now: Now, settings: Settings) -> Stream:
+async def export_person(
+    *, person_id: str, db: Database, events: EventStore, now: Now, settings: Settings, files: Injected = ()
+) -> Stream:
     """Streamed; the server keeps no copy. docs/rights.md lists the files."""
     moment = _moment(now, settings)
     subject = await rights.open_export(db, _id(person_id), moment, Record(uuid4(), [], moment.now, BY_API), None)
     name = f"{subject.portrait.person_id}.zip"
     return Stream(
-        rights.export(db, events, subject, moment.now),
+        rights.export(db, events, subject, moment.now, files),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
     )
@@ -287,7 +297,7 @@ async def erase_person(
     events: EventStore,
     now: Now,
     settings: Settings,
-    scrubs: Scrubs = (),
+    scrubs: Injected = (),
     reason: Annotated[str, Parameter(max_length=500)] = "",
 ) -> Receipt:
     """From every store, for ever; answers the receipt. Erasing again answers a receipt of zeros."""
@@ -304,7 +314,7 @@ async def erase_person_because(
     events: EventStore,
     now: Now,
     settings: Settings,
-    scrubs: Scrubs = (),
+    scrubs: Injected = (),
 ) -> Receipt:
     """The same as DELETE."""
     order = _order(data.reason, now, settings, scrubs)

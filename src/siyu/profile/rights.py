@@ -143,8 +143,14 @@ async def open_export(db: Database, person_id: UUID, moment: Moment, record: Rec
     return Subject(spans, names, one)
 
 
-async def export(db: Database, events: EventStore, subject: Subject, at: datetime) -> AsyncIterator[bytes]:
-    """The archive of a person, piece by piece (docs/rights.md lists its files)."""
+RoomFile = Callable[[Any, UUID, datetime], Awaitable[tuple[str, Any]]]
+"""What another room holds of a person, as a file: (name, content), read on a raw asyncpg connection."""
+
+
+async def export(
+    db: Database, events: EventStore, subject: Subject, at: datetime, files: Sequence[RoomFile] = ()
+) -> AsyncIterator[bytes]:
+    """The archive of a person, piece by piece (docs/rights.md lists its files); `files`: those of other rooms."""
     archive = Archive(at)
     spans = subject.spans
     yield archive.add("person.json", subject.portrait)
@@ -155,6 +161,9 @@ async def export(db: Database, events: EventStore, subject: Subject, at: datetim
         touches = await read.touches(connection, spans, None)
         links = await links_of(connection, sorted({span.anchor for span in spans}), LINKS_MAX)
         ends = await names_of(connection, {end for link in links for end in (link.a, link.b)})
+        others = [await file(connection, UUID(subject.portrait.person_id), at) for file in files]
+    for name, content in others:
+        yield archive.add(name, content)
     yield archive.add("evidence.json", [_link(link, ends) for link in links])
     yield archive.add("traits.json", {"traits": subject.portrait.traits, "history": [_operation(one) for one in log]})
     yield archive.add("tags.json", [_timed(one) for one in tags])

@@ -13,6 +13,10 @@ from typing import Any, Final
 
 import chdb
 
+_ALWAYS: Final = {"output_format_arrow_parallel_encoding": "0"}
+"""The parallel encoder of Arrow answers can wait for itself for ever when blocks come faster than it encodes them
+(chdb-io/chdb-core issue 212; in 26.5.0, mended after it). Decision 0004."""
+
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHANGES_STATE: Final = re.compile(r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*(?:SET|USE)\b", re.IGNORECASE | re.DOTALL)
 _CODE: Final = re.compile(r"Code: (\d+)\.")
@@ -43,10 +47,12 @@ class _Connection:
             raise QueryFailed(int(number[1]) if number else 1002, message) from None
 
     def enter(self, database: str, settings: Mapping[str, str]) -> None:
-        """Select `database` and make `settings` the only ones that differ from the defaults."""
+        """Select `database` and make `settings`, over those set always, the only ones that differ from the
+        defaults."""
         if database != self._database:
             self.run(f"USE {_quoted(database, '`')}", "Null")
             self._database = database
+        settings = {**_ALWAYS, **settings}
         if settings == self._settings:
             return
         changes = [f"{name} = DEFAULT" for name in self._settings if name not in settings]
@@ -56,7 +62,7 @@ class _Connection:
             if self._settings.get(name) != value:
                 changes.append(f"{name} = {_quoted(value, chr(39))}")
         self.run("SET " + ", ".join(changes), "Null")
-        self._settings = dict(settings)
+        self._settings = settings
 
     def close(self) -> None:
         self._raw.close()

@@ -42,11 +42,6 @@ _NO_ROOM: Final = frozenset({74, 75, 202, 243, 252, 999, 210, 209, 242, 319, 516
 """Disk errors, too many queries or parts, network, read-only tables, wrong password, shutting down."""
 
 _ARROW: Final = {"output_format_arrow_string_as_string": 1}
-# The embedded engine (26.5) can wait for itself for ever when a two-level GROUP BY of many groups ends in Arrow (seen
-# within 3 runs of 60), and perhaps in other formats; one-level aggregation does not.
-_ONE_LEVEL: Final = {"group_by_two_level_threshold": 0, "group_by_two_level_threshold_bytes": 0}
-
-
 _ACCESS_DENIED: Final = 497
 
 T = TypeVar("T")
@@ -235,7 +230,7 @@ def _client(url: str, threads_max: int) -> Client:
 
 def _limits(settings: Params | None) -> dict[str, Any]:
     limits: dict[str, Any] = {"max_execution_time": QUERY_SECONDS_MAX, "max_memory_usage": QUERY_MEMORY_BYTES_MAX}
-    return limits | _ONE_LEVEL | dict(settings or {})
+    return limits | dict(settings or {})
 
 
 def _arrow_stream(rows: pa.Table) -> bytes:

@@ -21,7 +21,7 @@ import uvicorn
 from siyu.store.chdb_pool import ChdbPool
 from siyu.store.clickhouse_http import ClickHouseHttp
 
-NICENESS: Final = 10
+NICENESS: Final = 5
 """Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
 READERS_MAX: Final = 6
 WRITERS_MAX: Final = 3
@@ -53,8 +53,8 @@ def address(config: ServerConfig) -> str:
 
 
 def _end_when_stuck(app: ClickHouseHttp, seconds: float) -> None:
-    """The engine can wait for itself for ever (seen with 26.5: a two-level GROUP BY written as Arrow). Such a statement
-    would keep its connection and, at the end, stop all questions."""
+    """A statement that overstays its time may never end: it would keep its connection and, at last, stop all
+    questions (decision 0004)."""
     while app.overdue_seconds() < seconds:
         time.sleep(min(1.0, seconds))
     sys.stderr.write("A statement does not end: starting again.\n")

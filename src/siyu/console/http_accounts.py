@@ -1,0 +1,70 @@
+"""What a person has: points and every other currency, their lots, and the statement."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Response, get
+
+from siyu.console.http_portrait import person_uuid
+from siyu.console.i18n import mark as _
+from siyu.console.page import SECURITY_HEADERS
+from siyu.console.people import display_name
+from siyu.console.visit import AnyRequest, Visit
+from siyu.loyalty import Points, read
+from siyu.loyalty.holdings import statement_csv
+from siyu.loyalty.request import POINTS
+from siyu.profile import actions as profile
+from siyu.store.postgres import Database
+
+PAGE_LINES: Final = 50
+KINDS: Final = {
+    "earn": _("Earned"),
+    "spend": _("Spent"),
+    "lock": _("Locked"),
+    "post": _("Posted"),
+    "void": _("Voided"),
+    "expire": _("Ended"),
+    "refund": _("Given back"),
+    "take_back": _("Reclaimed"),
+    "transfer": _("Given to somebody"),
+    "adjust": _("Corrected by hand"),
+}
+"""What a transfer is called."""
+
+
+@get("/persons/{person_id:str}/accounts", include_in_schema=False)
+async def accounts(request: AnyRequest, person_id: str, visit: Visit, db: Database, desk: Points) -> Response[str]:
+    """Accounts, lots and a page of the statement."""
+    number, given = person_uuid(person_id), request.query_params
+    before = given.get("before", "")
+    one = await profile.show(db, number, visit.moment)
+    held = await read.accounts(db, desk.ledger, number, lambda: visit.moment.now, None)
+    codes = [account.currency for account in held.accounts]
+    currency = given.get("currency") or (POINTS if POINTS in codes or not codes else codes[0])
+    place = int(before) if before.isdecimal() and len(before) < 18 else None
+    page = await read.statement_page(db, number, currency, visit.moment.now, before=place, limit=PAGE_LINES)
+    return visit.page(
+        "accounts.html",
+        one=one,
+        name=display_name(one, visit.locale),
+        accounts=held.accounts,
+        currency=currency,
+        lines=page.items,
+        next_before=page.next_before,
+        kind=lambda kind: visit.face.text(KINDS[kind]) if kind in KINDS else kind,
+    )
+
+
+@get("/persons/{person_id:str}/statement.csv", include_in_schema=False)
+async def statement_file(request: AnyRequest, person_id: str, visit: Visit, db: Database) -> Response[str]:
+    """The whole statement of a currency."""
+    currency = request.query_params.get("currency") or POINTS
+    page = await read.statement_page(
+        db, person_uuid(person_id), currency, visit.moment.now, before=None, limit=read.EXPORT_MAX
+    )
+    headers = SECURITY_HEADERS | {"Content-Disposition": f'attachment; filename="statement-{page.person_id}.csv"'}
+    return Response(statement_csv(page.items), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+routes: list[Any] = [accounts, statement_file]

@@ -1,0 +1,47 @@
+"""One ledger for all value a brand gives away: points, growth, stock, seats, budgets, commission.
+
+Double entry over accounts (currency, holder, role). A command is one transfer of several parts, all or none; two-phase
+where a decision comes later; lots where what is held ends. Not here: who a person is, what earns what, HTTP.
+Invariants: docs/ledger.md; `check.violations` looks for breaches of each.
+"""
+
+from siyu.ledger.account import Account, AccountName, Role
+from siyu.ledger.actions import Contended, Ledger, UnknownCurrency
+from siyu.ledger.command import (
+    AtEnd,
+    Command,
+    End,
+    Flow,
+    IdempotencyConflict,
+    Leg,
+    Outcome,
+    Refused,
+    Reverse,
+    State,
+    derived_key,
+)
+from siyu.ledger.currency import Currency, Rounding
+from siyu.ledger.desk import Desk
+
+__all__ = [
+    "Account",
+    "AccountName",
+    "AtEnd",
+    "Command",
+    "Contended",
+    "Currency",
+    "Desk",
+    "End",
+    "Flow",
+    "IdempotencyConflict",
+    "Ledger",
+    "Leg",
+    "Outcome",
+    "Refused",
+    "Reverse",
+    "Role",
+    "Rounding",
+    "State",
+    "UnknownCurrency",
+    "derived_key",
+]

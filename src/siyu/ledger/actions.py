@@ -1,0 +1,189 @@
+"""Posting: load what commands speak of, decide, write; one transaction for as many commands as there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from siyu.errors import MalformedRequest, SiyuError
+from siyu.ledger import records
+from siyu.ledger.account import AccountName
+from siyu.ledger.book import Book, Posting
+from siyu.ledger.command import Command, End, Flow, IdempotencyConflict, Outcome, Refusal, Refused, Reverse
+from siyu.ledger.currency import DEFAULTS, Currency
+from siyu.ledger.records import Stored, Written
+
+_CURRENCY_SECONDS: Final = 5.0
+"""A changed currency is noticed within this time by all processes."""
+_ACCOUNTS_REMEMBERED_MAX: Final = 200_000
+DUPLICATE: Final = "DUPLICATE"
+
+
+class Contended(SiyuError):
+    """Somebody else changed an account between our reading and our writing: roll back and do it again."""
+
+    code = "CONTENDED"
+    status = 503
+
+
+class UnknownCurrency(MalformedRequest):
+    """There is no such currency."""
+
+    code = "UNKNOWN_CURRENCY"
+    status = 422
+
+
+class Ledger:
+    """Posts commands. One per process; remembers the numbers of accounts and the currencies."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._ids: dict[AccountName, int] = {}
+        self._currencies: dict[str, Currency] = {}
+        self._read_at = float("-inf")
+
+    async def currencies(self, connection: Any) -> dict[str, Currency]:
+        """All currencies, those every installation begins with included."""
+        if time.monotonic() - self._read_at > _CURRENCY_SECONDS:
+            known = await records.read_currencies(connection)
+            if missing := [one for one in DEFAULTS if one.code not in known]:
+                await records.ensure_currencies(connection, missing)
+                known = {one.code: one for one in missing} | known
+            else:
+                self._read_at = time.monotonic()
+            self._currencies = known
+        return self._currencies
+
+    async def post(self, connection: Any, commands: Sequence[Command]) -> list[Outcome]:
+        """Decide and write commands, in their order; an outcome each. `connection`: a raw asyncpg one in a transaction.
+
+        What a refused command asks for does not happen; that it was refused is kept under its key. Raises Contended:
+        then the transaction must be rolled back and may be tried again. Raises UnknownCurrency."""
+        if not commands:
+            return []
+        book = Book(await self.currencies(connection), self.zone)
+        await self._load(connection, book, commands)
+        keys = {key for command in commands for key in (command.key, *command.unless)}
+        known = await records.known_keys(connection, list(keys))
+        before = list(book.accounts.values())
+        ids = {account.name: account.id for account in before}
+        written: dict[Any, Written] = {}
+        outcomes = [_decide(book, command, known, written) for command in commands]
+        if written and not await records.write(connection, before, list(written.values()), ids):
+            raise Contended("Another request was faster; this one is tried again.", retry_after_s=1)
+        return outcomes
+
+    async def _load(self, connection: Any, book: Book, commands: Sequence[Command]) -> None:
+        """Lock every account that the commands may touch, then read what is in them."""
+        parts = [part for command in commands for part in command.parts]
+        earlier = sorted({part.transfer for part in parts if isinstance(part, End | Reverse)})
+        names = {name for command in commands for name in command.report}
+        for part in parts:
+            names.update(_names(part))
+        if wrong := {name.currency for name in names} - book.currencies.keys():
+            raise UnknownCurrency(f"There is no currency {min(wrong)!r}.", path="currency")
+        if earlier:
+            _, ids = await records.legs_of(connection, earlier)
+            self._ids.update(ids)
+            names.update(ids)
+        ids = await self._numbers(connection, names)
+        for account in await records.lock_accounts(connection, {number: name for name, number in ids.items()}):
+            book.accounts[account.name] = account
+        if len(book.accounts) != len(ids):
+            self._ids.clear()
+            raise Contended("An account was remembered that was never made.", retry_after_s=1)
+        if holding := [account.id for account in book.accounts.values() if account.balance and book.has_lots(account)]:
+            for lot in await records.lots_of(connection, holding):
+                book.add_lot(lot)
+        if earlier:
+            await _load_earlier(connection, book, earlier)
+
+    async def _numbers(self, connection: Any, names: Collection[AccountName]) -> dict[AccountName, int]:
+        """The accounts' ids; those that do not exist are made (a row that is not there could not be locked)."""
+        ids = {name: number for name in names if (number := self._ids.get(name)) is not None}
+        if len(ids) < len(names):
+            found = await records.find_accounts(connection, [name for name in names if name not in ids])
+            if len(self._ids) > _ACCOUNTS_REMEMBERED_MAX:
+                self._ids.clear()
+            self._ids |= found
+            ids |= found
+        if missing := [name for name in names if name not in ids]:
+            await records.open_accounts(connection, missing)
+            # Not remembered: this transaction may still come to nothing.
+            ids |= await records.find_accounts(connection, missing)
+        return ids
+
+
+def _names(part: Flow | End | Reverse) -> Iterable[AccountName]:
+    if isinstance(part, Flow):
+        for leg in part.legs:
+            yield leg.source
+            yield leg.target
+            if leg.held is not None:
+                yield leg.held
+        yield from part.repay
+    elif isinstance(part, End):
+        yield from part.repay
+    else:
+        yield from part.sources
+        if part.debt is not None:
+            yield part.debt
+
+
+async def _load_earlier(connection: Any, book: Book, earlier: list[int]) -> None:
+    """Legs of earlier transfers, read under the lock of their accounts, and the lots they took from."""
+    legs, _ = await records.legs_of(connection, earlier)
+    for leg in legs:
+        book.legs.setdefault(leg.transfer, []).append(leg)
+    for transfer, units, lot in await records.taken_lots(connection, earlier):
+        book.add_lot(lot)
+        book.taken.setdefault(transfer, {})[lot.id] = units
+
+
+def _decide(book: Book, command: Command, known: dict[Any, Stored], written: dict[Any, Written]) -> Outcome:
+    stored = known[command.key]
+    if stored.transfer is not None:
+        return _again(command, stored)
+    if any(known[key].transfer is not None for key in command.unless):
+        return Outcome(0, command.at, {}, Refusal(DUPLICATE, "This was given before.", {}))
+    posting = Posting(book, stored.number, command)
+    refusal, change = None, None
+    try:
+        posting.apply()
+        change = posting.finish()
+    except Refused as error:
+        refusal = Refusal(error.code, str(error), dict(error.details))
+    balances = {} if refusal else _balances(book, command.report)
+    answer = msgspec.json.encode(refusal or balances).decode()
+    code = refusal.code if refusal else None
+    row = (
+        stored.number, command.key, command.request, command.kind, command.at, command.occurred_at or command.at,
+        command.reason, command.cause, command.by, command.corrects, code, answer,
+    )  # fmt: skip
+    written[command.key] = Written(row, stored.number, command.at, change)
+    known[command.key] = Stored(stored.number, command.request, command.at, code, answer, stored.number)
+    return Outcome(stored.number, command.at, balances, refusal)
+
+
+def _again(command: Command, stored: Stored) -> Outcome:
+    """The outcome of a key that was used before."""
+    at = stored.at or command.at
+    if stored.request != command.request:
+        message = "This idempotency key was used for another request."
+        return Outcome(0, at, {}, Refusal(IdempotencyConflict.code, message, {}), False)
+    number, answer = stored.transfer or 0, stored.answer or "{}"
+    if stored.refused is not None:
+        return Outcome(number, at, {}, msgspec.json.decode(answer, type=Refusal), False)
+    return Outcome(number, at, msgspec.json.decode(answer, type=dict[str, int]), None, False)
+
+
+def _balances(book: Book, report: Sequence[AccountName]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for name in report:
+        label = f"{name.currency}.{name.role.value}"
+        sums[label] = sums.get(label, 0) + book.accounts[name].balance
+    return sums

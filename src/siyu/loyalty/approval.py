@@ -1,0 +1,107 @@
+"""Adjustments above the limit wait until a second person approves them, and are booked then."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+
+from siyu.clock import Now
+from siyu.errors import Forbidden, NotFound
+from siyu.ledger import Command, IdempotencyConflict, Outcome, derived_key
+from siyu.loyalty import posting, records
+from siyu.loyalty.actions import Points, wallets_of_anchor
+from siyu.loyalty.posting import Stamp
+from siyu.loyalty.records import Adjustment
+from siyu.loyalty.request import Adjust, request_hash
+from siyu.store.postgres import Database, driver_of
+
+WAITING: Final = "waiting"
+
+
+class AdjustmentNotFound(NotFound):
+    """No adjustment that waits has this id."""
+
+    code = "ADJUSTMENT_NOT_FOUND"
+
+
+class SecondPersonNeeded(Forbidden):
+    """Who asked for an adjustment cannot approve it."""
+
+    code = "SECOND_PERSON_NEEDED"
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An adjustment that waits for a second person."""
+
+    adjustment_id: UUID
+    state: str
+    points: int
+    currency: str
+    reason: str
+    asked_by: str
+    asked_at: datetime
+
+
+async def put_aside(db: Database, points: Points, request: Adjust, key: str | None, now: Now) -> Waiting:
+    """Write an adjustment down for a second person. The same key and request: the same one again.
+
+    Raises PersonNotFound, IdempotencyConflict."""
+    number, asked = uuid4() if key is None else derived_key("api", key), request_hash(request)
+    async with db.begin() as conn:
+        connection = await driver_of(conn)
+        anchor = await points.anchor_of(connection, request.person)
+        row = Adjustment(
+            uuid4(), number, asked, anchor, request.currency, request.points, request.reason, request.by, now(), WAITING
+        )
+        kept = await records.add_adjustment(connection, row)
+    if kept.request != asked:
+        raise IdempotencyConflict("This idempotency key was used for another request.")
+    return shown(kept)
+
+
+def shown(row: Adjustment) -> Waiting:
+    """As people see it."""
+    return Waiting(row.id, row.state, row.points, row.currency, row.reason, row.asked_by, row.asked_at)
+
+
+async def waiting(db: Database, limit: int) -> list[Waiting]:
+    """Adjustments that wait, the oldest first."""
+    async with db.driver() as connection:
+        return [shown(row) for row in await records.waiting_adjustments(connection, limit)]
+
+
+async def approve(db: Database, points: Points, number: UUID, by: str, now: Now) -> Outcome:
+    """Book an adjustment. Raises AdjustmentNotFound, SecondPersonNeeded, Refused (then it waits on)."""
+    async with db.begin() as conn:
+        connection = await driver_of(conn)
+        row = await _decided(connection, number, "approved", by, now())
+        command = await _command(connection, points, row, by, now())
+        (outcome,) = await points.ledger.post(connection, [command])
+        return outcome.settled()
+
+
+async def reject(db: Database, number: UUID, by: str, now: Now) -> None:
+    """Turn an adjustment down. Raises AdjustmentNotFound, SecondPersonNeeded."""
+    async with db.begin() as conn:
+        await _decided(await driver_of(conn), number, "rejected", by, now())
+
+
+async def _decided(connection: Any, number: UUID, state: str, by: str, at: datetime) -> Adjustment:
+    row = await records.decide_adjustment(connection, number, state, by, at)
+    if row is not None:
+        return row
+    known = await records.find_adjustment(connection, number)
+    if known is None or known.state != WAITING:
+        raise AdjustmentNotFound("No adjustment with this id waits.")
+    raise SecondPersonNeeded("Somebody else than who asked must decide.", asked_by=known.asked_by)
+
+
+async def _command(connection: Any, points: Points, row: Adjustment, by: str, at: datetime) -> Command:
+    mine = await wallets_of_anchor(connection, row.anchor, at)
+    wanted = Adjust(person="", points=row.points, reason=row.reason, by=row.asked_by, currency=row.currency)
+    # A key of its own: a refusal (too few points) leaves the adjustment waiting, to be approved later.
+    key = derived_key("approved", row.id, at.isoformat())
+    return posting.adjust(wanted, mine, Stamp(key, row.request, at, f"{row.asked_by} + {by}"))

@@ -1,0 +1,172 @@
+"""What earns points: rules as data, and what an event means under them. Pure.
+
+A rule gives a number of points for each event, or points per yuan of an order. The points of an order follow from the
+sum of what was paid and given back for it, so they are the same whatever order its events come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from siyu.collect.catalogue import FEN_MAX, spellings
+from siyu.ledger import derived_key
+from siyu.loyalty.request import POINTS
+
+_ID = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_SUBJECT_CHARS_MAX: Final = 150
+
+
+class Once(StrEnum):
+    """How often a rule gives."""
+
+    EVENT = "event"
+    """For every event."""
+    DAY = "day"
+    """Once a local day and person."""
+    PERSON = "person"
+    """Once in a person's life."""
+    SUBJECT = "subject"
+    """Once for each thing that the event names (a friend, an article) and person."""
+
+
+class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One way to earn."""
+
+    id: _ID
+    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    event: _Name
+    """Canonical name; events under its other names count too."""
+    label_zh: _Name
+    label_en: _Name
+    points: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    """For each event; or"""
+    points_per_yuan: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
+    """of what was paid and not refunded, rounded down."""
+    once_per: Once = Once.EVENT
+    subject: tuple[_Name, ...] = ()
+    """Properties that name the order, friend or article; the first that is there."""
+    pending_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+    """They can be used after so many days, or earlier with one of:"""
+    post_on: tuple[_Name, ...] = ()
+    take_back_on: tuple[_Name, ...] = ()
+    """Events that give money of the order back; one that names no amount gives back all."""
+    currency: _Name = POINTS
+    active: bool = True
+
+
+_ORDER: Final = ("order_id", "orderId", "orderID", "order_no", "order_sn", "order")
+
+DEFAULTS: Final = (
+    EarnRule(
+        id="sign-up", event="user.registered", label_zh="注册有礼", label_en="Sign-up", points=100, once_per=Once.PERSON
+    ),
+    EarnRule(
+        id="order", event="order.paid", label_zh="消费 1 元积 1 分", label_en="1 yuan, 1 point", points_per_yuan=1,
+        subject=_ORDER, pending_days=7, post_on=("order.received", "order.completed"),
+        take_back_on=("order.refunded", "order.cancelled"),
+    ),
+    EarnRule(
+        id="review", event="order.reviewed", label_zh="评价商品", label_en="Product review", points=10,
+        once_per=Once.SUBJECT, subject=(*_ORDER, "sku", "product_id"),
+    ),
+    EarnRule(
+        id="share", event="share.engaged", label_zh="好友参与分享", label_en="A friend took part", points=5,
+        once_per=Once.SUBJECT, subject=("friend_id", "friend", "visitor_id", "by"),
+    ),
+)  # fmt: skip
+"""What every installation begins with; a stored rule of the same id wins. Docs: docs/loyalty.md."""
+
+
+class Occurrence(NamedTuple):
+    """An event that may earn."""
+
+    name: str
+    anchor: int
+    at: datetime
+    event_id: str
+    source: str
+    value_fen: int
+    properties: Mapping[str, Any]
+
+
+class Money(NamedTuple):
+    """What an event did to the money of an order. `fen` 0: the order was received."""
+
+    key: UUID
+    subject: str
+    anchor: int
+    fen: int
+
+
+def names_of(rules: Iterable[EarnRule]) -> set[str]:
+    """Every stored name of every event that some rule looks at."""
+    return {
+        spelling
+        for rule in rules
+        if rule.active
+        for name in (rule.event, *rule.post_on, *rule.take_back_on)
+        for spelling in spellings(name)
+    }
+
+
+def subject_of(rule: EarnRule, one: Occurrence) -> str | None:
+    """What the event is about under a rule, as its properties name it."""
+    for name in rule.subject:
+        value = one.properties.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and (text := str(value).strip()):
+            return text.replace("\x00", "")[:_SUBJECT_CHARS_MAX]
+    return None
+
+
+def cause_of(rule: EarnRule, one: Occurrence) -> str:
+    """What stands in the statement: the order, else the event."""
+    subject = subject_of(rule, one)
+    if subject is None:
+        return f"event/{one.source}/{one.event_id}"[:_SUBJECT_CHARS_MAX].replace("\x00", "")
+    return f"{'order' if rule.subject[0] in _ORDER else 'subject'}/{subject}"
+
+
+def keys_of(
+    rule: EarnRule, one: Occurrence, own: int, members: Sequence[int], zone: ZoneInfo
+) -> tuple[UUID, tuple[UUID, ...]]:
+    """The key of what an event earns, and the keys under which another member may have earned it before.
+
+    `own`: the identifier that earns; `members`: all of the person's. Versions share keys: a changed rule does not give
+    again what it gave once."""
+    subject = subject_of(rule, one)
+    if rule.once_per is Once.EVENT or (rule.once_per is Once.SUBJECT and subject is None):
+        return derived_key("rule", rule.id, "event", one.source, one.event_id), ()
+    scope: tuple[str, ...] = ("person",)
+    if rule.once_per is Once.DAY:
+        scope = ("day", one.at.astimezone(zone).date().isoformat())
+    elif rule.once_per is Once.SUBJECT:
+        scope = ("subject", subject or "")
+    return (
+        derived_key("rule", rule.id, *scope, own),
+        tuple(derived_key("rule", rule.id, *scope, member) for member in members if member != own),
+    )
+
+
+def money_of(rule: EarnRule, one: Occurrence, own: str) -> Money | None:
+    """What an event says about an order. One order is paid once, whichever ends tell of it."""
+    cause = cause_of(rule, one)
+    if one.name in spellings(rule.event):
+        key = derived_key("paid", rule.id, cause, own, one.properties.get("payment_id", ""))
+        return Money(key, cause, one.anchor, one.value_fen) if one.value_fen > 0 else None
+    if any(one.name in spellings(name) for name in rule.take_back_on):
+        refund = one.properties.get("refund_id") or f"{one.source}\n{one.event_id}"
+        return Money(derived_key("refund", rule.id, cause, refund), cause, one.anchor, one.value_fen or -FEN_MAX)
+    return Money(derived_key("received", rule.id, cause, own), cause, one.anchor, 0)
+
+
+def points_for(rule: EarnRule, paid_fen: int) -> int:
+    """Points of an order for which so much is paid and not given back; rounded down."""
+    return max(0, paid_fen) * rule.points_per_yuan // 100

@@ -1,0 +1,198 @@
+"""What events earn, inside the processor's transaction. Keys are derived from rule, event and person, so that the same
+event processed twice, or told by two ends, gives once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from siyu.identity.members import Named, named_by_anchor
+from siyu.ledger import AtEnd, Command, Ledger, Role, State, derived_key
+from siyu.ledger.currency import lot_expiry
+from siyu.ledger.read_records import holders_from
+from siyu.loyalty import records
+from siyu.loyalty.actions import settle
+from siyu.loyalty.earning import (
+    DEFAULTS,
+    EarnRule,
+    Occurrence,
+    cause_of,
+    keys_of,
+    money_of,
+    names_of,
+    points_for,
+)
+from siyu.loyalty.posting import Stamp, all_of, decide, earning, take_back
+from siyu.loyalty.records import Earned
+from siyu.loyalty.request import Decide
+from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
+
+_RULE_SECONDS: Final = 5.0
+"""A changed rule is noticed within this time by all processes."""
+
+
+class Earner(NamedTuple):
+    """An event, and who earns by it."""
+
+    event: Occurrence
+    named: Named
+    wallets: Wallets
+
+
+async def all_rules(connection: Any) -> list[EarnRule]:
+    """The newest version of every rule: stored ones, and defaults that nobody changed."""
+    return list({rule.id: rule for rule in (*DEFAULTS, *await records.read_rules(connection))}.values())
+
+
+class Rules:
+    """The earn rules of this installation."""
+
+    def __init__(self) -> None:
+        self._rules: tuple[EarnRule, ...] = ()
+        self._read_at = float("-inf")
+
+    async def live(self, connection: Any) -> tuple[EarnRule, ...]:
+        """Those that give."""
+        if time.monotonic() - self._read_at > _RULE_SECONDS:
+            self._rules = tuple(rule for rule in await all_rules(connection) if rule.active)
+            self._read_at = time.monotonic()
+        return self._rules
+
+    async def names(self, connection: Any) -> set[str]:
+        """Names of the events that matter."""
+        return names_of(await self.live(connection))
+
+
+async def absorb(
+    connection: Any, ledger: Ledger, rules: Sequence[EarnRule], events: Sequence[Occurrence], now: datetime
+) -> None:
+    """Give and take back what events mean. `connection`: raw asyncpg, in the transaction that takes the events in."""
+    found = await named_by_anchor(connection, [(event.anchor, event.at) for event in events])
+    earners = await _earners(connection, [pair for pair in zip(events, found, strict=True) if pair[1] is not None])
+    if not earners:
+        return
+    everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
+    await settle(connection, ledger, everybody, now)
+    currencies = await ledger.currencies(connection)
+
+    def in_time(rule: EarnRule, since: datetime) -> bool:
+        """Whether what is earned would not have ended already (history that is imported late)."""
+        ends = lot_expiry(currencies[rule.currency], since, ledger.zone)
+        return ends is None or ends > now
+
+    flat, order = [], []
+    for rule in rules:
+        names = names_of([rule])
+        mine = [one for one in earners if one.event.name in names]
+        if rule.points_per_yuan:
+            order.append((rule, mine))
+        else:
+            flat += [_flat(rule, one, now, ledger) for one in mine if in_time(rule, _since(rule, one.event))]
+    await ledger.post(connection, flat)
+    for rule, mine in order:
+        if wanted := [one for one in mine if in_time(rule, _since(rule, one.event))]:
+            await _orders(connection, ledger, rule, wanted, now)
+
+
+async def _earners(connection: Any, pairs: Sequence[tuple[Occurrence, Named | None]]) -> list[Earner]:
+    anchors = passing_anchors(named for _, named in pairs if named is not None)
+    known = await holders_from(connection, list(anchors)) if anchors else {}
+    earners = []
+    for event, named in pairs:
+        if named is None:
+            continue
+        mine = wallets(named, known, int(event.at.timestamp() * 1000))
+        if opened_ms(mine.own) is not None and mine.own not in known.get(anchor_of(mine.own), ()):
+            # The next event of the same person in this batch finds the wallet that this one opens.
+            known.setdefault(anchor_of(mine.own), []).append(mine.own)
+        earners.append(Earner(event, named, mine))
+    return earners
+
+
+def _since(rule: EarnRule, event: Occurrence) -> datetime:
+    return event.at + timedelta(days=rule.pending_days)
+
+
+def _flat(rule: EarnRule, one: Earner, now: datetime, ledger: Ledger) -> Command:
+    members = [member.anchor for member in one.named.members]
+    key, unless = keys_of(rule, one.event, anchor_of(one.wallets.own), members, ledger.zone)
+    stamp = Stamp(key, key, now, _by(rule))
+    return _earn(rule, one, rule.points, stamp)._replace(unless=unless)
+
+
+def _by(rule: EarnRule) -> str:
+    return f"rule/{rule.id}"
+
+
+def _earn(rule: EarnRule, one: Earner, points: int, stamp: Stamp) -> Command:
+    since = _since(rule, one.event)
+    pending = (since, AtEnd.POST) if since > stamp.at else None
+    flow = earning(one.wallets, points, pending=pending, currency=rule.currency)
+    return Command(
+        stamp.key, stamp.request, "earn", (flow,), stamp.at,
+        occurred_at=one.event.at if pending else min(since, stamp.at),
+        reason=f"{rule.id} v{rule.version}", cause=cause_of(rule, one.event), by=stamp.by,
+        report=all_of(one.wallets, Role.AVAILABLE, rule.currency),
+    )  # fmt: skip
+
+
+async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequence[Earner], now: datetime) -> None:
+    """Bring the points of every order named to what its money means now; then post those that were received."""
+    told = [(one, money) for one in earners if (money := money_of(rule, one.event, one.wallets.own)) is not None]
+    fresh = await records.add_money(connection, [money for _, money in told]) if told else set()
+    # One change for an order and person, under the key of the last event that brought something new.
+    last = {(money.subject, one.wallets.own): (one, money) for one, money in told if money.key in fresh}
+    if not last:
+        return
+    causes = sorted({subject for subject, _ in last})
+    known = await records.money_of_subjects(connection, causes)
+    earned = await records.earned_for(connection, causes, _by(rule))
+    commands: list[Command] = []
+    received: list[tuple[Earner, str]] = []
+    for (subject, _), (one, money) in last.items():
+        members = {member.anchor for member in one.named.members}
+        mine = [row for row in known if row.subject == subject and row.anchor in members]
+        points = points_for(rule, sum(row.fen for row in mine))
+        given = [row for row in earned if row.cause == subject and row.holder in one.wallets.holders]
+        stamp = Stamp(derived_key("change", rule.id, money.key), derived_key(rule.id, rule.version), now, _by(rule))
+        commands += _change(rule, one, points, given, stamp)
+        if any(row.fen == 0 for row in mine):
+            received.append((one, subject))
+    await ledger.post(connection, commands)
+    if received:
+        await _receive(connection, ledger, rule, received, now)
+
+
+def _change(rule: EarnRule, one: Earner, points: int, given: Sequence[Earned], stamp: Stamp) -> list[Command]:
+    """From what was given to what should be."""
+    more = points - sum(row.points for row in given)
+    if more > 0:
+        return [_earn(rule, one, more, stamp)]
+    commands = []
+    for row in given:
+        if back := min(row.points, -more):
+            more += back
+            own = stamp._replace(key=derived_key(stamp.key, row.transfer))
+            taken = take_back(row.transfer, back, one.wallets, rule.currency, own)
+            commands.append(taken._replace(kind="take_back", cause=row.cause, reason=f"{rule.id} v{rule.version}"))
+    return commands
+
+
+async def _receive(
+    connection: Any, ledger: Ledger, rule: EarnRule, received: Sequence[tuple[Earner, str]], now: datetime
+) -> None:
+    earned = await records.earned_for(connection, sorted({subject for _, subject in received}), _by(rule))
+    commands = []
+    for one, subject in received:
+        for row in earned:
+            if row.cause == subject and row.holder in one.wallets.holders and row.state is State.PENDING:
+                key = derived_key("received", row.transfer)
+                done = decide(
+                    Decide(transfer_id=row.transfer, post=True), one.wallets, rule.currency,
+                    Stamp(key, key, now, _by(rule)),
+                )  # fmt: skip
+                commands.append(done._replace(cause=subject))
+    await ledger.post(connection, commands)

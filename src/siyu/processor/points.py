@@ -1,0 +1,79 @@
+"""What membership does with a batch, inside the committing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from siyu.clock import Now
+from siyu.identity.anchors import Anchors
+from siyu.ledger import Ledger
+from siyu.loyalty import react
+from siyu.loyalty.earning import Occurrence
+from siyu.processor.batch import Batch
+from siyu.processor.reactions import absorb_parts, named_rows
+from siyu.processor.records import DeadLetter
+from siyu.processor.work import event_as_letter
+from siyu.store.postgres import driver_of
+
+_CODE: Final = "POINTS_REFUSED"
+
+
+class PointsReaction:
+    """Points that events earn, and take back."""
+
+    def __init__(self, ledger: Ledger, now: Now) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._rules = react.Rules()
+
+    async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
+        """Post what the batch earns; an event that cannot be booked becomes a dead letter."""
+        driver = await driver_of(connection)
+        rules = await self._rules.live(driver)
+        rows = np.flatnonzero(named_rows(batch, await self._rules.names(driver))).tolist()
+        if not rows:
+            return []
+        now = self._now()
+        events = dict(zip(rows, _occurrences(batch, anchors, rows), strict=True))
+
+        async def earn(part: Sequence[int]) -> None:
+            await react.absorb(driver, self._ledger, rules, [events[row] for row in part], now)
+
+        refused = await absorb_parts(connection, rows, earn)
+        return [event_as_letter(batch, row, _CODE, reason) for row, reason in refused]
+
+    async def committed(self) -> None:
+        """Nothing to do."""
+
+    def reset(self) -> None:
+        """Nothing is remembered that could be wrong."""
+
+
+def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:
+    chosen = batch.events.select(["name", "event_id", "source", "value_fen", "properties"]).take(rows).to_pylist()
+    return [
+        Occurrence(
+            row["name"],
+            int(anchors[batch.place[place]]),
+            datetime.fromtimestamp(int(batch.occurred_ms[place]) / 1000, UTC),
+            row["event_id"],
+            row["source"],
+            row["value_fen"],
+            _object(row["properties"]),
+        )
+        for place, row in zip(rows, chosen, strict=True)
+    ]
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
