@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -133,11 +134,18 @@ def _folded(
 ) -> dict[str, Values]:
     """The traits `names` of each person's (at_ms, event_id, source, anchor, ops)."""
     found: dict[str, Values] = {name: {} for name in names}
+
+    @lru_cache(100_000)
+    def brought(name: str, text: str) -> Any:
+        return coerce(declared.get(name), text)[0]
+
     for person, rows in log.items():
-        if len(rows) == 1 and (only := decode_ops(rows[0][4])) == TraitEffects(set=only.set):
+        if len(rows) == 1 and _only_sets(only := decode_ops(rows[0][4])):
             # Most persons were told of once: nothing to fold.
             for name in names & only.set.keys():
-                if (value := coerce(declared.get(name), only.set[name])[0]) is not None:
+                sent = only.set[name]
+                value = brought(name, sent) if type(sent) is str else coerce(declared.get(name), sent)[0]
+                if value is not None:
                     found[name][person] = value
             continue
         ops: list[TraitOp] = []
@@ -147,6 +155,10 @@ def _folded(
         for name, trait in fold(ops, declared).items():
             found[name][person] = trait.value
     return found
+
+
+def _only_sets(ops: TraitEffects) -> bool:
+    return not (ops.set_once or ops.append or ops.increment or ops.unset or ops.delete)
 
 
 def days_to_birthday(birthday: Any, today: date) -> int | None:
