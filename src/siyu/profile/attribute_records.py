@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 Anchors = Sequence[int] | None
 
@@ -29,17 +31,28 @@ LEFT JOIN spans s ON s.anchor = r.anchor
 """
 
 
+NEVER_MS: Final = -(2**62)
+"""Of whom nothing was ever bought, only given back."""
+Ints = npt.NDArray[np.int64]
+
+
 class Bought(NamedTuple):
-    """Sums over the purchases of a person."""
+    """Sums over the purchases of persons, ascending."""
 
-    last_ms: int | None
-    days: int
-    spend_fen: int
-    recent_orders: int
-    recent_spend_fen: int
+    persons: Ints
+    last_ms: Ints
+    days: Ints
+    spend_fen: Ints
+    recent_orders: Ints
+    recent_spend_fen: Ints
 
 
-NOTHING_BOUGHT: Final = Bought(None, 0, 0, 0, 0)
+class Seen(NamedTuple):
+    """When persons were seen, each identifier cut to its time with the person."""
+
+    persons: Ints
+    first_ms: Ints
+    last_ms: Ints
 
 
 async def _rows(connection: Any, sql: str, anchors: Anchors, *args: Any) -> Any:
@@ -93,10 +106,20 @@ WHERE r.kind <> 'any' AND (s.until IS NULL OR s.until > $1){of_them}"""
     return [(row[0], row[1]) for row in await _rows(connection, sql, anchors, now)]
 
 
-async def seen_rows(connection: Any, anchors: Anchors) -> Any:
-    """(person, first_ms, last_ms), each identifier cut to its time with the person."""
+async def _arrays(connection: Any, sql: str, columns: int, anchors: Anchors, *args: Any) -> list[Ints]:
+    """The columns c1, c2 … of a statement of whole numbers, in the order of c1."""
+    of_all = ", ".join(f"array_agg(c{n + 1})" for n in range(columns))
+    spans, _, body = sql.partition("SELECT")
+    rows = await _rows(connection, f"{spans}SELECT {of_all} FROM (SELECT{body}) rows", anchors, *args)
+    found = [np.array(column or (), np.int64) for column in rows[0]]
+    order = np.argsort(found[0], kind="stable")
+    return [column[order] for column in found]
+
+
+async def seen_arrays(connection: Any, anchors: Anchors) -> Seen:
+    """When everybody was seen first and last."""
     sql = f"""{{spans}}
-SELECT person, min(first), max(last) FROM (
+SELECT person AS c1, min(first) AS c2, max(last) AS c3 FROM (
   SELECT coalesce(s.person, r.anchor) AS person,
          {_MS.format("min(greatest(r.first_seen, CASE WHEN s.since > 'epoch' THEN s.since END))")} AS first,
          {_MS.format("min(least(r.last_seen, s.until))")} AS last
@@ -105,18 +128,20 @@ SELECT person, min(first), max(last) FROM (
              GROUP BY anchor, person) s ON s.anchor = r.anchor
   WHERE r.kind <> 'any'{{of_them}} GROUP BY 1, r.anchor
 ) seen GROUP BY person"""
-    return await _rows(connection, sql, anchors)
+    return Seen(*await _arrays(connection, sql, 3, anchors))
 
 
-async def purchase_rows(connection: Any, zone: str, since: datetime, anchors: Anchors) -> dict[int, Bought]:
-    """Person → sums over all purchases; `recent`: those since an instant."""
+async def purchase_arrays(connection: Any, zone: str, since: datetime, anchors: Anchors) -> Bought:
+    """Sums over all purchases; `recent`: those since an instant."""
     bought = "r.value_fen >= 0"
+    last = _MS.format(f"max(r.at) FILTER (WHERE {bought})")
     sql = f"""{{spans}}
-SELECT {_OWNER}, {_MS.format(f"max(r.at) FILTER (WHERE {bought})")},
-       count(DISTINCT (r.at AT TIME ZONE $1)::date) FILTER (WHERE {bought}), sum(r.value_fen)::bigint,
-       count(*) FILTER (WHERE {bought} AND r.at >= $2), coalesce(sum(r.value_fen) FILTER (WHERE r.at >= $2), 0)::bigint
+SELECT {_OWNER} AS c1, coalesce({last}, {NEVER_MS}) AS c2,
+       count(DISTINCT (r.at AT TIME ZONE $1)::date) FILTER (WHERE {bought}) AS c3, sum(r.value_fen)::bigint AS c4,
+       count(*) FILTER (WHERE {bought} AND r.at >= $2) AS c5,
+       coalesce(sum(r.value_fen) FILTER (WHERE r.at >= $2), 0)::bigint AS c6
 FROM purchases r {_OWNED} WHERE true{{of_them}} GROUP BY 1"""
-    return {row[0]: Bought(*row[1:]) for row in map(tuple, await _rows(connection, sql, anchors, zone, since))}
+    return Bought(*await _arrays(connection, sql, 6, anchors, zone, since))
 
 
 async def touch_rows(connection: Any, newest: bool, anchors: Anchors) -> Any:

@@ -1,6 +1,6 @@
 """What rules may ask of a person's profile, and its values for many persons at once.
 
-A column is person number → value; who is missing has none. Values are those of the portrait.
+Values are those of the portrait.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from siyu.ids import base_kind
 from siyu.profile import attribute_records as records
@@ -19,10 +22,10 @@ from siyu.profile.catalogue import Declared, coerce, declared_of
 from siyu.profile.change import instant
 from siyu.profile.consent import Decision, allows, fold_consent
 from siyu.profile.facts import decode_fields, decode_ops
-from siyu.profile.lifecycle import Thresholds, stage
+from siyu.profile.lifecycle import DAY_MS, Thresholds
 from siyu.profile.portrait import LIFECYCLE_FIGURE, RFM_FIGURE
 from siyu.profile.records import read_declared
-from siyu.profile.rfm import NO_CUTS, Cuts, Rfm, rfm
+from siyu.profile.rfm import NO_CUTS, Cuts
 from siyu.profile.trait import TraitEffects, TraitEvent, TraitOp, fold
 from siyu.rules.vocabulary import AttributeKind
 from siyu.rules.window import Setting
@@ -49,7 +52,35 @@ ATTRIBUTES: Final = (
 )
 """`consent.PURPOSE` or `consent.PURPOSE.CHANNEL`; `first_touch.FIELD` with the fields of touches and `end`."""
 
-Column: TypeAlias = dict[int, Any]
+Values: TypeAlias = dict[int, Any]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+class Column(NamedTuple):
+    """An attribute of many persons: `values[codes[n]]` is that of `persons[n]`; who is missing has none."""
+
+    persons: Ints
+    codes: Ints
+    values: Sequence[Any]
+
+
+def column_of(values: Values) -> Column:
+    """Person → value as a column."""
+    keys: Sequence[Any] = list(values.values())
+    if set(map(type, keys)) not in ({str}, {int}, {bool}):
+        # True == 1 == 1.0 in Python, not in a rule; lists and objects have no hash.
+        keys = [(type(value), repr(value) if isinstance(value, list | dict) else value) for value in keys]
+    different: dict[Any, Any] = dict(zip(keys, values.values(), strict=True))
+    numbers = dict(zip(different, range(len(different)), strict=True))
+    codes = np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
+    return Column(np.fromiter(values, np.int64, len(values)), codes, list(different.values()))
+
+
+def _numbers(persons: Ints, figures: Ints) -> Column:
+    different, codes = np.unique(figures, return_inverse=True)
+    return Column(persons, codes, different.tolist())
+
+
 BIRTHDAY: Final = "birthday"
 
 
@@ -72,15 +103,15 @@ async def columns(
 
     `connection`: a raw asyncpg connection. Unknown names have no values."""
     wanted = _Wanted(sorted(names), setting, anchors)
-    found: dict[str, Column] = {name: {} for name in wanted.names}
-    for read in (_traits, _tags, _consents, _seen_and_bought, _identities, _touches):
-        for name, column in (await read(connection, wanted)).items():
-            if name in found:
-                found[name] = column
-    return found
+    found = dict.fromkeys(wanted.names, column_of({}))
+    for read in (_traits, _tags, _consents, _identities, _touches):
+        values = await read(connection, wanted)
+        for name in found.keys() & values.keys():
+            found[name] = await asyncio.to_thread(column_of, values[name])
+    return found | await _seen_and_bought(connection, wanted)
 
 
-async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Values]:
     names = set(wanted.tails("trait."))
     aged = "birthday_in_days" in wanted.names
     if aged:
@@ -100,14 +131,21 @@ async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Column]:
 
 def _folded(
     log: Mapping[int, list[tuple[Any, ...]]], names: Set[str], declared: Mapping[str, Declared]
-) -> dict[str, Column]:
+) -> dict[str, Values]:
     """The traits `names` of each person's (at_ms, event_id, source, anchor, ops)."""
-    found: dict[str, Column] = {name: {} for name in names}
+    found: dict[str, Values] = {name: {} for name in names}
+
+    @lru_cache(100_000)
+    def brought(name: str, text: str) -> Any:
+        return coerce(declared.get(name), text)[0]
+
     for person, rows in log.items():
-        if len(rows) == 1 and (only := decode_ops(rows[0][4])) == TraitEffects(set=only.set):
+        if len(rows) == 1 and _only_sets(only := decode_ops(rows[0][4])):
             # Most persons were told of once: nothing to fold.
             for name in names & only.set.keys():
-                if (value := coerce(declared.get(name), only.set[name])[0]) is not None:
+                sent = only.set[name]
+                value = brought(name, sent) if type(sent) is str else coerce(declared.get(name), sent)[0]
+                if value is not None:
                     found[name][person] = value
             continue
         ops: list[TraitOp] = []
@@ -117,6 +155,10 @@ def _folded(
         for name, trait in fold(ops, declared).items():
             found[name][person] = trait.value
     return found
+
+
+def _only_sets(ops: TraitEffects) -> bool:
+    return not (ops.set_once or ops.append or ops.increment or ops.unset or ops.delete)
 
 
 def days_to_birthday(birthday: Any, today: date) -> int | None:
@@ -140,20 +182,20 @@ def _birthday_in(born: date, year: int) -> date:
         return date(year, 2, 28)
 
 
-async def _tags(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+async def _tags(connection: Any, wanted: _Wanted) -> dict[str, Values]:
     if "tags" not in wanted.names:
         return {}
     return {"tags": _lists(await records.tag_rows(connection, wanted.anchors))}
 
 
-def _lists(rows: Iterable[tuple[int, str]]) -> Column:
+def _lists(rows: Iterable[tuple[int, str]]) -> Values:
     found: dict[int, list[str]] = defaultdict(list)
     for person, item in rows:
         found[person].append(item)
     return {person: sorted(items) for person, items in found.items()}
 
 
-async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Values]:
     if "identities" not in wanted.names:
         return {}
     rows = await records.kind_rows(connection, wanted.setting.now, wanted.anchors)
@@ -161,14 +203,14 @@ async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Column]:
     return {"identities": _lists(both)}
 
 
-async def _consents(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+async def _consents(connection: Any, wanted: _Wanted) -> dict[str, Values]:
     places = wanted.tails("consent.")
     if not places:
         return {}
     decisions: dict[int, list[Decision]] = defaultdict(list)
     for person, *decision in await records.consent_rows(connection, wanted.anchors):
         decisions[person].append(Decision(*decision))
-    found: dict[str, Column] = {f"consent.{place}": {} for place in places}
+    found: dict[str, Values] = {f"consent.{place}": {} for place in places}
     for person, mine in decisions.items():
         folded = fold_consent(mine)
         for place in places:
@@ -179,6 +221,7 @@ async def _consents(connection: Any, wanted: _Wanted) -> dict[str, Column]:
 
 
 _SEEN: Final = ("first_seen", "last_seen", "lifecycle")
+_STAGES: Final = ("lost", "sleeping", "vip", "new", "active")
 
 
 async def _seen_and_bought(connection: Any, wanted: _Wanted) -> dict[str, Column]:
@@ -191,47 +234,74 @@ async def _seen_and_bought(connection: Any, wanted: _Wanted) -> dict[str, Column
     limits = msgspec.json.decode(figures.get(LIFECYCLE_FIGURE, "{}"), type=Thresholds)
     cuts = msgspec.json.decode(figures[RFM_FIGURE], type=Cuts) if RFM_FIGURE in figures else NO_CUTS
     since = setting.now - timedelta(days=limits.vip_window_days)
-    bought = await records.purchase_rows(connection, setting.zone.key, since, wanted.anchors)
-    found: dict[str, Column] = {name: {} for name in (*seen, *scores)}
-    if seen:
-        now_ms = setting.now_ms
-        for person, first_ms, last_ms in await records.seen_rows(connection, wanted.anchors):
-            mine = bought.get(person, records.NOTHING_BOUGHT)
-            last = max(last_ms, mine.last_ms or last_ms)
-            values = {"first_seen": first_ms, "last_seen": last}
-            if "lifecycle" in found:
-                quiet, known = now_ms - last, now_ms - first_ms
-                values["lifecycle"] = stage(quiet, known, mine.recent_spend_fen, mine.recent_orders, limits)
-            for name in seen:
-                found[name][person] = values[name]
-    if scores:
-        found |= await asyncio.to_thread(_scored, bought, scores, setting, cuts)
-    return found
-
-
-def _scored(
-    bought: Mapping[int, records.Bought], names: Sequence[str], setting: Setting, cuts: Cuts
-) -> dict[str, Column]:
-    """RFM figures and scores."""
-    places = [(name, Rfm._fields.index(field)) for name in names if (field := name.removeprefix("rfm.")) in Rfm._fields]
-    found: dict[str, Column] = {name: {} for name in names}
-    today = setting.today
-    days: dict[int | None, date | None] = {None: None}
-    for person, mine in bought.items():
-        # Local days begin at a quarter of an hour everywhere.
-        quarter = None if mine.last_ms is None else mine.last_ms // 900_000
-        if quarter not in days:
-            assert quarter is not None
-            days[quarter] = instant(quarter * 900_000).astimezone(setting.zone).date()
-        scored = rfm(days[quarter], mine.days, mine.spend_fen, today, cuts)
-        for name, place in places:
-            if (value := scored[place]) is not None:
-                found[name][person] = value
-    return found
-
-
-async def _touches(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    bought = await records.purchase_arrays(connection, setting.zone.key, since, wanted.anchors)
     found: dict[str, Column] = {}
+    if seen:
+        rows = await records.seen_arrays(connection, wanted.anchors)
+        found |= await asyncio.to_thread(_seen, rows, bought, setting.now_ms, limits)
+    if scores:
+        found |= await asyncio.to_thread(_scored, bought, setting, cuts)
+    return {name: column for name, column in found.items() if name in wanted.names}
+
+
+def _seen(rows: records.Seen, bought: records.Bought, now_ms: int, limits: Thresholds) -> dict[str, Column]:
+    """First and last sight, and the stage by `lifecycle.stage`, of everybody at once."""
+    persons, first, last = rows
+
+    def of_each(figures: Ints, none: int) -> Ints:
+        places = np.searchsorted(bought.persons, persons)
+        places[places == len(bought.persons)] = 0
+        if not len(bought.persons):
+            return np.full(len(persons), none, np.int64)
+        return np.where(bought.persons[places] == persons, figures[places], none)
+
+    last = np.maximum(last, of_each(bought.last_ms, records.NEVER_MS))
+    quiet, known = now_ms - last, now_ms - first
+    spends = of_each(bought.recent_spend_fen, 0) >= limits.vip_spend_fen
+    orders = of_each(bought.recent_orders, 0) >= limits.vip_orders
+    stages = np.select(
+        [quiet >= limits.lost_days * DAY_MS, quiet >= limits.sleeping_days * DAY_MS, spends | orders,
+         known < limits.new_days * DAY_MS],
+        [0, 1, 2, 3],
+        4,
+    ).astype(np.int64)  # fmt: skip
+    return {
+        "first_seen": _numbers(persons, first),
+        "last_seen": _numbers(persons, last),
+        "lifecycle": Column(persons, stages, _STAGES),
+    }
+
+
+def _scored(bought: records.Bought, setting: Setting, cuts: Cuts) -> dict[str, Column]:
+    """RFM figures, and scores by `rfm.rfm`, of all buyers at once."""
+    everybody = bought.persons
+    found = {
+        "rfm.frequency": _numbers(everybody, bought.days),
+        "rfm.monetary_fen": _numbers(everybody, bought.spend_fen),
+    }
+    buyers = bought.last_ms != records.NEVER_MS
+    persons = everybody[buyers]
+    # Local days begin at a quarter of an hour everywhere.
+    quarters, place = np.unique(bought.last_ms[buyers] // 900_000, return_inverse=True)
+    ages = [(setting.today - instant(q * 900_000).astimezone(setting.zone).date()).days for q in quarters.tolist()]
+    recency = np.maximum(0, np.array(ages, np.int64)[place])
+    found["rfm.recency_days"] = _numbers(persons, recency)
+    if cuts.recency_day is not None:
+        drift = (setting.today - cuts.recency_day).days
+        worse = [recency < cut + drift for cut in cuts.recency_days]
+        above: Ints = np.sum(worse, axis=0, dtype=np.int64)
+        found["rfm.r"] = _numbers(persons, above + 1)
+        for name, points, figures in (
+            ("rfm.f", cuts.frequency, bought.days),
+            ("rfm.m", cuts.monetary_fen, bought.spend_fen),
+        ):
+            below: Ints = np.searchsorted(np.array(points, np.int64), figures[buyers])
+            found[name] = _numbers(persons, below + 1)
+    return found
+
+
+async def _touches(connection: Any, wanted: _Wanted) -> dict[str, Values]:
+    found: dict[str, Values] = {}
     for which, newest in (("first_touch", False), ("last_touch", True)):
         fields = wanted.tails(f"{which}.")
         times = f"{which}_at" in wanted.names

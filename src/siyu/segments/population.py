@@ -16,6 +16,7 @@ import pyarrow as pa
 from siyu.identity.mirror import person_sql
 from siyu.identity.spans import Touched
 from siyu.profile import attributes
+from siyu.profile.attributes import Column, column_of
 from siyu.rules.clickhouse import Params
 from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
 from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
@@ -149,20 +150,20 @@ def _figures(metrics: Sequence[Metric], persons: Persons, table: pa.Table) -> di
 
 async def _read_attributes(
     source: Source, names: Iterable[str], setting: Setting, some: Touched | None
-) -> dict[str, dict[int, Any]]:
-    """Person → value of each attribute."""
+) -> dict[str, Column]:
+    """Each attribute of whoever has it."""
     anchors = None if some is None else some.anchors
     async with source.db.driver() as connection:
         columns = await attributes.columns(connection, names, setting, anchors)
         if LISTED in columns:
-            columns[LISTED] = _lists(await records.listed(connection, anchors))
+            columns[LISTED] = column_of(_lists(await records.listed(connection, anchors)))
         if SEGMENTS in columns:
             kept = await records.kept(connection, None if some is None else some.persons)
-            columns[SEGMENTS] = {person: sorted(keys) for keys, members in kept for person in members}
+            columns[SEGMENTS] = column_of({person: sorted(keys) for keys, members in kept for person in members})
     return columns
 
 
-def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Mapping[int, Any]]) -> dict[str, Coded]:
+def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Column]) -> dict[str, Coded]:
     kinds = {name: words.kind_of(name) for name in columns}
     return {
         name: coded(persons, column, None if (kind := kinds[name]) is None else kind.default)
@@ -177,17 +178,9 @@ def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
     return found
 
 
-def coded(persons: Persons, column: Mapping[int, Any], default: int | None = None) -> Coded:
-    """Person → value as codes in the order of `persons`; `default` for who has none."""
-    keys: Sequence[Any] = list(column.values())
-    if set(map(type, keys)) not in ({str}, {int}, {bool}):
-        # True == 1 == 1.0 in Python, not in a rule; lists and objects have no hash.
-        keys = [(type(value), repr(value) if isinstance(value, list | dict) else value) for value in keys]
-    values: dict[Any, Any] = dict(zip(keys, column.values(), strict=True))
-    numbers = dict(zip(values, range(1, len(values) + 1), strict=True))
-    codes = np.fromiter(map(numbers.__getitem__, keys), np.int32, len(keys))
-    found = np.fromiter(column, np.int64, len(column))
-    places, there = _places(persons, found)
+def coded(persons: Persons, column: Column, default: int | None = None) -> Coded:
+    """A column in the order of `persons`; `default` for who has none."""
+    places, there = _places(persons, column.persons)
     everybody = np.zeros(len(persons), np.int32)
-    everybody[places[there]] = codes[there]
-    return Coded(everybody, [default, *values.values()])
+    everybody[places[there]] = column.codes[there] + 1
+    return Coded(everybody, [default, *column.values])
