@@ -23,6 +23,8 @@ from .ledger_racer import NOW, ZONE, fill
 PROCESSES = 4
 START_SECONDS = 4.0
 """Within this time all processes have imported what they need."""
+CHANCES = 10
+"""Without a guard something goes wrong when processes meet, which one race of them may not see on a busy machine."""
 
 
 @pytest.fixture
@@ -93,10 +95,13 @@ async def test_one_key_used_by_many_at_once_has_one_effect(ledger: Database, pos
 
 async def test_without_the_unique_key_the_check_finds_double_effects(ledger: Database, postgres_dsn: str) -> None:
     dsn = await dsn_of(ledger, postgres_dsn)
-    await post(ledger, *(fill(f"k-{number}", 100) for number in range(PROCESSES)))
     async with ledger.driver() as connection:
         await connection.execute("ALTER TABLE ledger_transfers DROP CONSTRAINT uq_ledger_transfers_key")
-    result = await race(dsn, kind="same_key", holder="k", requests=60, without=["key"])
+    for turn in range(CHANCES):
+        await post(ledger, *(fill(f"k{turn}-{number}", 100) for number in range(PROCESSES)))
+        result = await race(dsn, kind="same_key", holder=f"k{turn}", requests=60, without=["key"])
+        if result["done"] > 60:
+            break
     assert result["done"] > 60
     assert await broken(ledger) == {"I4"}
 
@@ -126,8 +131,11 @@ async def test_each_layer_below_the_lock_keeps_the_ledger_right(
             "ALTER TABLE ledger_lots DROP CONSTRAINT ck_ledger_lots_remaining",
         ):
             await connection.execute(statement)
-    await post(ledger, fill("c", 100, currency))
-    result = await race(dsn, holder="c", without=guards, **job)
+    for turn in range(CHANCES):
+        await post(ledger, fill(f"c{turn}", 100, currency))
+        result = await race(dsn, holder=f"c{turn}", without=guards, **job)
+        if result["done"] > 100:
+            break
     assert result["done"] > 100, "with nothing left, units are given twice"
     assert "I2" in await broken(ledger)
 
