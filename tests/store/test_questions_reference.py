@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siyu.analytics import actions
-from siyu.analytics.actions import ask
+from siyu.analytics.actions import NAMES_MAX, ask
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from tests.reference import counting, credit, funnels
@@ -375,10 +375,15 @@ def paths_questions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @generous
-@given(world=worlds(SHORT, size=20), question=paths_questions())
-async def test_paths(ready: tuple[Database, EventStore], world: World, question: dict[str, Any]) -> None:
+@given(world=worlds(SHORT, size=20), question=paths_questions(), names_max=st.sampled_from([NAMES_MAX, 0]))
+async def test_paths(
+    ready: tuple[Database, EventStore], world: World, question: dict[str, Any], names_max: int
+) -> None:
+    """`names_max`: how many different names of events may be known beforehand."""
     await put(*ready, world)
-    answer = await answer_of(ready, question)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(actions, "NAMES_MAX", names_max)
+        answer = await answer_of(ready, question)
     gap = question["session_gap"]["n"] * 1000
     nodes, edges = counting.paths(question, world.happenings, span_of(question), gap)
     assert {(n["step"], n["name"]): n["count"] for n in answer["nodes"]} == {k: len(v) for k, v in nodes.items()}

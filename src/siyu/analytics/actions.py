@@ -49,6 +49,10 @@ FROM events
 """
 """Answered from the engine's own records of its parts and the two small tables, without reading events."""
 
+_NAMES: Final = "SELECT DISTINCT toString(name) FROM events LIMIT {limit:UInt32}"
+NAMES_MAX: Final = 4_096
+"""With more different names of events a question that wants to know them does without."""
+
 _FETCH: Final = {
     "output_format_arrow_compression_method": "none",
     "output_format_arrow_low_cardinality_as_dictionary": 1,
@@ -105,6 +109,10 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
     zone = zone_of(question.timezone, tz)
     ((spans, *stored),) = await events.rows(_STORED)
     scope = Scope(zone, now, person_sql(bool(spans)), {}, Stored(*stored))
+    if KINDS[type(question)].names:
+        named = await events.rows(_NAMES, {"limit": NAMES_MAX + 1})
+        if len(named) <= NAMES_MAX:
+            scope = scope._replace(stored=scope.stored._replace(names=tuple(sorted(name for (name,) in named))))
     breakdown: Breakdown | None = getattr(question, "breakdown", None)
     if breakdown is None or breakdown.person_prop is None:
         yield scope

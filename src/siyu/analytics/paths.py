@@ -8,14 +8,15 @@ row count as one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from siyu.analytics.columns import Bools, Ints, firsts, next_hits
-from siyu.analytics.packing import Packing, packing_of
+from siyu.analytics.packing import Packing, Sorted, packing_of
 from siyu.analytics.presence import numbered
 from siyu.analytics.question import (
     NAME_MAX,
@@ -99,7 +100,8 @@ class Routes(NamedTuple):
     """The paths of a shard: each a run of rows; `column` is the row's place in the diagram."""
 
     person: Ints
-    path: Ints
+    first: Bools
+    """The path begins."""
     column: Ints
     at: Ints
     name: Ints
@@ -123,17 +125,26 @@ def _span(question: Paths, scope: Scope) -> Interval:
 
 
 def plan(question: Paths, scope: Scope, shard: Shard) -> Query:
-    """Rows of persons and times as `packing` has them, and names: all behaviour in the range."""
+    """Rows of persons, times and names as `packing` has them, all behaviour in the range. Names that are not known
+    beforehand travel as texts."""
     params = Params()
     where = f"{during_sql(_span(question, scope), params)} AND {names_sql(_stored(question.only), params)}"
     if question.without:
         where += f" AND name NOT IN {params.add(_stored(question.without), 'Array(String)')}"
-    columns = f"{_packing(question, scope).sql(scope.person)}, name"
+    known = scope.stored.names
+    if known:
+        names = params.add(list(known), "Array(String)")
+        # A name that came a moment ago is not among them; it stands after the last.
+        code = f"transform(name, {names}, range({len(known)}), {len(known)})"
+        columns = _packing(question, scope).sql(scope.person, code)
+    else:
+        columns = f"{_packing(question, scope).sql(scope.person)}, name"
     return Query(f"SELECT {columns} FROM events WHERE {where}{shard_sql(shard, scope.person)}", params.values)
 
 
 def _packing(question: Paths, scope: Scope) -> Packing:
-    return packing_of(_span(question, scope), 0, scope.stored.persons, spare=question.session_gap.milliseconds)
+    bits = len(scope.stored.names).bit_length()
+    return packing_of(_span(question, scope), bits, scope.stored.persons, spare=question.session_gap.milliseconds)
 
 
 def _stored(events: Sequence[str]) -> list[str]:
@@ -142,16 +153,29 @@ def _stored(events: Sequence[str]) -> list[str]:
 
 def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
     """The paths in one shard's rows."""
-    codes, texts = _name_codes(table["name"])
-    rows = _packing(question, scope).read(table, codes)
-    assert rows.beside is not None
-    code, begins = rows.beside, rows.begins(question.session_gap.milliseconds)
+    rows, code, texts = _read(question, scope, table)
+    begins = rows.begins(question.session_gap.milliseconds)
     if not question.repeats:
         kept = np.flatnonzero(begins | firsts(code))
         rows, code, begins = rows.take(kept), code[kept], begins[kept]
-    inside, path, column = _cut(question, begins, code, {name: i for i, name in enumerate(texts)})
-    rows = rows.take(inside)
-    return Routes(rows.person, path, column, rows.elapsed, code[inside], texts)
+    inside, first, column = _cut(question, begins, code, {name: i for i, name in enumerate(texts)})
+    if len(inside) < len(code):
+        rows, code = rows.take(inside), code[inside]
+    return Routes(rows.person, first, column, rows.elapsed, code, texts)
+
+
+def _read(question: Paths, scope: Scope, table: pa.Table) -> tuple[Sorted, Ints, list[str]]:
+    """The rows in order, those of one instant in the order of their names; each one's place among the names."""
+    packing, known = _packing(question, scope), list(scope.stored.names)
+    if not known:
+        codes, texts = _name_codes(table["name"])
+        rows = packing.read(table, codes)
+        assert rows.beside is not None
+        return rows, rows.beside, texts
+    rows = packing.read(table)
+    if (unknown := rows.low >= len(known)).any():
+        rows = rows.take(np.flatnonzero(~unknown))
+    return rows, rows.low.astype(np.int16), known
 
 
 def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
@@ -168,8 +192,12 @@ def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     return table[np.from_dlpack(whole.indices)] if len(whole) else np.zeros(0, np.int64), ordered
 
 
-def _cut(question: Paths, begins: Bools, code: Ints, place: dict[str, int]) -> tuple[Ints, Ints, Ints]:
-    """The rows that belong to a path, the number of each one's path, and its column."""
+def _cut(question: Paths, begins: Bools, code: Ints, place: dict[str, int]) -> tuple[Ints, Bools, npt.NDArray[Any]]:
+    """The rows that belong to a path, which of them begin one, and the column of each."""
+    if question.start is None and question.end is None:
+        nth = _since(begins)
+        inside = np.flatnonzero(nth < question.steps_max)
+        return (inside, begins, nth) if len(inside) == len(nth) else (inside, begins[inside], nth[inside])
     low = np.flatnonzero(begins)
     ends = np.append(low, len(begins))[1:]
     high = ends
@@ -183,17 +211,23 @@ def _cut(question: Paths, begins: Bools, code: Ints, place: dict[str, int]) -> t
             high = np.where(missing, low, found + 1)
         else:
             low = np.where(missing, ends, found)
-    first_column = np.zeros(len(low), np.int64)
+    column = np.zeros(len(low), np.int32)
     if question.end is not None and question.start is None:
         low = np.maximum(low, high - question.steps_max)
-        first_column = question.steps_max - (high - low)
-    size = np.clip(high - low, 0, question.steps_max if question.start is not None or question.end is None else None)
-    path = np.repeat(np.arange(len(low)), size)
-    nth = np.arange(len(path))
-    before = np.cumsum(size) - size
-    row = nth + (low - before)[path]
-    nth += (first_column - before)[path]
-    return row, path, nth
+        column = (question.steps_max - (high - low)).astype(np.int32)
+    size = np.clip(high - low, 0, question.steps_max if question.start is not None else None)
+    low, size, column = low[size > 0], size[size > 0], column[size > 0]
+    first = np.zeros(int(size.sum()), bool)
+    starts = np.cumsum(size) - size
+    first[starts] = True
+    nth = _since(first)
+    return np.repeat(low, size) + nth, first, nth + np.repeat(column, size)
+
+
+def _since(first: Bools) -> npt.NDArray[Any]:
+    """How many rows each stands behind the last that is first."""
+    row = np.arange(len(first), dtype=np.int32)
+    return row - np.maximum.accumulate(np.where(first, row, 0))
 
 
 class PathsOutcome(NamedTuple):
@@ -232,27 +266,33 @@ class PathsOutcome(NamedTuple):
         ]
         nodes.sort(key=lambda node: (node.step, -node.count, node.name))
         edges.sort(key=lambda edge: (edge.step, -edge.count, edge.from_, edge.to))
-        # The rows of a path, and the paths of a person, stand together.
-        return PathGraph(int(firsts(routes.path).sum()), int(firsts(routes.person).sum()), nodes, edges)
+        # The paths of a person stand together.
+        return PathGraph(int(routes.first.sum()), int(firsts(routes.person).sum()), nodes, edges)
 
 
 def finish(question: Paths, scope: Scope, parts: Sequence[Routes]) -> PathsOutcome:
     """Put the shards together; keep the most frequent names of each column."""
-    offsets = np.cumsum([0, *(int(part.path[-1]) + 1 if len(part.path) else 0 for part in parts)])
     texts = sorted({text for part in parts for text in part.texts})
     place = {text: i for i, text in enumerate(texts)}
-    names = [np.array([place[text] for text in part.texts], np.int64)[part.name] for part in parts]
+    names = [
+        part.name if part.texts == texts else np.array([place[text] for text in part.texts], np.int64)[part.name]
+        for part in parts
+    ]
     routes = Routes(
-        np.concatenate([part.person for part in parts]),
-        np.concatenate([part.path + offset for part, offset in zip(parts, offsets[:-1], strict=True)]),
-        np.concatenate([part.column for part in parts]),
-        np.concatenate([part.at for part in parts]),
-        np.concatenate(names),
+        _together([part.person for part in parts]),
+        _together([part.first for part in parts]),
+        _together([part.column for part in parts]),
+        _together([part.at for part in parts]),
+        _together(names),
         texts,
     )
-    onward = np.zeros(len(routes.path), bool)
-    onward[:-1] = routes.path[1:] == routes.path[:-1]
+    onward = np.zeros(len(routes.first), bool)
+    onward[:-1] = ~routes.first[1:]
     return PathsOutcome(question, _fewer(routes, question.nodes_max), onward)
+
+
+def _together(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _fewer(routes: Routes, nodes_max: int) -> Routes:
@@ -262,7 +302,7 @@ def _fewer(routes: Routes, nodes_max: int) -> Routes:
     count = np.bincount(cell, minlength=columns * size).reshape(columns, size)
     shown = np.argsort(np.argsort(-count, axis=1, kind="stable"), axis=1) < nodes_max
     used = np.flatnonzero(shown.any(axis=0))
-    number = np.full(size, len(used))
+    number = np.full(size, len(used), np.int16)
     number[used] = np.arange(len(used))
     name = np.where(shown, number, len(used)).reshape(-1)[cell]
     return routes._replace(name=name, texts=[*(routes.texts[i] for i in used.tolist()), OTHER])

@@ -43,13 +43,14 @@ class Shard(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """How much there is: events, the time of the first in epoch milliseconds, and the highest numbers of identifiers
-    and of persons."""
+    """What there is: events, the time of the first in epoch milliseconds, the highest numbers of identifiers and of
+    persons, and, for the kinds that ask for them, the names of events in their order."""
 
     events: int = 0
     first_ms: int = 0
     anchors: int = 0
     persons: int = 0
+    names: tuple[str, ...] = ()
 
 
 class Scope(NamedTuple):
