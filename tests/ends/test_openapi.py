@@ -79,7 +79,7 @@ def test_a_question_is_described_as_it_is_read(server: Server) -> None:
     body = described["paths"]["/api/questions"]["post"]["requestBody"]
     schema = body["content"]["application/json"]["schema"]
     kinds = set(schema["discriminator"]["mapping"])
-    assert kinds == {kind.__struct_config__.tag for kind in KINDS} | {"timeline"}
+    assert kinds == {kind.__struct_config__.tag for kind in KINDS} | {"segment_size", "timeline"}
     valid = jsonschema_rs.validator_for({**schema, "components": described["components"]}).is_valid
     page = (Path(__file__).parents[2] / "docs" / "questions.md").read_text()
     examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]

@@ -104,6 +104,7 @@ def test_starts_everything_and_ends_it_on_sigterm(env: dict[str, str]) -> None:
 def test_a_crashed_web_process_is_replaced_and_no_connection_refused(env: dict[str, str]) -> None:
     with serving(env) as server:
         first = server.get("/crash")["pid"]
+        await_gone([first])  # what it has accepted by then it takes along
         assert server.get("/")["pid"] != first  # waits in the socket's queue until the next one listens
 
 

@@ -20,6 +20,7 @@ from siyu.processor import records as processor_records
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.work import Worker
 from siyu.profile import actions as profile
+from siyu.profile.jobs import refresh_rfm
 from siyu.profile.portrait import Moment, Portrait
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
@@ -140,6 +141,18 @@ async def test_members_come_and_go_by_event_and_by_time(house: House) -> None:
     await house.look()
     assert (await house.segments(), await house.size("buyers")) == ([], 0)
     assert await house.said() == [("entered", "buyers"), ("left", "buyers")]
+
+
+async def test_scores_made_before_anybody_bought(house: House) -> None:
+    """A new installation: the cut points of RFM are there, and there are none of them."""
+    await refresh_rfm(house.db, house.now, ZONE)
+    for score in ("r", "f", "m"):
+        rule = {"person": f"rfm.{score}", "op": "eq", "value": 1}
+        await actions.create(house.db, Wanted(f"lowest-{score}", "最低", rule), house.now, "test")
+    await house.happen("order.paid", value_fen=100)
+    await house.look()
+    assert await house.segments() == ["lowest-f", "lowest-m", "lowest-r"]
+    await house.exact()
 
 
 async def test_an_event_of_the_future_counts_when_its_time_has_come(house: House) -> None:

@@ -288,8 +288,9 @@ def _scored(bought: records.Bought, setting: Setting, cuts: Cuts) -> dict[str, C
     found["rfm.recency_days"] = _numbers(persons, recency)
     if cuts.recency_day is not None:
         drift = (setting.today - cuts.recency_day).days
-        worse = [recency < cut + drift for cut in cuts.recency_days]
-        above: Ints = np.sum(worse, axis=0, dtype=np.int64)
+        above = np.zeros(len(persons), np.int64)  # cuts made before anybody bought have no points
+        for cut in cuts.recency_days:
+            above += recency < cut + drift
         found["rfm.r"] = _numbers(persons, above + 1)
         for name, points, figures in (
             ("rfm.f", cuts.frequency, bought.days),
