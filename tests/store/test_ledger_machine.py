@@ -19,6 +19,7 @@ from siyu.ledger.check import violations
 from siyu.ledger.read_records import DueLeg, DueLots, balances, due_first, lots_seen
 from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
+from tests.conftest import drop_database
 from tests.reference.ledger import Hold, Model
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -70,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
             await self.db.close()
             admin = await Database.open(DSN[0], connections_max=1)
             async with admin.driver() as connection:
-                await connection.execute(f"DROP DATABASE {self.database} WITH (FORCE)")
+                await drop_database(connection, self.database)
             await admin.close()
 
         if hasattr(self, "db"):
