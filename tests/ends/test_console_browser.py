@@ -28,6 +28,8 @@ KEPT = {
     "/console/questions/funnel": "funnel",
     "/console/questions/retention": "retention",
     "/console/sources": "sources",
+    "/console/segments": "segments",
+    "PERSON/accounts": "accounts",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -36,6 +38,9 @@ PATHS = (
     "PERSON",
     "PERSON/identity",
     "PERSON/rights",
+    "PERSON/accounts",
+    "/console/segments",
+    "/console/segments/lifecycle.new",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

@@ -144,15 +144,21 @@ async def test_members_come_and_go_by_event_and_by_time(house: House) -> None:
 
 
 async def test_scores_made_before_anybody_bought(house: House) -> None:
-    """A new installation: the cut points of RFM are there, and there are none of them."""
+    """A new installation: the cut points of RFM were taken, and there are none; a score has nothing to be compared
+    with."""
     await refresh_rfm(house.db, house.now, ZONE)
     for score in ("r", "f", "m"):
         rule = {"person": f"rfm.{score}", "op": "eq", "value": 1}
         await actions.create(house.db, Wanted(f"lowest-{score}", "最低", rule), house.now, "test")
     await house.happen("order.paid", value_fen=100)
     await house.look()
-    assert await house.segments() == ["lowest-f", "lowest-m", "lowest-r"]
+    assert await house.segments() == []
+    assert (await house.portrait()).rfm.r is None
     await house.exact()
+    await refresh_rfm(house.db, house.now, ZONE)
+    await house.happen("order.paid", value_fen=100)
+    await house.look()
+    assert await house.segments() == ["lowest-f", "lowest-r"]  # twice as much as the only purchase so far
 
 
 async def test_an_event_of_the_future_counts_when_its_time_has_come(house: House) -> None:

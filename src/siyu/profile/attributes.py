@@ -286,9 +286,9 @@ def _scored(bought: records.Bought, setting: Setting, cuts: Cuts) -> dict[str, C
     ages = [(setting.today - instant(q * 900_000).astimezone(setting.zone).date()).days for q in quarters.tolist()]
     recency = np.maximum(0, np.array(ages, np.int64)[place])
     found["rfm.recency_days"] = _numbers(persons, recency)
-    if cuts.recency_day is not None:
+    if cuts.recency_day is not None and cuts.recency_days:
         drift = (setting.today - cuts.recency_day).days
-        above = np.zeros(len(persons), np.int64)  # cuts made before anybody bought have no points
+        above = np.zeros(len(persons), np.int64)
         for cut in cuts.recency_days:
             above += recency < cut + drift
         found["rfm.r"] = _numbers(persons, above + 1)

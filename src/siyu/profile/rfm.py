@@ -46,7 +46,7 @@ def rfm(last_day: date | None, frequency: int, monetary_fen: int, today: date, c
     if last_day is None:
         return Rfm(None, frequency, monetary_fen, None, None, None)
     recency = max(0, (today - last_day).days)
-    if cuts.recency_day is None:
+    if cuts.recency_day is None or not cuts.recency_days:  # made before anybody bought
         return Rfm(recency, frequency, monetary_fen, None, None, None)
     drift = (today - cuts.recency_day).days
     return Rfm(
