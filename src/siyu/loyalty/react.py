@@ -5,6 +5,7 @@ event processed twice, or told by two ends, gives once.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -150,15 +151,18 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
     if not last:
         return
     causes = sorted({subject for subject, _ in last})
-    known = await records.money_of_subjects(connection, causes)
-    earned = await records.earned_for(connection, causes, _by(rule))
+    known, earned = defaultdict(list), defaultdict(list)
+    for money_row in await records.money_of_subjects(connection, causes):
+        known[money_row.subject].append(money_row)
+    for earned_row in await records.earned_for(connection, causes, _by(rule)):
+        earned[earned_row.cause].append(earned_row)
     commands: list[Command] = []
     received: list[tuple[Earner, str]] = []
     for (subject, _), (one, money) in last.items():
         members = {member.anchor for member in one.named.members}
-        mine = [row for row in known if row.subject == subject and row.anchor in members]
+        mine = [row for row in known[subject] if row.anchor in members]
         points = points_for(rule, sum(row.fen for row in mine))
-        given = [row for row in earned if row.cause == subject and row.holder in one.wallets.holders]
+        given = [row for row in earned[subject] if row.holder in one.wallets.holders]
         stamp = Stamp(derived_key("change", rule.id, money.key), derived_key(rule.id, rule.version), now, _by(rule))
         commands += _change(rule, one, points, given, stamp)
         if any(row.fen == 0 for row in mine):
@@ -186,11 +190,13 @@ def _change(rule: EarnRule, one: Earner, points: int, given: Sequence[Earned], s
 async def _receive(
     connection: Any, ledger: Ledger, rule: EarnRule, received: Sequence[tuple[Earner, str]], now: datetime
 ) -> None:
-    earned = await records.earned_for(connection, sorted({subject for _, subject in received}), _by(rule))
+    earned = defaultdict(list)
+    for found in await records.earned_for(connection, sorted({subject for _, subject in received}), _by(rule)):
+        earned[found.cause].append(found)
     commands = []
     for one, subject in received:
-        for row in earned:
-            if row.cause == subject and row.holder in one.wallets.holders and row.state is State.PENDING:
+        for row in earned[subject]:
+            if row.holder in one.wallets.holders and row.state is State.PENDING:
                 key = derived_key("received", row.transfer)
                 done = decide(
                     Decide(transfer_id=row.transfer, post=True), one.wallets, rule.currency,
