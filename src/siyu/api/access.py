@@ -18,8 +18,20 @@ async def require_token(connection: Connection, handler: BaseRouteHandler) -> No
     if handler.opt.get("open"):
         return
     ring: KeyRing = connection.app.state["key_ring"]
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    authorization = connection.headers.get("authorization", "")
+    if bearer(authorization) is None:
         raise Unauthorized("Send the API token as `Authorization: Bearer <token>`; `siyu keys create` makes one.")
-    if not await ring.is_api_token(token.strip()):
+    if not await may_call(ring, authorization):
         raise Unauthorized("This API token is not known or was revoked.")
+
+
+def bearer(authorization: str) -> str | None:
+    """The token of an Authorization header, if it is one."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def may_call(ring: KeyRing, authorization: str) -> bool:
+    """Whether the header carries a live API token. Raises EngineUnavailable."""
+    token = bearer(authorization)
+    return token is not None and await ring.is_api_token(token)

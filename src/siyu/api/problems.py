@@ -23,6 +23,7 @@ _HTTP_CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     429: "BUSY",
 }
+DEFECT = "Something went wrong on our side; the log of the server has the details."
 _DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
 
 
@@ -80,4 +81,4 @@ def on_malformed_value(request: Request[Any, Any, Any], error: HTTPException) ->
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """A defect of ours: logged with its trace, answered without it."""
     log.error("request failed", path=request.url.path, exc_info=error)
-    return problem(500, "INTERNAL", "Something went wrong on our side; the log of the server has the details.")
+    return problem(500, "INTERNAL", DEFECT)

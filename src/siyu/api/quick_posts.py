@@ -10,11 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import structlog
 from litestar.handlers import HTTPRouteHandler
 
-from siyu.api.problems import refusal
+from siyu.api.access import may_call
+from siyu.api.problems import DEFECT, refusal
 from siyu.collect.actions import KeyRing
 from siyu.errors import SiyuError
+
+log = structlog.get_logger()
 
 BODY_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
@@ -77,21 +81,23 @@ class QuickPosts:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, way: _Way, headers: Mapping[bytes, str], body: bytes) -> tuple[int, bytes, bytes] | None:
-        scheme, _, token = headers.get(b"authorization", "").partition(" ")
         key = headers.get(b"idempotency-key")
-        if scheme.lower() != "bearer" or (key is not None and not 0 < len(key) <= KEY_CHARS_MAX):
+        if key is not None and not 0 < len(key) <= KEY_CHARS_MAX:
             return None
         try:
             data = way.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        if not await self._ring.is_api_token(token.strip()):
-            return None
         try:
+            if not await may_call(self._ring, headers.get(b"authorization", "")):
+                return None
             done = await way.call(data=data, idempotency_key=key, **self._services)
         except SiyuError as error:
             # Nothing was done: asking again does no harm, and a failure of ours is logged there.
             return (error.status, b"application/problem+json", _encode(refusal(error))) if error.status < 429 else None
+        except Exception as error:  # whether something was done is not known, so it is not asked again
+            log.error("request failed", exc_info=error)
+            return 500, b"application/problem+json", _encode(refusal(SiyuError(DEFECT)))
         return 200, b"application/json", _encode(done)
 
 

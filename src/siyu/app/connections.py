@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -72,7 +73,7 @@ class HttpServer(uvicorn.Server):
 Adopt = Callable[[socket.socket], Any]
 
 
-class Source:
+class Source(ABC):
     """Where connections come from: a socket that says when there is one more."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -92,8 +93,9 @@ class Source:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._adopt = None
 
+    @abstractmethod
     def _ready(self) -> None:
-        raise NotImplementedError
+        """Take what there is."""
 
     def _keep(self, connection: socket.socket) -> None:
         if self._adopt is None:
