@@ -67,6 +67,22 @@ class Conflict(SiyuError):
     status = 409
 
 
+class Refused(Conflict):
+    """A business request that is not done; `code` is the true reason (INTERFACE 6)."""
+
+    code = "REFUSED"
+
+    def __init__(self, code: str, message: str, **details: object) -> None:
+        super().__init__(message, **details)
+        self.code = code  # type: ignore[misc]  # of the class for all other errors
+
+
+class IdempotencyConflict(Conflict):
+    """This idempotency key was used for another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
 class TooLarge(SiyuError):
     """A body, batch or event over its limit."""
 
@@ -79,6 +95,13 @@ class Busy(SiyuError):
 
     code = "BUSY"
     status = 429
+
+
+class Contended(SiyuError):
+    """Somebody else changed an account between our reading and our writing: roll back and do it again."""
+
+    code = "CONTENDED"
+    status = 503
 
 
 class EngineUnavailable(SiyuError):

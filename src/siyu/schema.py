@@ -10,6 +10,7 @@ from sqlalchemy import MetaData
 from siyu.store.metadata import metadata
 
 ROOMS: Final = (
+    "store",
     "stream",
     "ledger",
     "collect",

@@ -20,6 +20,7 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
@@ -58,6 +59,7 @@ async def process(settings: Settings) -> None:
                 stopping,
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
+            keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]

@@ -6,16 +6,14 @@ Invariants: docs/ledger.md; `check.violations` looks for breaches of each.
 """
 
 from siyu.ledger.account import Account, AccountName, Role
-from siyu.ledger.actions import Contended, Ledger, UnknownCurrency
+from siyu.ledger.actions import Ledger, UnknownCurrency
 from siyu.ledger.command import (
     AtEnd,
     Command,
     End,
     Flow,
-    IdempotencyConflict,
     Leg,
     Outcome,
-    Refused,
     Reverse,
     State,
     derived_key,
@@ -28,16 +26,13 @@ __all__ = [
     "AccountName",
     "AtEnd",
     "Command",
-    "Contended",
     "Currency",
     "Desk",
     "End",
     "Flow",
-    "IdempotencyConflict",
     "Ledger",
     "Leg",
     "Outcome",
-    "Refused",
     "Reverse",
     "Role",
     "Rounding",

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from siyu.errors import MalformedRequest, SiyuError
+from siyu.errors import Contended, IdempotencyConflict, MalformedRequest, Refused
 from siyu.ledger import records
 from siyu.ledger.account import AccountName
 from siyu.ledger.book import Book, Posting
-from siyu.ledger.command import Command, End, Flow, IdempotencyConflict, Outcome, Refusal, Refused, Reverse
+from siyu.ledger.command import Command, End, Flow, Outcome, Refusal, Reverse
 from siyu.ledger.currency import DEFAULTS, Currency
 from siyu.ledger.records import Stored, Written
 
@@ -21,13 +21,6 @@ _CURRENCY_SECONDS: Final = 5.0
 """A changed currency is noticed within this time by all processes."""
 _ACCOUNTS_REMEMBERED_MAX: Final = 200_000
 DUPLICATE: Final = "DUPLICATE"
-
-
-class Contended(SiyuError):
-    """Somebody else changed an account between our reading and our writing: roll back and do it again."""
-
-    code = "CONTENDED"
-    status = 503
 
 
 class UnknownCurrency(MalformedRequest):

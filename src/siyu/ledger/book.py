@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from siyu.errors import Refused
 from siyu.ledger.account import SIGN, Account, AccountName, Role
-from siyu.ledger.command import AMOUNT_MAX, AtEnd, Command, End, Flow, Leg, Refused, Reverse, State
+from siyu.ledger.command import AMOUNT_MAX, AtEnd, Command, End, Flow, Leg, Reverse, State
 from siyu.ledger.currency import Currency, lot_expiry
 from siyu.ledger.lot import PER_TRANSFER_MAX, Lot, Part, give_back, spend_order, take
 

@@ -12,27 +12,11 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from siyu.errors import Conflict
+from siyu.errors import IdempotencyConflict, Refused
 from siyu.ledger.account import AccountName
 
 AMOUNT_MAX: Final = 10**15
 """Of one flow. Sums stay far below 2**63."""
-
-
-class Refused(Conflict):
-    """A transfer that is not made; `code` is the true reason."""
-
-    code = "REFUSED"
-
-    def __init__(self, code: str, message: str, **details: object) -> None:
-        super().__init__(message, **details)
-        self.code = code  # type: ignore[misc]  # of the class for all other errors
-
-
-class IdempotencyConflict(Conflict):
-    """This idempotency key was used for another request."""
-
-    code = "IDEMPOTENCY_CONFLICT"
 
 
 class AtEnd(StrEnum):

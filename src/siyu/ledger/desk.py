@@ -14,9 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from siyu.errors import Busy, EngineUnavailable, SiyuError
-from siyu.ledger.actions import Contended
-from siyu.store.postgres import Database, driver_of
+from siyu.errors import Busy, Contended, EngineUnavailable, SiyuError
+from siyu.store.postgres import Database, driver_of, transient
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,12 +93,6 @@ class Desk(Generic[T, R]):
                     results = await self._work(await driver_of(connection), requests)
                 return list(results)
             except (Contended, DBAPIError, asyncpg.PostgresError) as error:
-                if attempt == ATTEMPTS_MAX or not _again(error):
+                if attempt == ATTEMPTS_MAX or not transient(error):
                     raise
         raise AssertionError("unreachable")
-
-
-def _again(error: Exception) -> bool:
-    """Whether doing it again may help: contention, a deadlock, a serialisation failure."""
-    cause: Any = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(error, Contended) or str(getattr(cause, "sqlstate", "")).startswith("40")

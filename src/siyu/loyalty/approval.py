@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import msgspec
 
 from siyu.clock import Now
-from siyu.errors import Forbidden, NotFound
-from siyu.ledger import Command, IdempotencyConflict, Outcome, derived_key
+from siyu.errors import Forbidden, IdempotencyConflict, NotFound
+from siyu.ledger import Command, Outcome, derived_key
 from siyu.loyalty import posting, records
 from siyu.loyalty.actions import Points, wallets_of_anchor
 from siyu.loyalty.posting import Stamp

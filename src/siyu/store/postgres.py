@@ -16,7 +16,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from siyu.errors import EngineUnavailable
+from siyu.errors import Contended, EngineUnavailable
 from siyu.store.metadata import metadata
 
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -67,6 +67,12 @@ async def driver_of(connection: AsyncConnection) -> Any:
         # SQLAlchemy sends BEGIN with its first statement only; before that the driver would commit each of its own.
         await connection.exec_driver_sql("SELECT 1")
     return driver
+
+
+def transient(error: Exception) -> bool:
+    """Whether a transaction that failed so may succeed when done again: contention, deadlock, serialisation."""
+    cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+    return isinstance(error, Contended) or str(getattr(cause, "sqlstate", "")).startswith("40")
 
 
 class Database:

@@ -1,0 +1,144 @@
+"""The same request twice is done once: a write of the API under the `Idempotency-Key` of its caller.
+
+A reply is kept in the transaction that does the work, so there is none without the other, also after a crash. A second
+request under the key waits until the first is committed, and gets its reply. A refusal (409) is a reply too: it is kept
+while the work is rolled back (decision 0203). What is no answer (malformed, unknown, engine away) is not kept. A kept
+reply must hold no identifier's value and no trait: an erasure does not look for them here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from sqlalchemy.exc import DBAPIError
+
+from siyu.clock import Now
+from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused
+from siyu.store.postgres import Database, driver_of, transient
+
+T = TypeVar("T")
+
+KEPT_DAYS: Final = 30
+"""How long a reply is remembered (others promise 24 hours)."""
+ATTEMPTS_MAX: Final = 8
+_FORGOTTEN_AT_ONCE: Final = 10_000
+
+_CLAIM: Final = """
+INSERT INTO replies (key, request, at)
+SELECT asked.key, asked.request, $3 FROM unnest($1::uuid[], $2::uuid[]) AS asked(key, request) ORDER BY 1
+ON CONFLICT DO NOTHING RETURNING key"""
+_KEPT: Final = "SELECT key, request, body, refused FROM replies WHERE key = ANY($1::uuid[])"
+_KEEP: Final = """
+UPDATE replies SET body = kept.body, refused = kept.refused
+FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS kept(key, body, refused) WHERE replies.key = kept.key"""
+_FORGET: Final = """
+DELETE FROM replies WHERE key IN (SELECT key FROM replies WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+
+
+class Asked(NamedTuple):
+    """A write that somebody asks for: under which key, by which call, with what."""
+
+    key: str | None
+    call: str
+    body: object
+
+
+class Kept(NamedTuple):
+    """What was answered under a key."""
+
+    request: UUID
+    body: bytes
+    refused: str | None
+
+    def again(self, request: UUID, reply: type[T]) -> T:
+        """The reply. Raises the refusal that was the answer; IdempotencyConflict when `request` is another one."""
+        if request != self.request:
+            raise IdempotencyConflict("This idempotency key was used for another request.")
+        if self.refused is not None:
+            told = msgspec.json.decode(self.body)
+            raise Refused(self.refused, told["message"], **told["details"])
+        return msgspec.json.decode(self.body, type=reply)
+
+
+def key_number(key: str) -> UUID:
+    """A caller's key as a number."""
+    return UUID(bytes=hashlib.blake2b(b"reply\n" + key.encode(), digest_size=16).digest())
+
+
+def request_number(call: str, body: object) -> UUID:
+    """Equal requests, equal number, whatever the order of their fields was. `call` names what is asked for."""
+    text = call.encode() + b"\n" + msgspec.json.encode(body, order="deterministic")
+    return UUID(bytes=hashlib.blake2b(text, digest_size=16).digest())
+
+
+async def claim(connection: Any, asked: Mapping[UUID, UUID], now: datetime) -> dict[UUID, Kept]:
+    """Take keys (key → request) for this transaction; those answered before, with what was answered.
+
+    `connection`: raw asyncpg, in a transaction. Waits for others that have claimed one of them."""
+    fresh = {row["key"] for row in await connection.fetch(_CLAIM, list(asked), list(asked.values()), now)}
+    known = [key for key in asked if key not in fresh]
+    rows = await connection.fetch(_KEPT, known) if known else ()
+    return {row["key"]: Kept(row["request"], row["body"], row["refused"]) for row in rows}
+
+
+async def keep(connection: Any, answers: Collection[tuple[UUID, object | Conflict]]) -> None:
+    """Write down what is answered to claimed keys: replies, and refusals as the error that says them."""
+    numbers, bodies, codes = [], [], []
+    for number, answer in answers:
+        numbers.append(number)
+        codes.append(answer.code if isinstance(answer, Conflict) else None)
+        told = {"message": str(answer), "details": answer.details} if isinstance(answer, Conflict) else answer
+        bodies.append(msgspec.json.encode(told))
+    await connection.execute(_KEEP, numbers, bodies, codes)
+
+
+async def once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], Awaitable[T]], now: Now) -> T:
+    """Do `do(connection)` in a transaction of its own, once per key; without a key whenever it is asked.
+
+    `connection` is raw asyncpg; `do` may be called again after a rollback (deadlock, serialisation). Raises what `do`
+    raises; IdempotencyConflict when the key was used for another call or body."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return await _once(db, asked, reply, do, now())
+        except (Contended, DBAPIError, asyncpg.PostgresError) as error:
+            if attempt == ATTEMPTS_MAX or not transient(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], Awaitable[T]], now: datetime) -> T:
+    async with db.begin() as transaction:
+        connection = await driver_of(transaction)
+        if asked.key is None:
+            return await do(connection)
+        number, request = key_number(asked.key), request_number(asked.call, asked.body)
+        if (kept := (await claim(connection, {number: request}, now)).get(number)) is not None:
+            return kept.again(request, reply)
+        answer: T | Conflict
+        try:
+            async with connection.transaction():
+                answer = await do(connection)
+        except Conflict as refusal:
+            answer = refusal
+        await keep(connection, [(number, answer)])
+    if isinstance(answer, Conflict):
+        raise answer
+    return answer
+
+
+async def forget(db: Database, now: datetime) -> int:
+    """Remove replies older than KEPT_DAYS; how many."""
+    gone = 0
+    while True:
+        async with db.driver() as connection:
+            status = await connection.execute(_FORGET, now - timedelta(days=KEPT_DAYS), _FORGOTTEN_AT_ONCE)
+        removed = int(status.rpartition(" ")[2])
+        gone += removed
+        if removed < _FORGOTTEN_AT_ONCE:
+            return gone
