@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from siyu.app.services import open_services
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
+from siyu.membership.tier_follow import TierFollower
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
@@ -36,9 +37,8 @@ async def process(settings: Settings) -> None:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
         touched = asyncio.Event()
-        keeper = Keeper(
-            Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
-        )
+        source, zone = Source(services.db, services.events, WORDS), ZoneInfo(settings.timezone)
+        keeper = Keeper(source, services.stream, services.now, zone, [TierFollower(source, zone)])
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from siyu.loyalty.rights import accounts_file, scrub_points
+from siyu.membership.rights import membership_file, scrub_membership
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream
 from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments, scrub_points)
-EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file,)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (
+    scrub_dead_letters,
+    scrub_stream,
+    scrub_segments,
+    scrub_points,
+    scrub_membership,
+)
+EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file, membership_file)

@@ -12,7 +12,9 @@ TAG_ADDED: Final = "tag.added"
 TAG_REMOVED: Final = "tag.removed"
 SEGMENT_ENTERED: Final = "segment.entered"
 SEGMENT_LEFT: Final = "segment.left"
-QUIET: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
+CHECKIN: Final = "checkin"
+TIER_CHANGED: Final = "tier.changed"
+QUIET: Final = (SEGMENT_ENTERED, SEGMENT_LEFT, TIER_CHANGED)
 """Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 
