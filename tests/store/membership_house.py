@@ -23,6 +23,7 @@ from siyu.membership.ladder import Ladder
 from siyu.membership.tier_follow import TierFollower
 from siyu.membership.tiers import TierShown
 from siyu.processor import records as processor_records
+from siyu.processor.checkins import CheckinReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.work import Worker
@@ -54,6 +55,7 @@ class House:
         self.source = Source(db, events, WORDS)
         reactions = [
             ProfileReaction(lambda: self.now),
+            CheckinReaction(self.ledger, lambda: self.now),
             PointsReaction(self.ledger, lambda: self.now),
             SegmentReaction(lambda: None),
             IdentityReaction(events, SECRET, 200, lambda: None),

@@ -12,6 +12,7 @@ from siyu.app.services import open_services
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
 from siyu.membership.tier_follow import TierFollower
+from siyu.processor.checkins import CheckinReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
@@ -44,6 +45,7 @@ async def process(settings: Settings) -> None:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                CheckinReaction(ledger, services.now),
                 PointsReaction(ledger, services.now),
                 SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),

@@ -101,7 +101,7 @@ checkin_rewards = Table(
     metadata,
     Column("anchor", BigInteger, nullable=False),
     Column("day", Date, nullable=False, comment="the check-in that brought it"),
-    Column("item", SORTED, nullable=False, comment="daily, cycle/7, streak/30, total/2026-06/15"),
+    Column("item", SORTED, nullable=False, comment="daily, cycle/7, streak/30, month/2026-06/15"),
     Column("currency", SORTED, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("transfer", BigInteger, nullable=False),
