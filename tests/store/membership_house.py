@@ -26,7 +26,7 @@ from siyu.processor import records as processor_records
 from siyu.processor.checkins import CheckinReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
-from siyu.processor.work import Worker
+from siyu.processor.work import Reaction, Worker
 from siyu.profile import actions as profile
 from siyu.profile.portrait import Moment, Portrait
 from siyu.schema import complete_metadata
@@ -53,7 +53,7 @@ class House:
         self.sent = 0
         self.ledger = Ledger(ZONE)
         self.source = Source(db, events, WORDS)
-        reactions = [
+        reactions: list[Reaction] = [
             ProfileReaction(lambda: self.now),
             CheckinReaction(self.ledger, lambda: self.now),
             PointsReaction(self.ledger, lambda: self.now),

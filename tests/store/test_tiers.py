@@ -212,7 +212,8 @@ async def test_by_hand_with_a_reason_until_it_ends(house: House) -> None:
 
     async def fix(**fields: Any) -> None:
         async with house.db.begin() as conn:
-            wanted = Override(**{"tier": "黄金", "reason": "朋友", "by": "eve", "until": until} | fields)
+            asked: dict[str, Any] = {"tier": "黄金", "reason": "朋友", "by": "eve", "until": until} | fields
+            wanted = Override(**asked)
             await tiers.fix(await driver_of(conn), house.uid(), wanted, house.now, ZONE)
 
     with pytest.raises(TierNotFound):
@@ -307,9 +308,9 @@ async def test_segments_follow_the_tier(house: House) -> None:
 
 
 async def test_points_are_multiplied_by_the_tier_of_their_time(house: House) -> None:
-    double = [Benefit(kind=BenefitKind.POINTS, percent=150)]
+    more = (Benefit(kind=BenefitKind.POINTS, percent=150),)
     await house.set_ladder(
-        Ladder(tiers=[Tier(name="普通"), Tier(name="白银", rule=SPENT | {"value": 10_000}, benefits=double)])
+        Ladder(tiers=[Tier(name="普通"), Tier(name="白银", rule=SPENT | {"value": 10_000}, benefits=more)])
     )
     await house.pay(10_000, order="A")
     await house.look()

@@ -6,7 +6,7 @@ make-up card, another identifier of the same person) counts as if it had been th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, NamedTuple
@@ -39,7 +39,7 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     amount: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 
-_Rewards = Annotated[list[Reward], msgspec.Meta(min_length=1, max_length=REWARDS_MAX)]
+_Rewards = Annotated[tuple[Reward, ...], msgspec.Meta(min_length=1, max_length=REWARDS_MAX)]
 
 
 class On(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,7 +71,7 @@ class Cycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     kind: CycleKind = CycleKind.DAYS
     days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
-    on: Annotated[list[On], msgspec.Meta(max_length=ITEMS_MAX)] = []
+    on: Annotated[tuple[On, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
 
 
 class MakeUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,10 +90,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What check-in brings."""
 
     active: bool = True
-    daily: Annotated[list[Reward], msgspec.Meta(max_length=REWARDS_MAX)] = []
+    daily: Annotated[tuple[Reward, ...], msgspec.Meta(max_length=REWARDS_MAX)] = ()
     cycle: Cycle = Cycle()
-    streaks: Annotated[list[Streak], msgspec.Meta(max_length=ITEMS_MAX)] = []
-    month: Annotated[list[On], msgspec.Meta(max_length=ITEMS_MAX)] = []
+    streaks: Annotated[tuple[Streak, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
+    month: Annotated[tuple[On, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
     """So many days of one calendar month, in a row or not."""
     make_up: MakeUp | None = MakeUp()
 
@@ -106,8 +106,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 READY: Final = Rules(
-    daily=[Reward(currency="points", amount=5)],
-    streaks=[Streak(days=7, rewards=[Reward(currency=CHANCE, amount=1)])],
+    daily=(Reward(currency="points", amount=5),),
+    streaks=(Streak(days=7, rewards=(Reward(currency=CHANCE, amount=1),)),),
 )
 """What every installation begins with."""
 
@@ -141,7 +141,7 @@ class Grant(NamedTuple):
     """A reward to be given."""
 
     item: str
-    rewards: list[Reward]
+    rewards: Sequence[Reward]
 
 
 def run_of(days: Collection[date], day: date) -> tuple[date, date]:

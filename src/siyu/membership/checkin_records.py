@@ -12,8 +12,8 @@ from siyu.membership.checkin import READY, Rules
 
 LOCK_SPACE: Final = 0x5159_0000_0000
 """Advisory locks of the identifiers under which somebody checks in."""
-LOCK: Final = "SELECT pg_advisory_xact_lock($1 + n) FROM (SELECT n FROM unnest($2::bigint[]) n ORDER BY n) ordered"
-ADD: Final = """
+LOCK = "SELECT pg_advisory_xact_lock($1 + n) FROM (SELECT n FROM unnest($2::bigint[]) n ORDER BY n) ordered"
+ADD = """
 INSERT INTO checkins (anchor, day, at, "end", how)
 SELECT n.anchor, n.day, n.at, n."end", n.how
 FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::text[], $5::text[]) AS n(anchor, day, at, "end", how)

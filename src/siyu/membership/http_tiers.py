@@ -55,7 +55,7 @@ class TierWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     en: Label = ""
     rule: dict[str, Any] | None = None
     text: Text | None = None
-    benefits: Annotated[list[Benefit], msgspec.Meta(max_length=BENEFITS_MAX)] = []
+    benefits: Annotated[tuple[Benefit, ...], msgspec.Meta(max_length=BENEFITS_MAX)] = ()
 
 
 class LadderWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +77,7 @@ class TierListed(msgspec.Struct, frozen=True):
     rule: dict[str, Any] | None
     rule_zh: str
     rule_en: str
-    benefits: list[Benefit]
+    benefits: tuple[Benefit, ...]
     persons: int
 
 

@@ -335,19 +335,18 @@ class TierFollower:
         """The newest event that the figures of a person count, where it has just come: as JSON."""
         metrics = {metric for step in self._steps if step.rule is not None for metric in metrics_of(step.rule)}
         names = sorted({name for metric in metrics for name in names_of(metric, self._words)})
-        if look.some is None or not look.seen or not names:
+        if not 0 < len(look.seen) <= _AT_ONCE or not names:
             return {}
         sql = (
             f"SELECT toUInt32({person_sql(True)}) AS p,"
-            " argMax((anchor, event_id, name, toUnixTimestamp64Milli(occurred_at)),"
+            " argMax((event_id, name, toUnixTimestamp64Milli(occurred_at)),"
             " (received_at, occurred_at, event_id)) AS e FROM events"
             " WHERE anchor IN {anchors:Array(UInt32)} AND name IN {names:Array(String)} GROUP BY p"
         )
-        rows = await self._source.events.rows(sql, {"anchors": look.some.anchors, "names": names})
+        rows = await self._source.events.rows(sql, {"anchors": sorted(look.seen), "names": names})
         return {
             person: msgspec.json.encode({"event_id": event_id, "name": name, "at_ms": at_ms}).decode()
-            for person, (anchor, event_id, name, at_ms) in rows
-            if anchor in look.seen
+            for person, (event_id, name, at_ms) in rows
         }
 
 

@@ -192,10 +192,10 @@ class Keeper:
         personal = [one for one in following if self._following[one].personal]
         together = [one for one in following if one not in personal]
         if whole or together:
-            await self._look(connection, Aim(whole, together), None, now)
+            await self._look(connection, Aim(whole, together, seen), None, now)
         if personal:
             for some in _slices(await records.all_anchors(connection)):
-                await self._look(connection, Aim(set(), personal), some, now)
+                await self._look(connection, Aim(set(), personal, seen), some, now)
         for some in _slices(sorted(anchors)):
             await self._look(connection, Aim(set(live), self._followers, seen), some, now)
         for follower in following:
