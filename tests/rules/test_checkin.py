@@ -28,7 +28,7 @@ from siyu.membership.checkin import (
 
 START = date(2024, 2, 20)
 """A leap year: the 29 February is one of the days."""
-POINT = (Reward(currency="points", amount=1),)
+POINT = [Reward(currency="points", amount=1)]
 
 
 def reference_streaks(days: set[date]) -> dict[date, int]:
@@ -74,7 +74,7 @@ DAYS = st.sets(st.integers(0, 60), min_size=1, max_size=45).map(lambda ns: {STAR
 ON = st.lists(st.integers(1, 7), unique=True, max_size=3).map(lambda ns: [On(days=n, rewards=POINT) for n in ns])
 RULES = st.builds(
     lambda kind, on, streaks, month: Rules(
-        daily=POINT, cycle=Cycle(kind=kind, days=7, on=tuple(on)), streaks=tuple(streaks), month=tuple(month)
+        daily=POINT, cycle=Cycle(kind=kind, days=7, on=on), streaks=streaks, month=month
     ),
     st.sampled_from(list(CycleKind)),
     ON,
@@ -122,14 +122,14 @@ def test_the_cycle_begins_again_and_february_has_its_29th() -> None:
 
 
 def test_a_made_up_day_may_bring_nothing_of_its_own_and_still_helps_the_row() -> None:
-    rules = Rules(daily=POINT, streaks=(Streak(days=3, rewards=POINT),), make_up=MakeUp(rewarded=False), cycle=Cycle())
+    rules = Rules(daily=POINT, streaks=[Streak(days=3, rewards=POINT)], make_up=MakeUp(rewarded=False), cycle=Cycle())
     days = {START, START + timedelta(days=1), START + timedelta(days=2)}
     assert [one.item for one in grants(rules, days, START + timedelta(days=1), (), made_up=True)] == ["streak/3"]
 
 
 def test_new_rules_do_not_pay_for_days_that_are_over() -> None:
     days = {START + timedelta(days=n) for n in range(21)}
-    rules = Rules(streaks=(Streak(days=3, rewards=POINT),))
+    rules = Rules(streaks=[Streak(days=3, rewards=POINT)])
     assert [one.item for one in grants(rules, days, START + timedelta(days=20), ())] == ["streak/3"]
     assert grants(rules, days | {START + timedelta(days=21)}, START + timedelta(days=21), ()) == []
 
@@ -137,9 +137,9 @@ def test_new_rules_do_not_pay_for_days_that_are_over() -> None:
 @pytest.mark.parametrize(
     ("rules", "path"),
     [
-        (Rules(cycle=Cycle(days=7, on=(On(days=8, rewards=POINT),))), "cycle.on[0].days"),
-        (Rules(streaks=(Streak(days=7, rewards=POINT), Streak(days=7, rewards=POINT))), "streaks"),
-        (Rules(month=(On(days=32, rewards=POINT),)), "month"),
+        (Rules(cycle=Cycle(days=7, on=[On(days=8, rewards=POINT)])), "cycle.on[0].days"),
+        (Rules(streaks=[Streak(days=7, rewards=POINT), Streak(days=7, rewards=POINT)]), "streaks"),
+        (Rules(month=[On(days=32, rewards=POINT)]), "month"),
     ],
 )
 def test_rules_that_contradict_themselves_are_refused(rules: Rules, path: str) -> None:

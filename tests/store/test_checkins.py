@@ -131,9 +131,9 @@ async def test_a_make_up_card_fills_a_missed_day(house: House) -> None:
     await set_rules(
         house,
         Rules(
-            daily=(Reward(currency="growth", amount=2),),
-            streaks=(Streak(days=3, rewards=(Reward(currency=CHANCE, amount=1),)),),
-            month=(On(days=3, rewards=(Reward(currency="points", amount=30),)),),
+            daily=[Reward(currency="growth", amount=2)],
+            streaks=[Streak(days=3, rewards=[Reward(currency=CHANCE, amount=1)])],
+            month=[On(days=3, rewards=[Reward(currency="points", amount=30)])],
             make_up=MakeUp(days_back=3, month_max=1),
         ),
     )

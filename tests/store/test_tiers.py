@@ -308,7 +308,7 @@ async def test_segments_follow_the_tier(house: House) -> None:
 
 
 async def test_points_are_multiplied_by_the_tier_of_their_time(house: House) -> None:
-    more = (Benefit(kind=BenefitKind.POINTS, percent=150),)
+    more = [Benefit(kind=BenefitKind.POINTS, percent=150)]
     await house.set_ladder(
         Ladder(tiers=[Tier(name="普通"), Tier(name="白银", rule=SPENT | {"value": 10_000}, benefits=more)])
     )

@@ -39,7 +39,7 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     amount: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 
-_Rewards = Annotated[tuple[Reward, ...], msgspec.Meta(min_length=1, max_length=REWARDS_MAX)]
+_Rewards = Annotated[list[Reward], msgspec.Meta(min_length=1, max_length=REWARDS_MAX)]
 
 
 class On(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,7 +71,7 @@ class Cycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     kind: CycleKind = CycleKind.DAYS
     days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
-    on: Annotated[tuple[On, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
+    on: Annotated[list[On], msgspec.Meta(max_length=ITEMS_MAX)] = msgspec.field(default_factory=list)
 
 
 class MakeUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,10 +90,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What check-in brings."""
 
     active: bool = True
-    daily: Annotated[tuple[Reward, ...], msgspec.Meta(max_length=REWARDS_MAX)] = ()
-    cycle: Cycle = Cycle()
-    streaks: Annotated[tuple[Streak, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
-    month: Annotated[tuple[On, ...], msgspec.Meta(max_length=ITEMS_MAX)] = ()
+    daily: Annotated[list[Reward], msgspec.Meta(max_length=REWARDS_MAX)] = msgspec.field(default_factory=list)
+    cycle: Cycle = msgspec.field(default_factory=Cycle)
+    streaks: Annotated[list[Streak], msgspec.Meta(max_length=ITEMS_MAX)] = msgspec.field(default_factory=list)
+    month: Annotated[list[On], msgspec.Meta(max_length=ITEMS_MAX)] = msgspec.field(default_factory=list)
     """So many days of one calendar month, in a row or not."""
     make_up: MakeUp | None = MakeUp()
 
@@ -106,8 +106,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 READY: Final = Rules(
-    daily=(Reward(currency="points", amount=5),),
-    streaks=(Streak(days=7, rewards=(Reward(currency=CHANCE, amount=1),)),),
+    daily=[Reward(currency="points", amount=5)],
+    streaks=[Streak(days=7, rewards=[Reward(currency=CHANCE, amount=1)])],
 )
 """What every installation begins with."""
 

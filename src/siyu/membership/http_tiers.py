@@ -55,7 +55,7 @@ class TierWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     en: Label = ""
     rule: dict[str, Any] | None = None
     text: Text | None = None
-    benefits: Annotated[tuple[Benefit, ...], msgspec.Meta(max_length=BENEFITS_MAX)] = ()
+    benefits: Annotated[list[Benefit], msgspec.Meta(max_length=BENEFITS_MAX)] = msgspec.field(default_factory=list)
 
 
 class LadderWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +77,7 @@ class TierListed(msgspec.Struct, frozen=True):
     rule: dict[str, Any] | None
     rule_zh: str
     rule_en: str
-    benefits: tuple[Benefit, ...]
+    benefits: list[Benefit]
     persons: int
 
 

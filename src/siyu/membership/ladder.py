@@ -54,7 +54,7 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     en: Label = ""
     rule: dict[str, Any] | None = None
     """When it is reached, in the rule language; none for the first tier."""
-    benefits: Annotated[tuple[Benefit, ...], msgspec.Meta(max_length=BENEFITS_MAX)] = ()
+    benefits: Annotated[list[Benefit], msgspec.Meta(max_length=BENEFITS_MAX)] = msgspec.field(default_factory=list)
 
     @property
     def points_percent(self) -> int:
@@ -210,7 +210,7 @@ READY: Final = Ladder(
                     {"metric": "distinct", "event": "user.login", "of": "@day", "op": "gte", "value": 10},
                 ]
             },
-            benefits=(Benefit(kind=BenefitKind.BIRTHDAY, zh="生日礼", en="A birthday present"),),
+            benefits=[Benefit(kind=BenefitKind.BIRTHDAY, zh="生日礼", en="A birthday present")],
         ),
         Tier(
             name="黄金",
@@ -224,10 +224,10 @@ READY: Final = Ladder(
                     {"person": "growth", "op": "gte", "value": 2_000},
                 ]
             },
-            benefits=(
+            benefits=[
                 Benefit(kind=BenefitKind.SHIPPING, zh="包邮", en="Free shipping"),
                 Benefit(kind=BenefitKind.BIRTHDAY, zh="生日礼", en="A birthday present"),
-            ),
+            ],
         ),
     ]
 )  # fmt: skip
