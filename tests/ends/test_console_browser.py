@@ -30,6 +30,8 @@ KEPT = {
     "/console/sources": "sources",
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
+    "/console/tiers": "tiers",
+    "PERSON/membership": "membership",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -39,6 +41,9 @@ PATHS = (
     "PERSON/identity",
     "PERSON/rights",
     "PERSON/accounts",
+    "PERSON/membership",
+    "/console/tiers",
+    "/console/checkins",
     "/console/segments",
     "/console/segments/lifecycle.new",
     "/console/questions",

@@ -161,6 +161,12 @@ async def ladders(db: Database, now: datetime, limit: int) -> tuple[list[StoredL
         return await tier_records.ladders(connection, limit), await tier_records.counts(connection)
 
 
+async def persons_on(db: Database, tier: str, after: int, limit: int) -> list[int]:
+    """The numbers of a page of persons on a tier."""
+    async with db.driver() as connection:
+        return await tier_records.persons_on(connection, tier, after, limit)
+
+
 async def named(connection: Any, person_id: UUID) -> Named:
     """The person with this id. Raises PersonNotFound."""
     found = (await named_by_uid(connection, [person_id])).get(person_id)
