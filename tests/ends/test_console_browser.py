@@ -30,6 +30,7 @@ KEPT = {
     "/console/sources": "sources",
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
+    "/console/counter": "counter",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -41,6 +42,7 @@ PATHS = (
     "PERSON/accounts",
     "/console/segments",
     "/console/segments/lifecycle.new",
+    "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",
