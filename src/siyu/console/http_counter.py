@@ -105,7 +105,14 @@ async def counter(request: AnyRequest, visit: Visit, db: Database, pricing: Pric
 
 
 async def _page(
-    visit: Visit, db: Database, pricing: Pricing, text: str, *, said: str | None = None, why: str | None = None
+    visit: Visit,
+    db: Database,
+    pricing: Pricing,
+    text: str,
+    *,
+    said: str | None = None,
+    why: str | None = None,
+    status: int = 200,
 ) -> Response[str]:
     coupon: CouponSeen | None = None
     portrait: Portrait | None = None
@@ -129,7 +136,7 @@ async def _page(
         said=said,
         key=secrets.token_urlsafe(18),
         state=lambda one: (visit.face.text(STATES[one.state][0]), STATES[one.state][1]),
-        status=409 if why else 200,
+        status=status,
     )
 
 
@@ -150,7 +157,7 @@ async def verify(request: AnyRequest, visit: Visit, db: Database, pricing: Prici
     try:
         await once(db, asked, str, use, lambda: visit.moment.now)
     except (Refused, NotFound) as error:
-        return await _page(visit, db, pricing, code, why=reason(visit, error))
+        return await _page(visit, db, pricing, code, why=reason(visit, error), status=error.status)
     return redirect("/console/counter" + query(code=code, used=1))
 
 

@@ -1,4 +1,4 @@
-"""Using a coupon at once (核销): nothing lies between setting aside and using. For the counter, or tills without locks."""
+"""Using a coupon at once (核销): nothing lies between setting aside and using. For the counter, and simple tills."""
 
 from __future__ import annotations
 
