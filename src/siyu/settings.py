@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     points_adjust_max: int = 1_000
     """Points that one person may adjust by hand; above it a second one must approve."""
 
+    points_per_yuan: int = 100
+    """Points that pay one yuan of an order."""
+
     @property
     def home_path(self) -> Path:
         """The data folder, absolute."""

@@ -44,6 +44,9 @@ from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
+from siyu.coupons.http import routes as coupon_routes
+from siyu.coupons.http_manage import routes as promotion_routes
+from siyu.coupons.pricing import Pricing
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.loyalty import Points
@@ -87,7 +90,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
     )
     value = Router(
         path="/",
-        route_handlers=loyalty_routes,
+        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )
@@ -99,6 +102,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
             "files": provided(EXPORT_FILES),
             "doors": provided(doors),
             "desk": provided(desk),
+            "pricing": provided(pricing_of(services, desk)),
         },
         exception_handlers={
             SiyuError: on_siyu_error,
@@ -122,6 +126,12 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
     # Litestar replaces the schemas of its configuration by those it found itself.
     app.openapi_schema.components.schemas.update(question_schemas)
     return app
+
+
+def pricing_of(services: Services, desk: Points) -> Pricing:
+    """What quotes and locks need."""
+    zone = ZoneInfo(services.settings.timezone)
+    return Pricing(services.events, desk.ledger, zone, services.secret, services.settings.points_per_yuan)
 
 
 def _describe_problems(schema: OpenAPI) -> None:
