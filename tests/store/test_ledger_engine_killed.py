@@ -1,4 +1,4 @@
-"""PostgreSQL killed under the ledger: what was answered is kept, the rest is asked again under its key, all is there once."""
+"""PostgreSQL killed under the ledger: what was answered is kept, the rest asked again by its key, all is there once."""
 
 from __future__ import annotations
 
