@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.loyalty.rights import accounts_file, scrub_points
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream
 from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments, scrub_points)
-EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file,)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (
+    scrub_dead_letters,
+    scrub_stream,
+    scrub_segments,
+    scrub_points,
+    scrub_coupons,
+)
+EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file, coupons_file)
