@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from siyu.app.services import Services, open_services
-from siyu.coupons.jobs import end_what_is_over, keep_sending
+from siyu.app.services import open_services
+from siyu.coupons.jobs import end_what_is_over
+from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
 from siyu.processor.points import PointsReaction
@@ -25,15 +26,6 @@ from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
-
-
-def coupon_jobs(services: Services, stopping: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    """What coupons have to do beside the processor."""
-    db, stream, now = services.db, services.stream, services.now
-    return [
-        keep_running("coupons", lambda: end_what_is_over(db, now), _SETTLE_SECONDS, stopping),
-        keep_sending(db, stream, now, stopping),
-    ]
 
 
 async def process(settings: Settings) -> None:
@@ -71,7 +63,8 @@ async def process(settings: Settings) -> None:
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
-            *coupon_jobs(services, stopping),
+            keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
+            keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

@@ -6,13 +6,14 @@ from typing import Final
 
 from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.loyalty.rights import accounts_file, scrub_points
-from siyu.processor.scrub import scrub_dead_letters, scrub_stream
+from siyu.processor.scrub import scrub_dead_letters, scrub_stream, scrub_told
 from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
 
 ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (
     scrub_dead_letters,
     scrub_stream,
+    scrub_told,
     scrub_segments,
     scrub_points,
     scrub_coupons,
