@@ -19,6 +19,7 @@ ROOMS: Final = (
     "segments",
     "analytics",
     "loyalty",
+    "shop",
     "processor",
     "importer",
     "demo",

@@ -20,6 +20,8 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.shop.jobs import tend_orders
+from siyu.shop.placing import Tools
 from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
@@ -35,6 +37,7 @@ async def process(settings: Settings) -> None:
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
+        tools = Tools(ledger, services.secret, ZoneInfo(settings.timezone), settings.order_pay_seconds)
         touched = asyncio.Event()
         keeper = Keeper(
             Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
@@ -60,6 +63,12 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
+            keep_running(
+                "orders",
+                lambda: tend_orders(services.db, services.stream, tools, services.now),
+                _SETTLE_SECONDS,
+                stopping,
+            ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]

@@ -46,6 +46,7 @@ from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.ledger import Ledger
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
@@ -55,6 +56,11 @@ from siyu.profile.http import routes as profile_routes
 from siyu.segments.http import routes as segment_routes
 from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
+from siyu.shop import Orders
+from siyu.shop.http import routes as order_routes
+from siyu.shop.http_products import routes as product_routes
+from siyu.shop.placing import Tools
+from siyu.shop.products import Stock
 
 REPORT_SECONDS_MAX: Final = 2.5
 
@@ -67,7 +73,7 @@ QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Litestar:
+def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, orders: Orders) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
@@ -87,7 +93,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
     )
     value = Router(
         path="/",
-        route_handlers=loyalty_routes,
+        route_handlers=[*loyalty_routes, *order_routes, *product_routes],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )
@@ -99,6 +105,8 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
             "files": provided(EXPORT_FILES),
             "doors": provided(doors),
             "desk": provided(desk),
+            "orders": provided(orders),
+            "stock_desk": provided(Stock(services.db, orders.tools.ledger, services.now)),
         },
         exception_handlers={
             SiyuError: on_siyu_error,
@@ -150,7 +158,12 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
         return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
-    framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk))))
+    zone = ZoneInfo(services.settings.timezone)
+    tools = Tools(Ledger(zone), services.secret, zone, services.settings.order_pay_seconds)
+    orders = Orders(services.db, services.stream, services.now, tools)
+    framework = cast(
+        ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk, orders)))
+    )
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
     quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk}, entrance.ring)
 
