@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from siyu.app.services import open_services
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
+from siyu.processor.actions import stream_state
+from siyu.processor.orders import OrderReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
@@ -22,10 +24,13 @@ from siyu.segments.words import WORDS
 from siyu.settings import Settings
 from siyu.shop.jobs import tend_orders
 from siyu.shop.placing import Tools
+from siyu.shop.react import Listener
 from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
+_BUSY_EVENTS: Final = 2_000
+"""With more events waiting, what can wait does."""
 
 
 async def process(settings: Settings) -> None:
@@ -38,7 +43,12 @@ async def process(settings: Settings) -> None:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
         tools = Tools(ledger, services.secret, ZoneInfo(settings.timezone), settings.order_pay_seconds)
-        touched = asyncio.Event()
+        touched, heard = asyncio.Event(), asyncio.Event()
+
+        async def busy() -> bool:
+            state = await stream_state(services.db)
+            return state.accepted - state.processed > _BUSY_EVENTS
+
         keeper = Keeper(
             Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
         )
@@ -48,12 +58,14 @@ async def process(settings: Settings) -> None:
             return [
                 ProfileReaction(services.now),
                 PointsReaction(ledger, services.now),
+                OrderReaction(heard.set),
                 SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
         beside = [
             keeper.run(touched, stopping),
+            Listener(services.db, services.now, busy).run(heard, stopping),
             keep_mirrored(services.db, services.events, changed, stopping),
             keep_running(
                 "rfm cuts",

@@ -75,11 +75,9 @@ def text_of(value: object) -> str:
 def _order(row: Any) -> Order:
     values = list(row)
     values[6] = State(values[6])
-    # The steps of a foreign order are another room's matter: see `foreign`.
-    foreign = values[2] != OURS
     values[11] = _lines.decode(values[11])
     values[12] = _discounts.decode(values[12])
-    values[13] = () if foreign else _steps.decode(values[13])
+    values[13] = _steps.decode(values[13])
     return Order(*values)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -140,7 +141,7 @@ heard = Table(
     "shop_heard",
     metadata,
     Column("seq", BigInteger, Identity(), primary_key=True),
-    Column("told", Text, nullable=False, comment="JSON: foreign.Heard of a batch"),
+    Column("events", LargeBinary, nullable=False, comment="Arrow IPC: foreign.HEARD"),
 )
 """What batches told of orders of foreign shops, until it is in the orders."""
 
