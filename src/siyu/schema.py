@@ -19,6 +19,7 @@ ROOMS: Final = (
     "segments",
     "analytics",
     "loyalty",
+    "coupons",
     "shop",
     "processor",
     "importer",

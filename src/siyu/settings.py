@@ -50,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     order_pay_seconds: int = 1_800
     """An order that is not paid within this time lapses: stock, coupon and points are free again."""
 
+    points_per_yuan: int = 100
+    """Points that pay one yuan of an order."""
+
     @property
     def home_path(self) -> Path:
         """The data folder, absolute."""

@@ -8,15 +8,22 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from siyu.collect.frame import decode_frame
+from siyu.coupons import giving, managing
+from siyu.coupons.pricing import Pricing
+from siyu.coupons.template import PriceRule, Template
 from siyu.ids import identifier_key, identifier_uid
-from siyu.ledger import Ledger
+from siyu.ledger import Ledger, Role
 from siyu.ledger.read_records import balances
-from siyu.loyalty.request import Identifier
+from siyu.loyalty.actions import Points
+from siyu.loyalty.request import Earn, Identifier
 from siyu.schema import complete_metadata
 from siyu.shop import Orders, product_records, stock
+from siyu.shop.buyer import find_buyer
 from siyu.shop.jobs import tend_orders
 from siyu.shop.placing import Tools
 from siyu.shop.product import Product, Sku
+from siyu.shop.product_records import collections_of
+from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.stream.postgres import PostgresStream
 
@@ -34,20 +41,20 @@ PRODUCTS = (
 class ShopWorld:
     """A shop on a fresh database."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, events: EventStore) -> None:
         self.db = db
         self.at = datetime(2027, 6, 1, 2, 0, tzinfo=UTC)
         self.ledger = Ledger(ZONE)
         self.stream = PostgresStream(db)
-        self.tools = Tools(self.ledger, SECRET, ZONE, 1_800)
+        self.tools = Tools(Pricing(events, self.ledger, ZONE, SECRET, 100, collections_of), 1_800)
         self.orders = Orders(db, self.stream, self.now, self.tools)
 
     @classmethod
-    async def open(cls, db: Database) -> ShopWorld:
+    async def open(cls, db: Database, events: EventStore) -> ShopWorld:
         """Tables and products."""
         complete_metadata()
         await db.create_all()
-        world = cls(db)
+        world = cls(db, events)
         async with db.begin() as conn:
             connection = await driver_of(conn)
             for product in PRODUCTS:
@@ -80,6 +87,38 @@ class ShopWorld:
             told = stock.Told(uuid4(), self.at, "test")
             (outcome,) = await self.ledger.post(connection, [stock.add(sku, units, told)])
             outcome.settled()
+
+    async def template(self, template: Template) -> None:
+        """A coupon template."""
+        async with self.db.begin() as conn:
+            await managing.put_template(await driver_of(conn), self.tools.pricing, template, self.at)
+
+    async def price_rule(self, rule: PriceRule) -> None:
+        """A price rule."""
+        async with self.db.begin() as conn:
+            await managing.put_price_rule(await driver_of(conn), self.tools.pricing, rule, self.at)
+
+    async def coupon(self, template: str, person: Identifier) -> str:
+        """A coupon of a template for somebody: its code."""
+        async with self.db.begin() as conn:
+            connection = await driver_of(conn)
+            given = await giving.give(connection, self.tools.pricing, template, person, self.at, way="issued")
+            return self.tools.pricing.vault.open(given.code, given.sealed)
+
+    async def earn(self, person: Identifier, points: int) -> None:
+        """Points for somebody."""
+        desk = Points(self.db, self.now, ZONE, SECRET)
+        await desk.ask(Earn(person=person, points=points), None, "test")
+
+    async def points(self, person: Identifier) -> tuple[int, int]:
+        """(available, locked)"""
+        async with self.db.driver() as connection:
+            buyer = await find_buyer(connection, person, SECRET, self.at)
+            held = await balances(connection, list(buyer.wallets.holders))
+        roles = {
+            role: sum(one.balance for one in held if one.role == role and one.currency == "points") for role in Role
+        }
+        return roles[Role.AVAILABLE], roles[Role.LOCKED]
 
     async def units(self, sku: str) -> tuple[int, int, int, int]:
         """(stock, available, reserved, sold); they add up."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from siyu.coupons.template import PriceRule, Template
 from siyu.errors import Conflict, IdempotencyConflict, Refused
 from siyu.shop import order_records
 from siyu.shop.placing import WrongOrder
 from siyu.shop.request import BackLine, GiveBack, Move, Pay, Place, WantedLine
+from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
 from .shop_world import ShopWorld
@@ -21,8 +22,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 
 @pytest.fixture
-async def world(db: Database, right_ledger: None) -> AsyncIterator[ShopWorld]:
-    yield await ShopWorld.open(db)
+async def world(db: Database, events: EventStore, right_ledger: None) -> ShopWorld:
+    await events.create_all()
+    return await ShopWorld.open(db, events)
 
 
 def lines(*wanted: tuple[str, int, int | None]) -> tuple[WantedLine, ...]:
@@ -164,3 +166,74 @@ async def test_the_same_order_asked_for_at_once_is_one(world: ShopWorld) -> None
     assert await world.units("T1") == (10, 9, 0, 1)
     async with world.db.driver() as connection:
         assert len(await order_records.payments_of(connection, answers[0].number)) == 1
+
+
+async def test_points_and_a_coupon_pay_a_part_and_go_back_with_it(world: ShopWorld) -> None:
+    """Discounts are shared over the lines; a refund in part brings its share of money and points; the rest the rest."""
+    await world.stock("T1", 9)
+    await world.stock("C1", 9)
+    person = await world.person("U1")
+    await world.template(Template(id="N88", label_zh="88 折", kind="percent_pay", pay_percent=88, per_user=1))
+    code = await world.coupon("N88", person)
+    await world.earn(person, 1_000)
+    wanted = order("O1", ("T1", 2, None), ("C1", 1, None), person=person, coupons=(code,), points=1_000)
+    made = await world.orders.place(wanted, "k", "api")
+    listed = 2 * 12_800 + 8_901
+    off = listed - listed * 88 // 100
+    assert (made.list_fen, made.payable_fen) == (listed, listed - off - 1_000)
+    assert sum(line.payable_fen for line in made.lines) == made.payable_fen
+    assert sum(one.amount_fen for one in made.discounts) == off + 1_000
+    assert await world.points(person) == (0, 1_000)
+    assert await world.orders.place(wanted, "k", "api") == made
+    with pytest.raises(Refused) as used:
+        await world.orders.place(order("O2", ("T1", 1, None), person=person, coupons=(code,)), None, "api")
+    assert used.value.code == "LOCKED"
+    assert await world.units("T1") == (9, 7, 2, 0), "a refused order holds nothing"
+    await world.orders.pay("O1", Pay(amount_fen=made.payable_fen), None, "api")
+    assert await world.points(person) == (0, 0)
+    first = await world.orders.move("refund", "O1", GiveBack(lines=(BackLine("T1"),)), None, "api")
+    assert first.refund is not None and first.refund.amount_fen == made.lines[0].payable_fen // 2
+    assert 0 < first.refund.points < 1_000
+    assert await world.points(person) == (first.refund.points, 0)
+    rest = await world.orders.move("refund", "O1", GiveBack(), None, "api")
+    assert rest.refund is not None and rest.state == "refunded"
+    assert rest.refund.amount_fen + first.refund.amount_fen == made.payable_fen
+    assert await world.points(person) == (1_000, 0)
+    assert await world.units("T1") == (9, 9, 0, 0)
+    again = order("O3", ("T1", 1, None), person=person, coupons=(code,))
+    assert (await world.orders.place(again, None, "api")).payable_fen == 12_800 * 88 // 100
+
+
+async def test_a_cancelled_or_lapsed_order_frees_coupon_and_points(world: ShopWorld) -> None:
+    await world.stock("T1", 9)
+    person = await world.person("U1")
+    await world.template(Template(id="A5", label_zh="减 5 元", kind="amount", off_fen=500, per_user=1))
+    code = await world.coupon("A5", person)
+    await world.earn(person, 300)
+    for number, ends in (("O1", "cancel"), ("O2", "lapse"), ("O3", "")):
+        made = order(number, ("T1", 1, None), person=person, coupons=(code,), points=300)
+        assert (await world.orders.place(made, None, "api")).payable_fen == 12_800 - 500 - 300
+        assert await world.points(person) == (0, 300)
+        if ends == "cancel":
+            await world.orders.move("cancel", number, Move(), None, "api")
+        elif ends == "lapse":
+            world.later(seconds=1_800)
+            await world.tend()
+        assert await world.points(person) == ((300, 0) if ends else (0, 300))
+    assert await world.units("T1") == (9, 8, 1, 0)
+
+
+async def test_the_first_order_discount_is_held_by_the_pending_order(world: ShopWorld) -> None:
+    """SC17: two orders at once, one discount."""
+    await world.stock("T1", 9)
+    person = await world.person("U1")
+    await world.price_rule(
+        PriceRule(id="first", off_fen=5_000, condition={"person": "first_paid_order", "op": "eq", "value": True},
+                  stack="exclusive")
+    )  # fmt: skip
+    answers = await asyncio.gather(
+        *(world.orders.place(order(f"O{n}", ("T1", 1, None), person=person), None, "api") for n in range(2))
+    )
+    assert sorted(one.payable_fen for one in answers) == [7_800, 12_800]
+    held = next(one for one in answers if one.payable_fen == 7_800)
+    await world.orders.move("cancel", held.order_id, Move(), None, "api")

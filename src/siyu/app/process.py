@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from siyu.app.selling import order_tools
 from siyu.app.services import open_services
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
@@ -23,7 +24,6 @@ from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
 from siyu.shop.jobs import tend_orders
-from siyu.shop.placing import Tools
 from siyu.shop.react import Listener
 from siyu.store.replies import forget
 
@@ -42,7 +42,7 @@ async def process(settings: Settings) -> None:
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
-        tools = Tools(ledger, services.secret, ZoneInfo(settings.timezone), settings.order_pay_seconds)
+        tools = order_tools(services, ledger)
         touched, heard = asyncio.Event(), asyncio.Event()
 
         async def busy() -> bool:

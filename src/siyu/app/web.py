@@ -39,14 +39,16 @@ from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
 from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
 from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
+from siyu.app.selling import order_tools
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
+from siyu.coupons.http import routes as coupon_routes
+from siyu.coupons.http_manage import routes as promotion_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
-from siyu.ledger import Ledger
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
@@ -59,7 +61,6 @@ from siyu.settings import Settings
 from siyu.shop import Orders
 from siyu.shop.http import routes as order_routes
 from siyu.shop.http_products import routes as product_routes
-from siyu.shop.placing import Tools
 from siyu.shop.products import Stock
 
 REPORT_SECONDS_MAX: Final = 2.5
@@ -93,7 +94,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
     )
     value = Router(
         path="/",
-        route_handlers=[*loyalty_routes, *order_routes, *product_routes],
+        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes, *order_routes, *product_routes],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )
@@ -105,6 +106,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
             "files": provided(EXPORT_FILES),
             "doors": provided(doors),
             "desk": provided(desk),
+            "pricing": provided(orders.tools.pricing),
             "orders": provided(orders),
             "stock_desk": provided(Stock(services.db, orders.tools.ledger, services.now)),
         },
@@ -158,9 +160,7 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
         return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
-    zone = ZoneInfo(services.settings.timezone)
-    tools = Tools(Ledger(zone), services.secret, zone, services.settings.order_pay_seconds)
-    orders = Orders(services.db, services.stream, services.now, tools)
+    orders = Orders(services.db, services.stream, services.now, order_tools(services, desk.ledger))
     framework = cast(
         ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk, orders)))
     )

@@ -118,7 +118,7 @@ class Orders:
         now = self._now()
         answers: dict[int, Answer] = {}
         new = {place: one for place, one in requests.items() if isinstance(one, Asked)}
-        quoted = await needs_quote(connection, list(new.values()))
+        quoted = await needs_quote(connection, list(new.values()), now)
         plain = {place: one for place, one in new.items() if one.number not in quoted}
         if plain:
             made = await place_all(connection, list(plain.values()), self.tools, now)

@@ -300,6 +300,21 @@ def _back(order: Order, units: Mapping[int, int], amounts: Sequence[int]) -> Ref
     return Refund(sum(amounts), lines)
 
 
+def points_of(order: Order, refund: Refund, points: int) -> int:
+    """Points that go back with the units of a refund, of those that the order was paid with: each line has its share,
+    each unit its part of it, so that all units together bring back all points."""
+    weights = [line.payable_fen for line in order.lines]
+    if not any(weights):
+        weights = [line.list_fen for line in order.lines]
+    shares = share(points, weights)
+    back = 0
+    for one in refund.lines:
+        line = order.lines[one.line]
+        after = up_to(shares[one.line], line.refunded_qty + one.qty, line.qty)
+        back += after - up_to(shares[one.line], line.refunded_qty, line.qty)
+    return back
+
+
 def refunded(order: Order, refund: Refund, step: Step) -> Order:
     """The order after a refund; `refunded` when nothing is left of money, nor of units where nothing was paid."""
     lines = list(order.lines)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from siyu.coupons.pricing import Pricing
 from siyu.errors import Contended, MalformedRequest, PersonNotFound, Refused, SiyuError
 from siyu.ledger import Command, Ledger, Outcome
 from siyu.ledger.read_records import balances, due_of
@@ -39,10 +39,18 @@ class WrongOrder(MalformedRequest):
 class Tools(NamedTuple):
     """What orders are made with."""
 
-    ledger: Ledger
-    secret: bytes
-    zone: ZoneInfo
+    pricing: Pricing
     pay_seconds: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """Posts points and units."""
+        return self.pricing.ledger
+
+    @property
+    def secret(self) -> bytes:
+        """The installation's."""
+        return self.pricing.secret
 
 
 class Asked(NamedTuple):
@@ -188,11 +196,12 @@ async def _store(
     if made:
         numbers = await write_new(connection, list(made.values()))
         for place, draft in made.items():
-            answers[place] = view(_numbered(draft.order, numbers))
+            answers[place] = view(numbered(draft.order, numbers))
     return answers
 
 
-def _numbered(order: Order, numbers: Mapping[str, int]) -> Order:
+def numbered(order: Order, numbers: Mapping[str, int]) -> Order:
+    """The order with the number it got when it was stored."""
     return replace(order, number=numbers[order.order_id])
 
 

@@ -117,6 +117,15 @@ async def offers(connection: Any, wanted: Iterable[str]) -> dict[str, Offer]:
     return found
 
 
+async def collections_of(connection: Any, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """SKU → the collections and the category of its product, for the scopes of discounts."""
+    found = await offers(connection, wanted)
+    return {
+        sku: (*one.product.collections, *([one.product.category] if one.product.category else []))
+        for sku, one in found.items()
+    }
+
+
 async def put_collection(connection: Any, key: str, label: str) -> None:
     """Name a collection."""
     await connection.execute(

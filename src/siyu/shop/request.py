@@ -16,7 +16,7 @@ LINES_MAX: Final = 200
 OrderId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20/?#\x7f]+$")]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-Seconds = Annotated[int, msgspec.Meta(ge=1, le=366 * 86_400)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 86_400)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=FEN_MAX)]
 
 
@@ -38,7 +38,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     end: End
     lines: Annotated[tuple[WantedLine, ...], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
     person: PersonRef | None = None
-    coupons: Annotated[tuple[Word, ...], msgspec.Meta(max_length=30)] = ()
+    coupons: Annotated[tuple[Word, ...], msgspec.Meta(max_length=20)] = ()
     points: Annotated[int, msgspec.Meta(ge=0, le=10**12)] = 0
     """To pay with."""
     shipping_fen: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0

@@ -13,6 +13,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from siyu.clock import Now
+from siyu.coupons import locks
+from siyu.coupons.request import Part
 from siyu.errors import Contended, Refused
 from siyu.ledger import derived_key
 from siyu.shop import events, order, order_records, stock
@@ -88,6 +90,7 @@ async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetim
         (outcome,) = await tools.ledger.post(connection, [stock.sell(found.stock, told)])
         if outcome.refused is not None:
             raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.")
+    await _use_lock(connection, found, tools, now)
     payment = Payment(
         derived_key("payment", found.number), found.number, "payment", do.taken.provider, do.taken.reference,
         found.payable_fen, now, "[]", "",
@@ -98,6 +101,45 @@ async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetim
         )
     await _write(connection, after, State.PAID, now)
     return view(after)
+
+
+class Giving(NamedTuple):
+    """A refund about to be booked."""
+
+    refund: Refund
+    refund_id: str
+    reason: str
+    restock: bool
+    do: Do
+
+
+async def _use_lock(connection: Any, found: Order, tools: Tools, now: datetime) -> None:
+    if found.lock is None:
+        return
+    try:
+        await locks.commit(connection, tools.pricing, UUID(found.lock), now)
+    except Refused as error:
+        raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.") from error
+
+
+async def _free_lock(connection: Any, found: Order, tools: Tools, now: datetime) -> None:
+    if found.lock is not None:
+        await locks.release(connection, tools.pricing, UUID(found.lock), now)
+
+
+async def _return_lock(connection: Any, found: Order, giving: Giving, tools: Tools, now: datetime) -> int:
+    """Coupon and points of an order go back with its money; how many points."""
+    if found.lock is None:
+        return 0
+    number = UUID(found.lock)
+    before = await locks.find(connection, number, hold=True)
+    whole = order.refunded(found, giving.refund, found.steps[-1]).state is State.REFUNDED
+    if whole:
+        await locks.rollback(connection, tools.pricing, number, now)
+        return before.points - before.points_back
+    points = min(order.points_of(found, giving.refund, before.points), before.points - before.points_back)
+    await locks.rollback(connection, tools.pricing, number, now, Part(points=points))
+    return points
 
 
 async def _cancel(connection: Any, found: Order, do: Do, tools: Tools, now: datetime) -> OrderView:
@@ -115,18 +157,10 @@ async def _cancel(connection: Any, found: Order, do: Do, tools: Tools, now: date
     if found.stock is not None and not found.reached(State.PAID):
         told = stock.Told(derived_key("release", do.number), now, do.by, cause=f"order/{found.order_id}")
         await tools.ledger.post(connection, [stock.release(found.stock, told)])
+    if not found.reached(State.PAID):
+        await _free_lock(connection, found, tools, now)
     await _write(connection, after, State.CANCELLED, now)
     return view(after)
-
-
-class Giving(NamedTuple):
-    """A refund about to be booked."""
-
-    refund: Refund
-    refund_id: str
-    reason: str
-    restock: bool
-    do: Do
 
 
 def _all_of(found: Order, do: Do) -> Giving:
@@ -161,6 +195,7 @@ async def _give_back(connection: Any, found: Order, giving: Giving, tools: Tools
         told = stock.Told(key, now, giving.do.by, giving.reason, f"order/{found.order_id}")
         (outcome,) = await tools.ledger.post(connection, [stock.take_back(units, told)])
         outcome.settled()
+    points = await _return_lock(connection, found, giving, tools, now)
     paid = [one for one in await order_records.payments_of(connection, found.number) if one.kind == "payment"]
     payment = Payment(
         derived_key("refund", found.number, giving.refund_id), found.number, "refund",
@@ -170,7 +205,7 @@ async def _give_back(connection: Any, found: Order, giving: Giving, tools: Tools
     if not await order_records.add_payment(connection, payment):
         raise Contended("This refund is booked by somebody else.", retry_after_s=1)
     await _write(connection, after, State.REFUNDED, now, refund)
-    return after, 0
+    return after, points
 
 
 async def lapse(connection: Any, found: Order, tools: Tools, now: datetime) -> Order:
@@ -181,6 +216,7 @@ async def lapse(connection: Any, found: Order, tools: Tools, now: datetime) -> O
         command = stock.lapse(found.stock, told)
         part = command.parts[0]._replace(at=at)  # type: ignore[call-arg]  # an End
         await tools.ledger.post(connection, [command._replace(parts=(part,))])
+    await _free_lock(connection, found, tools, now)
     step = Step(order.EVENT[State.CANCELLED], now, TIME, LAPSED)
     after = order.cancel(found, step)
     await _write(connection, after, State.CANCELLED, now)
