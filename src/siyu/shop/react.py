@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from siyu.clock import Now
@@ -99,10 +101,8 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-def forget(blob: bytes, anchors: set[int]) -> Any:
-    """What was heard, without the steps of these identifiers."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def forget(blob: bytes, anchors: set[int]) -> tuple[pa.Table, int]:
+    """What was heard, without the steps of these identifiers; and how many those were."""
     table = unpack(blob)
-    return table.filter(pc.invert(pc.is_in(table["anchor"], pa.array(sorted(anchors), pa.int64()))))
+    left = table.filter(pc.invert(pc.is_in(table["anchor"], pa.array(sorted(anchors), pa.int64()))))
+    return left, table.num_rows - left.num_rows
