@@ -26,7 +26,7 @@ from siyu.loyalty.request import Earn, Identifier
 from siyu.processor import records as processor_records
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
-from siyu.processor.work import Worker
+from siyu.processor.work import Reaction, Worker
 from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
@@ -67,7 +67,7 @@ class Brand:
         self.pricing = Pricing(events, self.ledger, ZONE, SECRET)
         self.points = Points(db, lambda: self.now, ZONE, SECRET)
         self._numbers = count(1)
-        reactions = [
+        reactions: list[Reaction] = [
             ProfileReaction(lambda: self.now),
             PointsReaction(self.ledger, lambda: self.now),
             IdentityReaction(events, SECRET, 200, lambda: None),

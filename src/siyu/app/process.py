@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.selling import order_tools
-from siyu.app.services import open_services
+from siyu.app.services import Services, open_services
+from siyu.coupons.jobs import end_what_is_over, keep_sending
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
 from siyu.processor.actions import stream_state
@@ -31,6 +32,15 @@ _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
 _BUSY_EVENTS: Final = 2_000
 """With more events waiting, what can wait does."""
+
+
+def coupon_jobs(services: Services, stopping: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    """What coupons have to do beside the processor."""
+    db, stream, now = services.db, services.stream, services.now
+    return [
+        keep_running("coupons", lambda: end_what_is_over(db, now), _SETTLE_SECONDS, stopping),
+        keep_sending(db, stream, now, stopping),
+    ]
 
 
 async def process(settings: Settings) -> None:
@@ -82,6 +92,7 @@ async def process(settings: Settings) -> None:
                 stopping,
             ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
+            *coupon_jobs(services, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

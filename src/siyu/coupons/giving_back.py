@@ -25,7 +25,7 @@ def cause_of(lock: Lock) -> str:
 async def give_back(turn: Turn, found: Lock, part: Part | None) -> None:
     """Give back a part of a committed lock whose row is held; None: all that is left. Raises Refused, Contended."""
     left = found.points - found.points_back
-    points = left if part is None else part.points
+    points = left if part is None or part.points is None else part.points
     if not await lock_records.roll_back(turn.connection, found.id, points, whole=part is None):
         raise Refused("AMOUNT_OUT_OF_RANGE", f"At most {left} points of it can go back.", possible=left)
     commands = await _points_back(turn, found, points)

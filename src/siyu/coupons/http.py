@@ -151,7 +151,7 @@ async def rollback(
     *, lock_id: UUID, db: Database, pricing: Pricing, now: Now, data: Part | None = None, idempotency_key: Key = None
 ) -> LockSeen:
     """All of it, or the part that the body names: points return to their lots, coupons as their template says."""
-    asked = Asked(idempotency_key, "rollback", [str(lock_id), data])
+    asked = Asked(idempotency_key, "rollback", [lock_id, data or Part()])
     return await _end(db, pricing, asked, lambda c: locks.rollback(c, pricing, lock_id, now(), data), now)
 
 

@@ -124,6 +124,8 @@ async def rollback(connection: Any, pricing: Pricing, lock_id: UUID, now: dateti
     budgets with them. Without `part` all that is left of it; then a lock that is held is released.
 
     Raises LockNotFound, Refused (ALREADY_DECIDED, AMOUNT_OUT_OF_RANGE), Contended."""
+    if part is not None and part.points is None:
+        part = None
     found = await find(connection, lock_id, hold=True)
     if found.state == "held" and part is None:
         return await release(connection, pricing, lock_id, now)

@@ -20,7 +20,7 @@ _COLUMNS: Final = """
 id, code, sealed, template, version, pool, state, anchor, holder, given_at, valid_from, valid_until, lock, locked_until,
 redeemed_at"""
 _COUPONS: Final = f"SELECT {_COLUMNS} FROM coupons"
-# Counted under the lock of the person's rows in coupon_holders; the UNIQUE (template, holder, nth) stands behind it.
+# Counted under the lock of the person's rows in coupon_holders; the unique index uq_coupons_nth stands behind it.
 _WITHIN: Final = """
 ($3::int IS NULL OR (SELECT count(*) FROM coupons c WHERE c.anchor = ANY($1::bigint[]) AND c.template = $2
                      AND c.holder = ANY($5::text[]) AND c.state <> 'revoked') < $3)
@@ -44,10 +44,12 @@ UPDATE coupons SET state = 'locked', lock = $2, locked_until = $3
 WHERE id = $1 AND holder = ANY($4::text[]) AND state = 'given'
   AND (valid_from IS NULL OR valid_from <= $5) AND (valid_until IS NULL OR valid_until > $5) RETURNING {_COLUMNS}"""
 _REDEEM: Final = """
-UPDATE coupons SET state = 'redeemed', locked_until = NULL, redeemed_at = $2 WHERE lock = $1 AND state = 'locked'"""
+UPDATE coupons SET state = 'redeemed', locked_until = NULL, redeemed_at = $2
+WHERE id IN (SELECT coupon FROM coupon_lock_parts WHERE lock = $1) AND lock = $1 AND state = 'locked'"""
 _FREE: Final = """
-UPDATE coupons SET state = 'given', lock = NULL, locked_until = NULL WHERE lock = ANY($1::uuid[]) AND state = 'locked'
-RETURNING id"""
+UPDATE coupons SET state = 'given', lock = NULL, locked_until = NULL
+WHERE id IN (SELECT coupon FROM coupon_lock_parts WHERE lock = ANY($1::uuid[])) AND lock = ANY($1::uuid[])
+  AND state = 'locked'"""
 _RETURN: Final = """
 UPDATE coupons SET state = 'given', lock = NULL, redeemed_at = NULL
 WHERE id = $1 AND lock = $2 AND state = 'redeemed'"""
@@ -206,7 +208,7 @@ async def redeem(connection: Any, lock_id: UUID, now: datetime) -> int:
 
 async def free(connection: Any, lock_ids: Sequence[UUID]) -> None:
     """Coupons of locks are their owners' again."""
-    await connection.fetch(_FREE, lock_ids)
+    await connection.execute(_FREE, lock_ids)
 
 
 async def give_back(connection: Any, coupon: int, lock_id: UUID) -> bool:

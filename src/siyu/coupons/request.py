@@ -80,9 +80,10 @@ class OrderLock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A part of a committed lock that goes back; what is left out stays used."""
+    """A part of a committed lock that goes back: so many points, and the coupons that any refund gives back. Without
+    `points` it is all that is left."""
 
-    points: Points = 0
+    points: Points | None = None
 
 
 class Held(msgspec.Struct, frozen=True):

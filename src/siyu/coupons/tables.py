@@ -16,7 +16,6 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP, UUID
@@ -94,11 +93,11 @@ coupons = Table(
     Column("lock", UUID(as_uuid=True), comment="that holds or used it"),
     Column("locked_until", TIME),
     Column("redeemed_at", TIME),
-    UniqueConstraint("template", "holder", "nth"),
     CheckConstraint("(state = 'pooled') = (holder IS NULL)", name="owned"),
     CheckConstraint("(state = 'locked') = (locked_until IS NOT NULL)", name="locked"),
     CheckConstraint("(state = 'redeemed') = (redeemed_at IS NOT NULL)", name="redeemed"),
     Index("ix_coupons_anchor", "anchor", postgresql_where=text("anchor IS NOT NULL")),
+    Index("uq_coupons_nth", "template", "holder", "nth", unique=True, postgresql_where=text("holder IS NOT NULL")),
     Index("ix_coupons_pooled", "template", "id", postgresql_where=text("state = 'pooled'")),
     Index("ix_coupons_valid_until", "valid_until", postgresql_where=text("state = 'given'")),
 )

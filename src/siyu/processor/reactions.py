@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.clock import Now
 from siyu.collect.catalogue import PURCHASES
-from siyu.collect.own_events import QUIET
+from siyu.collect.own_events import OF_SEGMENTS
 from siyu.errors import EngineUnavailable
 from siyu.identity.anchors import Anchors
 from siyu.identity.resolver import Evidence, Resolver, Statement
@@ -151,7 +151,7 @@ class SegmentReaction:
 
     async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
         """Note the identifiers that the events of the batch stand under."""
-        own = named_rows(batch, QUIET)
+        own = named_rows(batch, OF_SEGMENTS)
         place = batch.place[~own] if own.any() else batch.place
         if len(place):
             await add_touch(await driver_of(connection), np.unique(anchors[place]).astype(np.uint32).tobytes())

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -79,7 +79,7 @@ def upgrade() -> None:
     op.create_table(
         "shop_heard",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("told", sa.Text(), nullable=False, comment="JSON: foreign.Heard of a batch"),
+        sa.Column("events", sa.LargeBinary(), nullable=False, comment="Arrow IPC: foreign.HEARD"),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_shop_heard")),
     )
     op.create_table(
