@@ -60,6 +60,7 @@ from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
 from siyu.shop import Orders
 from siyu.shop.http import routes as order_routes
+from siyu.shop.http_mall import routes as mall_routes
 from siyu.shop.http_products import routes as product_routes
 from siyu.shop.products import Stock
 
@@ -71,6 +72,7 @@ SHORTCUTS: Final = (
     Shortcut(person_timeline, {}, {"limit": page_limit}),
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
+SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -94,7 +96,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
     )
     value = Router(
         path="/",
-        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes, *order_routes, *product_routes],
+        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes, *SHOP_ROUTES],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )

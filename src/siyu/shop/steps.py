@@ -17,7 +17,7 @@ from siyu.coupons import locks
 from siyu.coupons.request import Part
 from siyu.errors import Contended, Refused
 from siyu.ledger import derived_key
-from siyu.shop import events, order, order_records, stock
+from siyu.shop import events, mall_follow, order, order_records, stock
 from siyu.shop.order import LAPSED, Order, OrderNotFound, Refund, State, Step
 from siyu.shop.order_records import Payment
 from siyu.shop.payment import Taken
@@ -91,6 +91,7 @@ async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetim
         if outcome.refused is not None:
             raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.")
     await _use_lock(connection, found, tools, now)
+    await mall_follow.order_paid(connection, found, tools, now)
     payment = Payment(
         derived_key("payment", found.number), found.number, "payment", do.taken.provider, do.taken.reference,
         found.payable_fen, now, "[]", "",
@@ -159,6 +160,7 @@ async def _cancel(connection: Any, found: Order, do: Do, tools: Tools, now: date
         await tools.ledger.post(connection, [stock.release(found.stock, told)])
     if not found.reached(State.PAID):
         await _free_lock(connection, found, tools, now)
+        await mall_follow.order_given_up(connection, found, tools, now, by_time=False)
     await _write(connection, after, State.CANCELLED, now)
     return view(after)
 
@@ -196,6 +198,8 @@ async def _give_back(connection: Any, found: Order, giving: Giving, tools: Tools
         (outcome,) = await tools.ledger.post(connection, [stock.take_back(units, told)])
         outcome.settled()
     points = await _return_lock(connection, found, giving, tools, now)
+    if after.state is State.REFUNDED:
+        points += await mall_follow.order_refunded(connection, found, tools, now)
     paid = [one for one in await order_records.payments_of(connection, found.number) if one.kind == "payment"]
     payment = Payment(
         derived_key("refund", found.number, giving.refund_id), found.number, "refund",
@@ -217,6 +221,7 @@ async def lapse(connection: Any, found: Order, tools: Tools, now: datetime) -> O
         part = command.parts[0]._replace(at=at)  # type: ignore[call-arg]  # an End
         await tools.ledger.post(connection, [command._replace(parts=(part,))])
     await _free_lock(connection, found, tools, now)
+    await mall_follow.order_given_up(connection, found, tools, now, by_time=True)
     step = Step(order.EVENT[State.CANCELLED], now, TIME, LAPSED)
     after = order.cancel(found, step)
     await _write(connection, after, State.CANCELLED, now)

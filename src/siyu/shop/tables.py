@@ -166,18 +166,6 @@ mall_items = Table(
     Column("changed_at", TIME, nullable=False),
 )
 
-mall_counts = Table(
-    "mall_counts",
-    metadata,
-    Column("item", SORTED, nullable=False),
-    Column("anchor", BigInteger, nullable=False, autoincrement=False),
-    Column("taken", Integer, nullable=False),
-    PrimaryKeyConstraint("item", "anchor"),
-    CheckConstraint("taken >= 0", name="taken"),
-    Index("ix_mall_counts_anchor", "anchor"),
-)
-"""How often somebody took an item: locked while the limit is judged."""
-
 mall_codes = Table(
     "mall_codes",
     metadata,
@@ -195,9 +183,10 @@ mall_redemptions = Table(
     Column("id", UUID(as_uuid=True), primary_key=True),
     Column("item", SORTED, nullable=False),
     Column("anchor", BigInteger, nullable=False),
+    Column("nth", Integer, nullable=False, comment="of this item and identifier"),
     Column("points", BigInteger, nullable=False),
     Column("money_fen", BigInteger, nullable=False),
-    Column("transfer", BigInteger, comment="the ledger's transfer of points and stock"),
+    Column("transfer", BigInteger, nullable=False, comment="the ledger's transfer of points and stock"),
     Column("state", SORTED, nullable=False),
     Column("gives", Text, nullable=False, comment="JSON: what was given"),
     Column("order_id", SORTED, unique=True),
@@ -205,4 +194,12 @@ mall_redemptions = Table(
     CheckConstraint("state IN ('held', 'done', 'cancelled')", name="state"),
     Index("ix_mall_redemptions_anchor", "anchor"),
     Index("ix_mall_redemptions_item", "item", "at"),
+    Index(
+        "uq_mall_redemptions_nth",
+        "item",
+        "anchor",
+        "nth",
+        unique=True,
+        postgresql_where=text("state <> 'cancelled'"),
+    ),
 )

@@ -26,15 +26,6 @@ def upgrade() -> None:
         "ix_mall_codes_free", "mall_codes", ["item"], unique=False, postgresql_where=sa.text("redemption IS NULL")
     )
     op.create_table(
-        "mall_counts",
-        sa.Column("item", sa.Text(collation="C"), nullable=False),
-        sa.Column("anchor", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("taken", sa.Integer(), nullable=False),
-        sa.CheckConstraint("taken >= 0", name=op.f("ck_mall_counts_taken")),
-        sa.PrimaryKeyConstraint("item", "anchor", name=op.f("pk_mall_counts")),
-    )
-    op.create_index("ix_mall_counts_anchor", "mall_counts", ["anchor"], unique=False)
-    op.create_table(
         "mall_items",
         sa.Column("id", sa.Text(collation="C"), nullable=False),
         sa.Column("item", sa.Text(), nullable=False, comment="mall.Item as JSON"),
@@ -47,9 +38,10 @@ def upgrade() -> None:
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("item", sa.Text(collation="C"), nullable=False),
         sa.Column("anchor", sa.BigInteger(), nullable=False),
+        sa.Column("nth", sa.Integer(), nullable=False, comment="of this item and identifier"),
         sa.Column("points", sa.BigInteger(), nullable=False),
         sa.Column("money_fen", sa.BigInteger(), nullable=False),
-        sa.Column("transfer", sa.BigInteger(), nullable=True, comment="the ledger's transfer of points and stock"),
+        sa.Column("transfer", sa.BigInteger(), nullable=False, comment="the ledger's transfer of points and stock"),
         sa.Column("state", sa.Text(collation="C"), nullable=False),
         sa.Column("gives", sa.Text(), nullable=False, comment="JSON: what was given"),
         sa.Column("order_id", sa.Text(collation="C"), nullable=True),
@@ -60,6 +52,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_mall_redemptions_anchor", "mall_redemptions", ["anchor"], unique=False)
     op.create_index("ix_mall_redemptions_item", "mall_redemptions", ["item", "at"], unique=False)
+    op.create_index(
+        "uq_mall_redemptions_nth",
+        "mall_redemptions",
+        ["item", "anchor", "nth"],
+        unique=True,
+        postgresql_where=sa.text("state <> 'cancelled'"),
+    )
     op.create_table(
         "shop_carts",
         sa.Column("anchor", sa.BigInteger(), autoincrement=False, nullable=False),
