@@ -22,6 +22,7 @@ ROOMS: Final = (
     "coupons",
     "shop",
     "processor",
+    "connectors.shop",
     "importer",
     "demo",
     "console",

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import os
+import random
 import signal
 import threading
 import time
+import urllib.error
+import urllib.request
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .cli import Cli
-from .server import Server
+from .server import API_TOKEN, Server
 from .test_points import call, events, put, user
 
 
@@ -108,10 +116,6 @@ def test_the_life_of_an_order_and_the_points_that_follow(server: Server) -> None
 
 
 def test_a_request_without_a_body_is_one_with_nothing_to_say(server: Server) -> None:
-    import urllib.request
-
-    from .server import API_TOKEN
-
     assert call(server, "/api/orders", order("N1", "anything", 1, 500))[0] == 200
     for verb in ("pay", "fulfil", "receive", "complete", "refund"):
         request = urllib.request.Request(
@@ -229,6 +233,96 @@ def test_a_server_that_is_killed_answers_a_retry_as_if_nothing_had_happened(serv
     assert Counter(done.values()) == {"paid": 100, "OUT_OF_STOCK": 20}
     assert stock(server, "Z1") == (100, 0, 0, 100)
     wait_for(lambda: standing(server, 2)[1] == 100)
+
+
+def deliver(server: Server, name: str, body: bytes, **headers: str) -> tuple[int, Any]:
+    """A webhook of a foreign shop."""
+    request = urllib.request.Request(f"{server.url}/callbacks/{name}", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def shopify(topic: str, body: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    text = json.dumps(body).encode()
+    signature = base64.b64encode(hmac.digest(b"shopify secret", text, "sha256")).decode()
+    return text, {"X-Shopify-Topic": topic, "X-Shopify-Hmac-Sha256": signature}
+
+
+def test_a_foreign_shop_delivers_twice_and_in_disorder(server: Server) -> None:
+    wanted = {"dialect": "shopify", "secret": "shopify secret"}
+    assert put(server, "/api/connectors/my-shop", wanted)[0] == 200
+    assert "secret" not in server.get("/api/connectors")["items"][0]
+    times = {"created_at": "2027-05-01T10:00:00+08:00"}
+    bought = {"id": 77, "total_price": "50.00", "customer": {"id": 9}, "line_items": [{"sku": "F1", "price": "50.00"}]}
+    deliveries = [
+        shopify("refunds/create", {"id": 5, "order_id": 77, "transactions": [{"amount": "20.00"}], **times}),
+        shopify("orders/paid", {**bought, **times}),
+        shopify("orders/create", {**bought, **times}),
+        shopify("orders/fulfilled", {**bought, **times}),
+    ]
+    chance = random.Random(7)
+    sent = [one for one in deliveries for _ in range(chance.randint(1, 3))]
+    chance.shuffle(sent)
+    for body, headers in sent:
+        assert deliver(server, "my-shop", body, **headers) == (200, {"kept": True, "code": 0, "msg": "success"})
+    body, headers = deliveries[1]
+    status, problem = deliver(server, "my-shop", body + b" ", **headers)
+    assert (status, problem["code"]) == (401, "WRONG_SIGNATURE")
+    assert deliver(server, "no-shop", body, **headers)[1]["code"] == "CONNECTOR_NOT_FOUND"
+    unknown, signed = shopify("products/update", {"id": 1})
+    assert deliver(server, "my-shop", unknown, **signed)[1]["kept"] is False
+    wait_for(lambda: seen_kept(server, "my-shop", "77") == ("fulfilled", 5_000, 2_000))
+    shown = server.get("/api/orders/77?source=my-shop")
+    assert (shown["source"], shown["lines"][0]["sku"], len(shown["steps"])) == ("my-shop", "F1", 4)
+    person = server.get("/api/persons/lookup?kind=openid:my-shop&value=9")["person_id"]
+    assert [one["order_id"] for one in server.get(f"/api/persons/{person}/orders")["items"]] == ["77"]
+
+
+def seen_kept(server: Server, source: str, order_id: str) -> tuple[str, int, int] | None:
+    items = server.get(f"/api/orders?source={source}&order_id={order_id}")["items"]
+    return (items[0]["state"], items[0]["paid_fen"], items[0]["refunded_fen"]) if items else None
+
+
+def test_orders_of_events_stand_in_the_list_and_earn_as_ours_do(server: Server) -> None:
+    def step(name: str, **more: Any) -> dict[str, Any]:
+        said = {"order_id": "EV1", "shop": "till-7", **more}
+        return {"userId": "U3", "event": name, "properties": said, "context": {"end": "store"}}
+
+    events(server, step("order.received"), step("order.refunded", refund_fen=1_000, refund_id="R"))
+    events(server, step("order.paid", amount_fen=5_000), step("order.paid", amount_fen=5_000))
+    wait_for(lambda: seen_kept(server, "till-7", "EV1") == ("received", 5_000, 1_000))
+    assert standing(server, 3) == (40, 0)
+    # Our own order that an end tells of is no second order.
+    assert call(server, "/api/orders", order("OWN1", "any", 1, 700, person=user(3)))[0] == 200
+    events(server, {"userId": "U3", "event": "order.paid", "properties": {"order_id": "OWN1", "amount_fen": 700}})
+    time.sleep(1.5)
+    assert seen_kept(server, "events", "OWN1") is None
+
+
+def test_an_erasure_leaves_numbers_and_an_archive_has_everything(server: Server, tmp_path: Path) -> None:
+    events(server, {"userId": "E1", "event": "order.paid", "properties": {"order_id": "EF1", "amount_fen": 100}})
+    person = {"kind": "user_id", "value": "E1"}
+    sell(server, "G1", 300, 9)
+    assert call(server, "/api/orders", order("E-1", "G1", 2, person=person))[0] == 200
+    assert call(server, "/api/orders/E-1/pay", {"provider": "test"})[0] == 200
+    number = server.get("/api/persons/lookup?kind=user_id&value=E1")["person_id"]
+    assert put(server, f"/api/persons/{number}/cart/G1", {"qty": 2})[0] == 200
+    wait_for(lambda: len(server.get(f"/api/persons/{number}/orders")["items"]) == 2)
+    cli = Cli(server.home)
+    cli.run("person", "export", "user_id:E1", "--out", tmp_path / "e1.zip")
+    with zipfile.ZipFile(tmp_path / "e1.zip") as archive:
+        held = json.loads(archive.read("orders.json"))
+    assert {one["order_id"] for one in held["orders"]} == {"E-1", "EF1"}
+    assert held["cart"][0]["sku"] == "G1"
+    receipt = cli.json("person", "erase", "user_id:E1", "--yes")["rows"]
+    assert (receipt["shop_orders"], receipt["foreign_orders"], receipt["shop_carts"]) == (1, 1, 1)
+    left = server.get("/api/orders/E-1")
+    assert (left["paid_fen"], left.get("person_id")) == (600, None)
+    assert call(server, "/api/orders/E-1/refund", {})[0] == 200
+    assert stock(server, "G1") == (9, 9, 0, 0)
 
 
 def test_the_ledger_is_right_in_the_end(server: Server) -> None:

@@ -44,6 +44,8 @@ from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
+from siyu.connectors.shop.http import callbacks as shop_callbacks
+from siyu.connectors.shop.http import routes as connector_routes
 from siyu.console.http import routes as console_routes
 from siyu.coupons.http import routes as coupon_routes
 from siyu.coupons.http_manage import routes as promotion_routes
@@ -72,7 +74,7 @@ SHORTCUTS: Final = (
     Shortcut(person_timeline, {}, {"limit": page_limit}),
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
-SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes)
+SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -101,7 +103,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
         exception_handlers={HTTPException: on_malformed_value},
     )
     app = Litestar(
-        route_handlers=[api, value, *console_routes],
+        route_handlers=[api, value, *shop_callbacks, *console_routes],
         dependencies={name: provided(service) for name, service in services._asdict().items()}
         | {
             "scrubs": provided(ERASURE_SCRUBS),

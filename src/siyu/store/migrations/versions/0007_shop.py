@@ -76,6 +76,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_shop_collections")),
     )
     op.create_table(
+        "shop_connectors",
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("dialect", sa.Text(collation="C"), nullable=False),
+        sa.Column("mapping", sa.Text(), nullable=False, comment="dialect.Mapping as JSON"),
+        sa.Column("end", sa.Text(collation="C"), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False, comment="sealed with the installation's secret"),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", postgresql.TIMESTAMP(timezone=True, precision=3), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_shop_connectors")),
+    )
+    op.create_table(
         "shop_heard",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("events", sa.LargeBinary(), nullable=False, comment="Arrow IPC: foreign.HEARD"),
