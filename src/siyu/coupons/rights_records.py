@@ -7,7 +7,9 @@ from typing import Any, Final
 
 _LOCKS_OF: Final = "SELECT id FROM coupon_locks WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])"
 _ERASE: Final = {
-    "price_rule_entitlements": "DELETE FROM price_rule_entitlements WHERE holder = ANY($2::text[]) AND $1 <> '{}'",
+    "price_rule_entitlements": (
+        "DELETE FROM price_rule_entitlements WHERE holder = ANY($2::text[]) AND $1::bigint[] IS NOT NULL"
+    ),
     "coupon_lock_parts": f"DELETE FROM coupon_lock_parts WHERE lock IN ({_LOCKS_OF})",
     "coupon_locks": "DELETE FROM coupon_locks WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])",
     "coupons": "DELETE FROM coupons WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])",

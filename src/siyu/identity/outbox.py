@@ -33,14 +33,14 @@ SENDER_LOCK: Final = 0x51_0B
 """Advisory lock of the one that sends, in all processes."""
 
 _ADD: Final = """
-INSERT INTO told_events (event_id, name, at, properties, anchor, key, other, "end")
+INSERT INTO told_events (event_id, name, at, properties, anchor, key, other, "end", source)
 SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-                     $8::text[])
+                     $8::text[], $9::text[])
 ON CONFLICT (event_id) DO NOTHING
 """
 _WAITING: Final = """
 SELECT o.seq, o.event_id, o.name, (extract(epoch FROM o.at) * 1000)::bigint, o.properties, o.key, i.kind, i.value,
-       o.other, o."end"
+       o.other, o."end", o.source
 FROM (SELECT * FROM told_events ORDER BY seq LIMIT $1) o LEFT JOIN identifiers i ON i.id = o.anchor ORDER BY o.seq
 """
 _SCRUB: Final = """
@@ -61,6 +61,8 @@ class Told(NamedTuple):
     other: str | None = None
     """Another identifier that the event carries: `ids.identifier_key`."""
     end: str = ""
+    source: str = SOURCE
+    """Who says so."""
 
 
 async def tell(connection: Any, events: Sequence[Told]) -> None:
@@ -85,9 +87,8 @@ async def send_waiting(db: Database, stream: Stream, now: Now) -> int:
             return 0
         try:
             while rows := await connection.fetch(_WAITING, PER_FRAME):
-                if events := [event for row in rows if (event := _event(row)) is not None]:
-                    arrival = Arrival(events, [], SOURCE, "server", int(now().timestamp() * 1000))
-                    await stream.append(frames_of([arrival], stream.shards, stream.frame_bytes_max))
+                if arrivals := _arrivals(rows, int(now().timestamp() * 1000)):
+                    await stream.append(frames_of(arrivals, stream.shards, stream.frame_bytes_max))
                 # By number, not up to one: a lower number may still be on its way to its commit.
                 await connection.execute(
                     "DELETE FROM told_events WHERE seq = ANY($1::bigint[])", [row[0] for row in rows]
@@ -112,9 +113,17 @@ async def keep_sending(db: Database, stream: Stream, now: Now, stopping: asyncio
             await asyncio.wait_for(stopping.wait(), IDLE_SECONDS)
 
 
+def _arrivals(rows: Sequence[Any], received_ms: int) -> list[Arrival]:
+    of_source: dict[str, list[Event]] = {}
+    for row in rows:
+        if (event := _event(row)) is not None:
+            of_source.setdefault(row[-1], []).append(event)
+    return [Arrival(events, [], source, "server", received_ms) for source, events in of_source.items()]
+
+
 def _event(row: Any) -> Event | None:
     """A row as an event; None of who was erased meanwhile."""
-    _, event_id, name, at_ms, properties, key, kind, value, other, end = row
+    _, event_id, name, at_ms, properties, key, kind, value, other, end, _ = row
     if key is None and kind is None:
         return None
     money = value_fen(name, msgspec.json.decode(properties))

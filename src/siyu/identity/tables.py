@@ -115,6 +115,7 @@ told_events = Table(
     Column("key", Text, comment="an identifier that is nobody's yet: ids.identifier_key"),
     Column("other", Text, comment="another identifier that it carries: ids.identifier_key"),
     Column("end", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="who says so"),
     CheckConstraint("(anchor IS NULL) <> (key IS NULL)", name="who"),
 )
 """Events of ours: written with what they tell of, removed when they are in the stream."""

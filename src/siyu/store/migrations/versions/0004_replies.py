@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=True, comment="an identifier that is nobody's yet: ids.identifier_key"),
         sa.Column("other", sa.Text(), nullable=True, comment="another identifier that it carries: ids.identifier_key"),
         sa.Column("end", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False, comment="who says so"),
         sa.CheckConstraint("(anchor IS NULL) <> (key IS NULL)", name=op.f("ck_told_events_who")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_told_events")),
         sa.UniqueConstraint("event_id", name=op.f("uq_told_events_event_id")),
