@@ -11,11 +11,12 @@ from uuid import uuid4
 import pytest
 
 from siyu.coupons import managing, template_records
-from siyu.coupons.jobs import end_what_is_over, send_events
+from siyu.coupons.jobs import end_what_is_over
 from siyu.coupons.request import Part
 from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.errors import PersonNotFound, Refused
 from siyu.identity.actions import retract
+from siyu.identity.outbox import send_waiting
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
 from siyu.store.clickhouse import EventStore
@@ -181,23 +182,14 @@ async def test_what_happened_is_said_once(brand: Brand) -> None:
     await brand.commit(held.id)
     await brand.rollback(held.id)
     await brand.release((await brand.lock("U1", coupon="A")).id)
-    for _ in range(2):  # after a crash between sending and forgetting it is sent again
-        async with brand.db.driver() as connection:
-            kept = await connection.fetch("SELECT * FROM coupon_events")
-        await send_events(brand.db, brand.stream, lambda: brand.now)
-        async with brand.db.driver() as connection:
-            await connection.executemany(
-                'INSERT INTO coupon_events (seq, name, anchor, at, "end", properties) OVERRIDING SYSTEM VALUE'
-                " VALUES ($1, $2, $3, $4, $5, $6)",
-                [tuple(row) for row in kept],
-            )
+    await brand.commit((await brand.lock("U1", coupon="A")).id)
+    await send_waiting(brand.db, brand.stream, lambda: brand.now)
+    assert await send_waiting(brand.db, brand.stream, lambda: brand.now) == 0
     while await brand.worker.step(0.01):
         pass
-    rows = await brand.events.rows(
-        "SELECT name, properties FROM events WHERE startsWith(name, 'coupon.') ORDER BY event_id"
-    )
-    names = [name.partition(".")[2] for name, _ in rows]
-    assert names == ["claimed", "locked", "redeemed", "returned", "locked", "released"]
+    rows = await brand.events.rows("SELECT name, properties FROM events WHERE startsWith(name, 'coupon.')")
+    names = sorted(name.partition(".")[2] for name, _ in rows)
+    assert names == ["claimed", "locked", "locked", "locked", "redeemed", "redeemed", "released", "returned"]
     code = (await brand.coupons("U1"))[0].code.replace("-", "")
     assert all(code not in properties for _, properties in rows)
 
@@ -247,9 +239,8 @@ async def test_an_archive_and_an_erasure(brand: Brand) -> None:
     found = {name: receipt.rows[name] for name in ("coupons", "coupon_locks", "coupon_lock_parts")}
     assert found == {"coupons": 2, "coupon_locks": 1, "coupon_lock_parts": 2}
     assert receipt.rows["price_rule_entitlements"] == 1
-    assert receipt.rows["coupon_events"] > 0
     async with brand.db.driver() as connection:
-        for table in ("coupons", "coupon_locks", "coupon_events", "coupon_holders"):
+        for table in ("coupons", "coupon_locks", "coupon_holders"):
             anchors = await connection.fetch(f"SELECT DISTINCT anchor FROM {table}")
             assert len(anchors) == 1, f"only the other person is left in {table}"
         assert await connection.fetchval("SELECT issued FROM coupon_totals") == 4

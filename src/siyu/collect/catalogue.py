@@ -113,6 +113,7 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("points.earned", "获得积分", "Points earned", "member", ("Points Earned",)),
     Entry("points.spent", "使用积分", "Points spent", "member", ("Points Spent", "spend_virtual_currency")),
     Entry("points.expired", "积分过期", "Points expired", "member"),
+    Entry("mall.redeemed", "兑换积分商城", "Points mall redeemed", "member"),
     Entry("quest.completed", "完成任务", "Quest completed", "member", ("Quest Completed",)),
     Entry("lottery.drawn", "抽奖", "Lottery drawn", "member", ("Lottery Drawn",)),
     Entry("share.sent", "发起分享", "Shared", "share", ("Product Shared", "$MPShare", "share", "Content Shared", "Shared")),

@@ -12,7 +12,6 @@ _ERASE: Final = {
     "coupons": "DELETE FROM coupons WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])",
 }
 _ENTITLED: Final = "DELETE FROM price_rule_entitlements WHERE holder = ANY($1::text[])"
-_EVENTS: Final = "DELETE FROM coupon_events WHERE anchor = ANY($1::bigint[])"
 _HOLDERS: Final = "DELETE FROM coupon_holders WHERE anchor = ANY($1::bigint[])"
 
 
@@ -51,7 +50,6 @@ async def erase(connection: Any, anchors: Sequence[int], holders: Sequence[str],
     removed = {"price_rule_entitlements": _rows(await connection.execute(_ENTITLED, holders))}
     for table, sql in _ERASE.items():
         removed[table] = _rows(await connection.execute(sql, anchors, holders))
-    removed["coupon_events"] = _rows(await connection.execute(_EVENTS, own))
     removed["coupon_holders"] = _rows(await connection.execute(_HOLDERS, own))
     return removed
 
