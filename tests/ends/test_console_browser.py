@@ -30,6 +30,7 @@ KEPT = {
     "/console/sources": "sources",
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
+    "/console/counter": "counter",
     "/console/tiers": "tiers",
     "PERSON/membership": "membership",
 }
@@ -46,6 +47,7 @@ PATHS = (
     "/console/checkins",
     "/console/segments",
     "/console/segments/lifecycle.new",
+    "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

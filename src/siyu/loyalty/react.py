@@ -33,6 +33,8 @@ from siyu.loyalty.request import Decide
 from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
 from siyu.profile.tiers import tiers_at
 
+WHOLE: Final = 100
+"""Percent of what a rule gives to who is on no better tier."""
 _RULE_SECONDS: Final = 5.0
 """A changed rule is noticed within this time by all processes."""
 
@@ -43,12 +45,12 @@ class Earner(NamedTuple):
     event: Occurrence
     named: Named
     wallets: Wallets
-    percent: int = 100
+    percent: int = WHOLE
     """What the person's tier makes of what they earn."""
 
     def multiplied(self, rule: EarnRule, points: int) -> int:
         """Points of a rule on this tier; rounded down."""
-        return points * self.percent // 100 if rule.by_tier else points
+        return points * self.percent // WHOLE if rule.by_tier else points
 
 
 async def all_rules(connection: Any) -> list[EarnRule]:
@@ -112,10 +114,19 @@ async def absorb(
 async def _on_tiers(connection: Any, earners: list[Earner]) -> list[Earner]:
     """With what the tier that each had at the time of the event makes of points."""
     percents = await records.multipliers(connection) if earners else {}
-    if all(percent == 100 for percent in percents.values()):
+    if all(percent == WHOLE for percent in percents.values()):
         return earners
     tiers = await tiers_at(connection, [(one.named.person, one.event.at) for one in earners])
-    return [one._replace(percent=percents.get(tier or "", 100)) for one, tier in zip(earners, tiers, strict=True)]
+    return [one._replace(percent=percents.get(tier or "", WHOLE)) for one, tier in zip(earners, tiers, strict=True)]
+
+
+async def percent_of(connection: Any, person: int, at: datetime) -> int:
+    """What the tier of one person makes of points."""
+    percents = await records.multipliers(connection)
+    if all(percent == WHOLE for percent in percents.values()):
+        return WHOLE
+    (tier,) = await tiers_at(connection, [(person, at)])
+    return percents.get(tier or "", WHOLE)
 
 
 async def _earners(connection: Any, pairs: Sequence[tuple[Occurrence, Named]]) -> list[Earner]:
@@ -163,7 +174,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
     told = [
         (one, money)
         for one in earners
-        if (money := money_of(rule, one.event, one.wallets.own, one.percent if rule.by_tier else 100)) is not None
+        if (money := money_of(rule, one.event, one.wallets.own, one.percent if rule.by_tier else WHOLE)) is not None
     ]
     fresh = await records.add_money(connection, [money for _, money in told]) if told else set()
     # One change for an order and person, under the key of the last event that brought something new.

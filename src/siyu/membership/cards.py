@@ -9,12 +9,11 @@ from uuid import UUID
 import msgspec
 
 from siyu.errors import NotFound
+from siyu.identity import outbox
 from siyu.identity.members import Named
 from siyu.identity.spans import END_MS
 from siyu.ids import identifier_key
-from siyu.membership import outbox
 from siyu.membership.card import barcode_svg, card_number
-from siyu.membership.outbox import Told
 from siyu.membership.tiers import named
 from siyu.profile.read import identifier_names
 from siyu.store.postgres import Database
@@ -70,6 +69,6 @@ async def issue(connection: Any, person_id: UUID, now: datetime) -> Card:
         return card
     number = card_number(one.uid)
     other = identifier_key(CARD, number)
-    told = Told(one.person, ISSUED, f"card-{number}", "", now, {"member_card": number}, other)
+    told = outbox.Told(f"card-{number}", ISSUED, now, {"member_card": number}, one.person, other=other)
     await outbox.tell(connection, [told])
     return Card(str(one.uid), number, barcode_svg(number))

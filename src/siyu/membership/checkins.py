@@ -18,6 +18,7 @@ import msgspec
 from siyu.collect.own_events import CHECKIN
 from siyu.errors import Conflict, Contended, MalformedRequest, Refused
 from siyu.identity.members import Named
+from siyu.identity.outbox import Told, tell
 from siyu.ledger import Command, Ledger, derived_key
 from siyu.ledger.currency import lot_expiry
 from siyu.ledger.read_records import balances, holders_from
@@ -26,10 +27,8 @@ from siyu.loyalty.posting import Stamp, earning, spend
 from siyu.loyalty.request import PersonRef, Spend, uid_of
 from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
 from siyu.membership import checkin_records as records
-from siyu.membership import outbox
 from siyu.membership.checkin import Given, Grant, Rules, checked, cycle_day, grants, streak_now, streak_on, words
 from siyu.membership.checkin_records import RewardRow, Row, StoredRules
-from siyu.membership.outbox import Told
 from siyu.membership.tiers import named
 from siyu.rules.window import epoch_ms
 from siyu.store.postgres import Database
@@ -216,7 +215,7 @@ async def absorb(
         if len(fresh) != len(decided.taken):
             raise Contended("Another check-in was faster; this one is tried again.", retry_after_s=1)
         paid = await _reward(connection, ledger, decided, now)
-        await outbox.tell(connection, [_told(who) for who, _, _ in decided.taken if who.how != BY_EVENT])
+        await tell(connection, [_told(who) for who, _, _ in decided.taken if who.how != BY_EVENT])
         for (who, state, _), shown in zip(decided.taken, paid, strict=True):
             answers[id(who)] = _checked_in(rules, who, state, shown)
     return [answers[id(who)] for who in visits]
@@ -268,7 +267,7 @@ def reward_shown(row: RewardRow) -> RewardShown:
 
 def _told(who: Visit) -> Told:
     properties = {"day": who.day, "how": who.how}
-    return Told(who.named.anchor, CHECKIN, f"checkin-{who.anchor}-{who.day}", who.end, who.at, properties)
+    return Told(f"checkin-{who.anchor}-{who.day}", CHECKIN, who.at, properties, who.named.anchor, end=who.end)
 
 
 def _checked_in(rules: Rules, who: Visit, state: State, shown: list[RewardShown]) -> CheckedIn:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from siyu.identity.spans import END_MS
-from siyu.membership import checkin_records, outbox, tier_records, tiers
+from siyu.membership import checkin_records, tier_records, tiers
 from siyu.membership.tiers import why_of
 from siyu.profile.rights import Erasing
 
@@ -46,5 +46,4 @@ async def scrub_membership(connection: Any, erasing: Erasing) -> Mapping[str, in
     """Remove what is kept of an erased person; of shared identifiers only while they are theirs."""
     own = sorted({span.anchor for span in erasing.spans if span.until_ms == END_MS} | {erasing.person})
     removed = await tier_records.scrub(connection, own, erasing.person)
-    removed |= await checkin_records.scrub(connection, own)
-    return removed | {"membership_outbox": await outbox.scrub(connection, own)}
+    return removed | await checkin_records.scrub(connection, own)

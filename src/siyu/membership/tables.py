@@ -61,20 +61,6 @@ tier_log = Table(
 )
 """Append only: what was decided, why, and the whole standing after it."""
 
-outbox = Table(
-    "membership_outbox",
-    metadata,
-    Column("seq", BigInteger, Identity(), primary_key=True),
-    Column("anchor", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("event_id", Text, nullable=False),
-    Column("end", Text, nullable=False),
-    Column("at", TIME, nullable=False),
-    Column("properties", Text, nullable=False, comment="JSON"),
-    Column("other", Text, comment="another identifier that the event carries: ids.identifier_key"),
-)
-"""Events: written with what they tell of, removed when they are in the stream."""
-
 checkin_rules = Table(
     "checkin_rules",
     metadata,

@@ -15,13 +15,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from siyu.collect.event import Event
 from siyu.collect.own_events import TIER_CHANGED
 from siyu.identity.mirror import person_sql
+from siyu.identity.outbox import Told, tell
 from siyu.identity.spans import Span, spans_by_anchors
-from siyu.membership import outbox, tier_records
+from siyu.membership import tier_records
 from siyu.membership.ladder import READY, Ladder, Step, personal, steps_of
-from siyu.membership.outbox import Told
 from siyu.membership.progress import Judging, facts_of, figures_of
 from siyu.membership.standing import Cause, Change, Decided, Fixed, Standing, Terms, advance, together
 from siyu.membership.tier_records import LogRow, StoredLadder, TierRow
@@ -145,7 +144,7 @@ class Deciding:
         numbers = await tier_records.add_log(connection, self.log)
         await tier_records.write_rows(connection, self.rows)
         if not quiet:
-            await outbox.tell(connection, [self._told(numbers[place], place) for place in self.moved])
+            await tell(connection, [self._told(numbers[place], place) for place in self.moved])
         if self.moved or self.log:
             await tier_records.touch_segments(connection, sorted({row.person for row in self.log}))
 
@@ -156,7 +155,7 @@ class Deciding:
             "cause": row.cause, "since": row.since, "until": row.until, "ladder": row.ladder,
         }  # fmt: skip
         stamp = int(row.at.timestamp() * 1000)
-        return Told(row.person, TIER_CHANGED, f"tier-{number}-{stamp}", "", row.at, properties)
+        return Told(f"tier-{number}-{stamp}", TIER_CHANGED, row.at, properties, row.person)
 
 
 class TierFollower:
@@ -197,14 +196,6 @@ class TierFollower:
         """Everybody was looked at with this version."""
         assert self._stored is not None
         await tier_records.mark_built(connection, self._stored.version, now)
-
-    async def waiting(self, connection: Any, limit: int) -> tuple[Sequence[Event], Sequence[int]]:
-        """Events of membership."""
-        return await outbox.waiting(connection, limit)
-
-    async def sent(self, connection: Any, rows: Sequence[int]) -> None:
-        """They are in the stream."""
-        await outbox.sent(connection, rows)
 
     async def decide(self, connection: Any, look: Look) -> None:
         """Advance everybody whom the figures, time or other identifiers move."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from siyu.collect.event import Event
 from siyu.identity.spans import Touched
 from siyu.rules.rule import Rule
 from siyu.rules.window import Setting
@@ -40,7 +39,7 @@ class Look(NamedTuple):
 
 
 class Follower(Protocol):
-    """`connection` is a raw asyncpg connection; `decide` and `sent` are called in a transaction."""
+    """`connection` is a raw asyncpg connection; `decide` is called in a transaction."""
 
     async def load(self, connection: Any, now: datetime) -> Following:
         """What it wants now. Called before every step."""
@@ -60,12 +59,4 @@ class Follower(Protocol):
 
     async def built(self, connection: Any, now: datetime) -> None:
         """Everybody was looked at."""
-        ...
-
-    async def waiting(self, connection: Any, limit: int) -> tuple[Sequence[Event], Sequence[int]]:
-        """Events for the stream, the oldest first, and the numbers of their rows; no numbers: none waits."""
-        ...
-
-    async def sent(self, connection: Any, rows: Sequence[int]) -> None:
-        """They are in the stream."""
         ...

@@ -265,19 +265,11 @@ class Keeper:
     async def _send(self, connection: Any) -> None:
         """Bring what happened into the stream; sent twice after a crash, it is known by its id."""
         while moves := await records.waiting_moves(connection, MOVES_PER_FRAME):
-            await self._append([_event(move) for move in moves if move[5] is not None])
+            if sent := [_event(move) for move in moves if move[5] is not None]:
+                received_ms = int(self._now().timestamp() * 1000)
+                arrival = Arrival(sent, [], SOURCE_NAME, "server", received_ms)
+                await self._stream.append(frames_of([arrival], self._stream.shards, self._stream.frame_bytes_max))
             await records.drop_moves(connection, moves[-1][0])
-        for follower in self._followers:
-            while (waiting := await follower.waiting(connection, MOVES_PER_FRAME))[1]:
-                await self._append(waiting[0])
-                async with connection.transaction():
-                    await follower.sent(connection, waiting[1])
-
-    async def _append(self, events: Sequence[Event]) -> None:
-        if events:
-            received_ms = int(self._now().timestamp() * 1000)
-            arrival = Arrival(list(events), [], SOURCE_NAME, "server", received_ms)
-            await self._stream.append(frames_of([arrival], self._stream.shards, self._stream.frame_bytes_max))
 
 
 def _slices(anchors: Sequence[int]) -> Iterator[Sequence[int]]:

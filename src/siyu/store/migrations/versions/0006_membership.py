@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -43,20 +43,6 @@ def upgrade() -> None:
         sa.Column("end", sa.Text(), nullable=False),
         sa.Column("how", sa.Text(), nullable=False, comment="call, event or make_up"),
         sa.PrimaryKeyConstraint("anchor", "day", name=op.f("pk_checkins")),
-    )
-    op.create_table(
-        "membership_outbox",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("anchor", sa.BigInteger(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
-        sa.Column("end", sa.Text(), nullable=False),
-        sa.Column("at", TIME, nullable=False),
-        sa.Column("properties", sa.Text(), nullable=False, comment="JSON"),
-        sa.Column(
-            "other", sa.Text(), nullable=True, comment="another identifier that the event carries: ids.identifier_key"
-        ),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_membership_outbox")),
     )
     op.create_table(
         "person_tiers",
