@@ -31,6 +31,8 @@ KEPT = {
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
     "/console/counter": "counter",
+    "/console/tiers": "tiers",
+    "PERSON/membership": "membership",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -40,6 +42,9 @@ PATHS = (
     "PERSON/identity",
     "PERSON/rights",
     "PERSON/accounts",
+    "PERSON/membership",
+    "/console/tiers",
+    "/console/checkins",
     "/console/segments",
     "/console/segments/lifecycle.new",
     "/console/counter",
