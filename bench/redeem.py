@@ -16,14 +16,19 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from bench.ledger import CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, Measured, person, report
+from bench.ledger import ASKING, CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, ZONE, Measured, person, report
 from bench.load import request as http_request
 from bench.load import send_all
 from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
+from siyu.clock import system_now
 from siyu.coupons.code import Vault
+from siyu.coupons.pricing import Pricing
+from siyu.coupons.request import Redeem
+from siyu.coupons.till import Till
+from siyu.ledger import Ledger
 from siyu.store.postgres import Database
 
 PERSONS = 2_000
@@ -83,6 +88,26 @@ def over_http(server: Server, path: str, bodies: list[Any], *, keys: bool, conne
     result = asyncio.run(send_all(server.port, prepared, connections=connections))
     assert not result.refused, f"{result.refused} refused"
     return Measured(len(bodies) / result.seconds, result.latency_ms)
+
+
+async def in_process(dsn: str, secret: bytes, codes: list[str]) -> Measured:
+    """The till's own part: requests with keys in this process, many at once."""
+    db = await Database.open(dsn)
+    till = Till(db, system_now, Pricing(cast(Any, None), Ledger(ZONE), ZONE, secret))
+    latency: list[float] = []
+    waiting = iter(codes)
+
+    async def ask() -> None:
+        for code in waiting:
+            started = time.perf_counter()
+            await till.redeem(Redeem(code=code), str(uuid4()))
+            latency.append((time.perf_counter() - started) * 1000)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(ask() for _ in range(ASKING)))
+    took = time.perf_counter() - started
+    await db.close()
+    return Measured(len(codes) / took, latency)
 
 
 def put(server: Server, path: str, body: Any) -> None:
@@ -170,21 +195,27 @@ def main() -> None:
         asyncio.run(prepare(dsn, server))
         put(server, "/api/coupons/templates/BENCH", {"id": "BENCH", "kind": "amount", "off_fen": 2_000})
         put(server, "/api/coupons/templates/POOL", {"id": "POOL", "kind": "amount", "off_fen": 2_000})
-        stock = Stock(dsn, (Path(server.home) / SECRET_FILE).read_text().strip().encode())
+        secret = (Path(server.home) / SECRET_FILE).read_text().strip().encode()
+        stock = Stock(dsn, secret)
         quotes(server)
         # Nobody counts the first ones: processes and caches are cold.
         warm = asyncio.run(stock.give(500))
         over_http(server, "/api/coupons/redeem", [{"code": code} for code in warm], keys=True)
         floors: list[Measured] = []
+        bare: list[Measured] = []
         ours: list[Measured] = []
-        used, guess = len(warm), 2_000
+        used, guess, more = len(warm), 2_000, 4_000
         for _ in range(wanted.rounds):
             floors.append(floor(dsn, wanted.seconds))
+            codes = asyncio.run(stock.give(more))
+            bare.append(asyncio.run(in_process(dsn, secret, codes)))
+            used, more = used + more, int(bare[-1].per_second * wanted.seconds)
             codes = asyncio.run(stock.give(guess))
             bodies = [{"code": code} for code in codes]
             ours.append(over_http(server, "/api/coupons/redeem", bodies, keys=True))
             used, guess = used + guess, int(ours[-1].per_second * wanted.seconds)
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
+        report("redeem spread, in process", floors, bare)
         report("redeem spread, HTTP", floors, ours)
         asyncio.run(check(dsn, used))
         started = time.perf_counter()
