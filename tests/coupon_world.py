@@ -135,17 +135,20 @@ class Brand:
         async with self.db.begin() as transaction:
             return await locks.lock(await driver_of(transaction), self.pricing, request, self.now)
 
-    async def order(
-        self, who: str, order_id: str, fen: int = 10_000, ttl_s: int = 900, **more: Any
-    ) -> tuple[Quote, Lock]:
+    async def order(self, who: str, order_id: str, fen: int = 10_000, **more: Any) -> tuple[Quote, Lock]:
         """What a shop does when an order is made."""
+        async with self.db.begin() as transaction:
+            return await self.order_in(await driver_of(transaction), who, order_id, fen, **more)
+
+    async def order_in(
+        self, connection: Any, who: str, order_id: str, fen: int, *, ttl_s: int = 900, **more: Any
+    ) -> tuple[Quote, Lock]:
+        """The same in somebody's transaction."""
         told = {"lines": [{"sku": "S1", "qty": 1, "price_fen": fen}], "end": "web", "person": user(who)} | more
         request = msgspec.convert(told, QuoteRequest)
-        async with self.db.begin() as transaction:
-            connection = await driver_of(transaction)
-            found = await actions.quote(connection, self.pricing, request, self.now, hold=True)
-            wanted = OrderLock(person=request.person, order_id=order_id, ttl_s=ttl_s, quote=found, end=request.end)
-            return found, await locks.lock(connection, self.pricing, wanted, self.now)
+        found = await actions.quote(connection, self.pricing, request, self.now, hold=True)
+        wanted = OrderLock(person=request.person, order_id=order_id, ttl_s=ttl_s, quote=found, end=request.end)
+        return found, await locks.lock(connection, self.pricing, wanted, self.now)
 
     async def commit(self, lock: UUID) -> Lock:
         async with self.db.begin() as transaction:

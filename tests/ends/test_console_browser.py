@@ -33,6 +33,7 @@ KEPT = {
     "/console/orders": "orders",
     "ORDER": "order",
     "/console/products": "products",
+    "/console/counter": "counter",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -51,6 +52,7 @@ PATHS = (
     "/console/products",
     "/console/products/tea",
     "/console/mall",
+    "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

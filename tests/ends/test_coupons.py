@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from .server import API_TOKEN, Server
+from .chromium import needs_chromium
+from .server import API_TOKEN, PASSWORD, Server
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +172,96 @@ def test_what_cannot_be_is_refused_with_its_reason(
 ) -> None:
     answered, problem = post(server, path, body)
     assert (answered, problem["code"]) == (status, code)
+
+
+def test_rules_for_first_orders_as_data(server: Server) -> None:
+    """SC30's quote and SC17's, with the order that comes to be known as an event."""
+    first = {"person": "first_paid_order", "op": "eq", "value": True}
+    assert (
+        call(server, "PUT", "/api/price-rules/first90", {"id": "first90", "percent_pay": 90, "condition": first})[0]
+        == 200
+    )
+    status, found = post(server, "/api/quotes", basket(19_999, 8))
+    assert (status, found["payable_fen"], found["earns"]["points"]) == (200, 17_999, 179)
+    assert found["discounts"] == [{"source": "price_rule/first90", "amount_fen": 2_000}]
+    paid = {"type": "track", "event": "order.paid", "userId": "U8", "messageId": "paid-8",
+            "properties": {"order_id": "O8", "amount_fen": 17_999}}  # fmt: skip
+    before = call(server, "GET", "/api/stream")[1]["accepted"]
+    assert server.batch([paid])
+    server.wait_processed(before + 1)
+    assert post(server, "/api/quotes", basket(19_999, 8))[1]["payable_fen"] == 19_999
+    assert post(server, "/api/quotes", basket(19_999))[1]["payable_fen"] == 19_999, "nobody is named"
+    counted = {"metric": "count", "event": "order.paid", "op": "gte", "value": 1}
+    again = {"id": "again", "off_fen": 1_000, "condition": counted, "scope": {"ends": ["miniprogram"]}}
+    assert call(server, "PUT", "/api/price-rules/again", again)[0] == 200
+    until = time.monotonic() + 20
+    while post(server, "/api/quotes", basket(19_999, 8))[1]["payable_fen"] != 18_999:
+        assert time.monotonic() < until
+    assert post(server, "/api/quotes", basket(19_999, 8, end="web"))[1]["payable_fen"] == 19_999
+    for name, body in (("first90", {"percent_pay": 90}), ("again", {"off_fen": 1_000})):
+        assert call(server, "PUT", f"/api/price-rules/{name}", {"id": name, "active": False} | body)[0] == 200
+
+
+CSRF = re.compile(r'name="_csrf" value="([^"]+)"')
+ONCE = re.compile(r'name="key" value="([^"]+)"')
+
+
+def test_the_counter_in_the_console(server: Server) -> None:
+    told = {"id": "CASH", "kind": "amount", "off_fen": 1_500, "label_zh": "满减券", "scope": {"ends": ["store"]}}
+    assert call(server, "PUT", "/api/coupons/templates/CASH", told)[0] == 200
+    coupon = post(server, "/api/coupons/CASH/issue", {"person": user(9)})[1]
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        form = CSRF.findall(client.get("/console/login").text)[-1]
+        client.post("/console/login", data={"_csrf": form, "name": "admin", "password": PASSWORD})
+        page = client.get("/console/counter", params={"code": coupon["code"]})
+        assert page.status_code == 200
+        assert "满减券" in page.text and coupon["code"] in page.text and "可用" in page.text
+        asked = {"_csrf": CSRF.findall(page.text)[0], "key": ONCE.findall(page.text)[0], "code": coupon["code"]}
+        assert client.post("/console/counter", data={"code": coupon["code"]}).status_code == 403
+        done = client.post("/console/counter", data=asked)
+        assert done.status_code == 303
+        assert client.post("/console/counter", data=asked).status_code == 303, "clicked twice it is used once"
+        assert "核销成功" in client.get(done.headers["location"]).text
+        refused = client.post("/console/counter", data=asked | {"key": "another"})
+        assert refused.status_code == 409
+        assert "已经核销过" in refused.text
+        assert "没有这张券" in client.get("/console/counter", params={"code": "NOSUCHCODE"}).text
+        second = post(server, "/api/coupons/CASH/issue", {"person": user(9)})[1]
+        assert second["code"] in client.get("/console/counter", params={"code": "13800138009"}).text
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [375, 1440])
+def test_the_counter_on_a_phone_and_on_a_desk(browser: Any, server: Server, width: int) -> None:
+    told = {
+        "id": "LONG",
+        "kind": "percent_pay",
+        "pay_percent": 88,
+        "min_spend_fen": 10_000,
+        "label_zh": "八八折新人券" * 6,
+    }
+    assert call(server, "PUT", "/api/coupons/templates/LONG", told)[0] == 200
+    coupon = post(server, "/api/coupons/LONG/issue", {"person": user(0)})[1]
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    page.goto(server.url + "/console/login")
+    page.fill("input[name=name]", "admin")
+    page.fill("input[name=password]", PASSWORD)
+    page.click("form.login button")
+    page.wait_for_selector("main")
+    page.goto(server.url + "/console/counter")
+    page.fill("input[name=code]", coupon["code"])
+    page.press("input[name=code]", "Enter")
+    page.wait_for_selector(".panel h2")
+    pictures = os.environ.get("SIYU_SCREENSHOTS_TO")
+    if pictures:
+        page.screenshot(path=Path(pictures) / f"counter-{width}.png")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.click("main form[method=post] button")
+    page.wait_for_selector(".note.tone-jade")
+    if pictures:
+        page.screenshot(path=Path(pictures) / f"counter-done-{width}.png")
+    assert wrong == []
+    context.close()

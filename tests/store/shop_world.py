@@ -11,6 +11,7 @@ from siyu.collect.frame import decode_frame
 from siyu.coupons import giving, managing
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.template import PriceRule, Template
+from siyu.identity.outbox import send_waiting
 from siyu.ids import identifier_key, identifier_uid
 from siyu.ledger import Ledger, Role
 from siyu.ledger.read_records import balances
@@ -19,10 +20,10 @@ from siyu.loyalty.request import Earn, Identifier
 from siyu.schema import complete_metadata
 from siyu.shop import Orders, product_records, stock
 from siyu.shop.buyer import find_buyer
-from siyu.shop.jobs import tend_orders
 from siyu.shop.placing import Tools
 from siyu.shop.product import Product, Sku
 from siyu.shop.product_records import collections_of
+from siyu.shop.steps import lapse_due
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.stream.postgres import PostgresStream
@@ -47,7 +48,7 @@ class ShopWorld:
         self.ledger = Ledger(ZONE)
         self.stream = PostgresStream(db)
         self.tools = Tools(Pricing(events, self.ledger, ZONE, SECRET, 100, collections_of), 1_800)
-        self.orders = Orders(db, self.stream, self.now, self.tools)
+        self.orders = Orders(db, self.now, self.tools)
 
     @classmethod
     async def open(cls, db: Database, events: EventStore) -> ShopWorld:
@@ -129,7 +130,8 @@ class ShopWorld:
 
     async def tend(self) -> None:
         """Do what time and the outbox bring."""
-        await tend_orders(self.db, self.stream, self.tools, self.now)
+        await lapse_due(self.db, self.tools, self.now)
+        await send_waiting(self.db, self.stream, self.now)
 
     async def told(self) -> list[dict[str, Any]]:
         """What the stream heard."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from siyu.app.selling import order_tools
-from siyu.app.services import Services, open_services
-from siyu.coupons.jobs import end_what_is_over, keep_sending
+from siyu.app.services import open_services
+from siyu.coupons.jobs import end_what_is_over
+from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
 from siyu.processor.actions import stream_state
@@ -24,23 +25,14 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
-from siyu.shop.jobs import tend_orders
 from siyu.shop.react import Listener
+from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
 _BUSY_EVENTS: Final = 2_000
 """With more events waiting, what can wait does."""
-
-
-def coupon_jobs(services: Services, stopping: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
-    """What coupons have to do beside the processor."""
-    db, stream, now = services.db, services.stream, services.now
-    return [
-        keep_running("coupons", lambda: end_what_is_over(db, now), _SETTLE_SECONDS, stopping),
-        keep_sending(db, stream, now, stopping),
-    ]
 
 
 async def process(settings: Settings) -> None:
@@ -85,14 +77,10 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
-            keep_running(
-                "orders",
-                lambda: tend_orders(services.db, services.stream, tools, services.now),
-                _SETTLE_SECONDS,
-                stopping,
-            ),
+            keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
-            *coupon_jobs(services, stopping),
+            keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
+            keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

@@ -164,7 +164,7 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
         return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
-    orders = Orders(services.db, services.stream, services.now, order_tools(services, desk.ledger))
+    orders = Orders(services.db, services.now, order_tools(services, desk.ledger))
     framework = cast(
         ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk, orders)))
     )

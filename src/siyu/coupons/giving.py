@@ -9,7 +9,6 @@ from typing import Any, Literal
 from siyu.coupons import records, template_records
 from siyu.coupons.code import make_codes
 from siyu.coupons.eligible import may_have
-from siyu.coupons.lock_records import add_events
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.records import Coupon, Gift, Limits, Taker
@@ -18,6 +17,7 @@ from siyu.coupons.telling import told_of_coupon
 from siyu.coupons.template import Template, valid_until
 from siyu.coupons.template_records import Stored
 from siyu.errors import Refused
+from siyu.identity.outbox import tell
 from siyu.loyalty.request import PersonRef
 
 Way = Literal["issued", "claimed"]
@@ -70,7 +70,7 @@ async def give_to(turn: Turn, owner: Owner, stored: Stored, *, pooled: int | Non
         raise Refused("LIMIT_REACHED", "This person has had as many as one person may.", **_limits(template))
     if not await records.count_one(connection, template.id):
         raise Refused("LIMIT_REACHED", "All of them have been given.", total=template.total)
-    await add_events(connection, [told_of_coupon(f"coupon.{way}", coupon, now, {"cause": cause} if cause else None)])
+    await tell(connection, [told_of_coupon(f"coupon.{way}", coupon, now, {"cause": cause} if cause else None)])
     return coupon
 
 
@@ -88,5 +88,5 @@ async def revoke(connection: Any, number: int, now: datetime, reason: str) -> Co
             raise CouponNotFound("There is no such coupon.")
         code = {"redeemed": "COUPON_USED", "locked": "LOCKED", "expired": "COUPON_EXPIRED"}.get(there.state, "ENDED")
         raise Refused(code, f"A coupon that is {there.state} is not taken back.")
-    await add_events(connection, [told_of_coupon("coupon.revoked", coupon, now, {"reason": reason})])
+    await tell(connection, [told_of_coupon("coupon.revoked", coupon, now, {"reason": reason})])
     return coupon

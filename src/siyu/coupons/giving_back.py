@@ -11,6 +11,7 @@ from siyu.coupons.pricing import Turn
 from siyu.coupons.request import Part
 from siyu.coupons.telling import told_of_coupon
 from siyu.errors import Refused
+from siyu.identity.outbox import tell
 from siyu.ledger import Command, Reverse, Role, derived_key
 from siyu.loyalty.posting import account, all_of
 
@@ -62,12 +63,16 @@ async def _discounts_back(turn: Turn, found: Lock, *, whole: bool) -> list[Comma
         if not await lock_records.give_part_back(connection, found.id, part.place):
             continue
         if coupon is not None and await records.give_back(connection, coupon.id, found.id):
-            told.append(told_of_coupon("coupon.returned", coupon, turn.now, {"order_id": found.order_id}))
+            told.append(
+                told_of_coupon(
+                    "coupon.returned", coupon, turn.now, {"order_id": found.order_id, "lock_id": str(found.id)}
+                )
+            )
         if part.transfer is not None:
             key = derived_key("lock", found.id, "back", part.transfer)
             back = Reverse(part.transfer, part.off_fen)
             commands.append(
                 Command(key, key, "refund", (back,), turn.now, by=BY, cause=cause_of(found), corrects=part.transfer)
             )
-    await lock_records.add_events(connection, told)
+    await tell(connection, told)
     return commands

@@ -11,16 +11,16 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.coupons import giving, locks, read, records
+from siyu.coupons import giving, locks, read, records, redeeming
 from siyu.coupons.actions import quote
 from siyu.coupons.lock_records import Lock
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.quote import Quote
-from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteRequest
+from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteRequest, Redeem
 from siyu.coupons.template import Id
 from siyu.errors import PersonNotFound
 from siyu.loyalty.request import PersonRef
-from siyu.store.postgres import Database, driver_of
+from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
 async def quotes(data: QuoteRequest, db: Database, pricing: Pricing, now: Now) -> Quote:
     """Reads only: list price, discounts and their sources, what was asked for and refused with its reason, what it
     earns. The order in which coupons are named does not matter."""
-    async with db.begin() as transaction:
-        return await quote(await driver_of(transaction), pricing, data, now())
+    # In a transaction that is tried again: what time has brought to the person is written down first.
+    return await once(db, Asked(None, "quote", data), Quote, lambda c: quote(c, pricing, data, now()), now)
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -162,6 +162,17 @@ async def show_lock(lock_id: UUID, db: Database, now: Now) -> LockSeen:
         return await read.lock_seen(connection, await locks.find(connection, lock_id), now())
 
 
+@post("/api/coupons/redeem", summary="Use a coupon at once", status_code=200, tags=["coupons"])
+async def redeem(data: Redeem, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
+    """核销 in one step, for who has nothing to do between setting aside and using. 409 with the true reason."""
+
+    async def use(connection: Any) -> LockSeen:
+        at = now()
+        return await read.lock_seen(connection, await redeeming.redeem(connection, pricing, data, at), at)
+
+    return await once(db, Asked(idempotency_key, "redeem", data), LockSeen, use, now)
+
+
 routes: list[Any] = [
-    quotes, issue, claim, person_coupons, coupon_by_code, lock, commit, release, rollback, show_lock,
+    quotes, redeem, issue, claim, person_coupons, coupon_by_code, lock, commit, release, rollback, show_lock,
 ]  # fmt: skip

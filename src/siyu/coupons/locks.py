@@ -28,6 +28,7 @@ from siyu.coupons.request import LockNotFound, LockRequest, OrderLock, Part
 from siyu.coupons.settle import settle_person
 from siyu.coupons.telling import told_of_coupon
 from siyu.errors import Refused
+from siyu.identity.outbox import tell
 from siyu.ledger import Command, End, State, derived_key
 
 BY: Final = "lock"
@@ -164,4 +165,4 @@ async def _tell(turn: Turn, name: str, lock_: Lock, parts: Sequence[LockPart]) -
         for coupon in await records.by_ids(turn.connection, sorted(offs))
         if coupon.anchor is not None
     ]
-    await lock_records.add_events(turn.connection, told)
+    await tell(turn.connection, told)

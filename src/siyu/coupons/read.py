@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from siyu.coupons import lock_records, records, template_records
 from siyu.coupons.code import shown
@@ -27,6 +28,11 @@ async def coupons_of(
     owner = await find_owner(connection, person, pricing.secret, now)
     found = await records.of_holders(connection, owner.anchors, owner.holders, templates=None, limit=limit)
     return await seen(connection, pricing, found, now, person_id=str(owner.named.uid))
+
+
+async def person_of(connection: Any, pricing: Pricing, person: PersonRef, now: datetime) -> UUID:
+    """The id of the person named. Raises PersonNotFound."""
+    return (await find_owner(connection, person, pricing.secret, now)).named.uid
 
 
 async def by_code(connection: Any, pricing: Pricing, code: str, now: datetime) -> CouponSeen:

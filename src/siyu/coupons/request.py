@@ -69,6 +69,17 @@ class LockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """When given, the coupon must fit them and what it takes off is known; else its face value is reserved."""
 
 
+class Redeem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Use a coupon at once."""
+
+    code: CodeText
+    person: PersonRef | None = None
+    """Who uses it; without, its owner."""
+    order_id: Word | None = None
+    end: Word = "store"
+    lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=LINES_MAX)] = ()
+
+
 class OrderLock(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an order uses, as its quote says it."""
 

@@ -7,14 +7,11 @@ from typing import Any, Final
 
 _LOCKS_OF: Final = "SELECT id FROM coupon_locks WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])"
 _ERASE: Final = {
-    "price_rule_entitlements": (
-        "DELETE FROM price_rule_entitlements WHERE holder = ANY($2::text[]) AND $1::bigint[] IS NOT NULL"
-    ),
     "coupon_lock_parts": f"DELETE FROM coupon_lock_parts WHERE lock IN ({_LOCKS_OF})",
     "coupon_locks": "DELETE FROM coupon_locks WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])",
     "coupons": "DELETE FROM coupons WHERE anchor = ANY($1::bigint[]) AND holder = ANY($2::text[])",
 }
-_EVENTS: Final = "DELETE FROM coupon_events WHERE anchor = ANY($1::bigint[])"
+_ENTITLED: Final = "DELETE FROM price_rule_entitlements WHERE holder = ANY($1::text[])"
 _HOLDERS: Final = "DELETE FROM coupon_holders WHERE anchor = ANY($1::bigint[])"
 
 
@@ -50,10 +47,9 @@ async def archived(connection: Any, anchors: Sequence[int], holders: Sequence[st
 
 async def erase(connection: Any, anchors: Sequence[int], holders: Sequence[str], own: Sequence[int]) -> dict[str, int]:
     """Remove what is in these wallets, and what waits of the identifiers that are `own`: rows by table."""
-    removed = {}
+    removed = {"price_rule_entitlements": _rows(await connection.execute(_ENTITLED, holders))}
     for table, sql in _ERASE.items():
         removed[table] = _rows(await connection.execute(sql, anchors, holders))
-    removed["coupon_events"] = _rows(await connection.execute(_EVENTS, own))
     removed["coupon_holders"] = _rows(await connection.execute(_HOLDERS, own))
     return removed
 

@@ -15,6 +15,7 @@ from siyu.coupons import lock_records, records
 from siyu.coupons.lock_records import Lock
 from siyu.coupons.owner import Owner
 from siyu.coupons.telling import told_of_lock
+from siyu.identity.outbox import tell
 from siyu.ledger import Ledger
 from siyu.loyalty.actions import settle
 from siyu.loyalty.wallet import Wallets
@@ -43,4 +44,4 @@ async def end_locks(connection: Any, over: Sequence[Lock], now: datetime) -> Non
     await records.free(connection, numbers)
     await lock_records.drop_entitlements(connection, numbers)
     told = [told_of_lock("coupon.released", lock, now, {"expired": True}) for lock in ended if lock.anchor is not None]
-    await lock_records.add_events(connection, told)
+    await tell(connection, told)

@@ -148,15 +148,3 @@ entitlements = Table(
     Index("ix_price_rule_entitlements_lock", "lock"),
 )
 """What a person may have once, and the order that has it."""
-
-events = Table(
-    "coupon_events",
-    metadata,
-    Column("seq", BigInteger, Identity(), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("anchor", BigInteger, nullable=False),
-    Column("at", TIME, nullable=False),
-    Column("end", Text, nullable=False),
-    Column("properties", Text, nullable=False, comment="JSON"),
-)
-"""Written with what happened, removed when the event is in the stream."""

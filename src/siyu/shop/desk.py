@@ -15,7 +15,6 @@ from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused, SiyuE
 from siyu.ledger import Desk
 from siyu.shop import order_records, payment
 from siyu.shop.order import Order, State
-from siyu.shop.outbox import Sender
 from siyu.shop.payment import Intent, Taken
 from siyu.shop.placing import Asked, Tools, place_all
 from siyu.shop.quoted import needs_quote, place_quoted
@@ -23,7 +22,6 @@ from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place
 from siyu.shop.steps import Do, fresh, take_step
 from siyu.store import replies
 from siyu.store.postgres import Database
-from siyu.stream.stream import Stream
 
 Answer = OrderView | SiyuError
 
@@ -40,9 +38,8 @@ class Ask(NamedTuple):
 class Orders:
     """Makes orders and takes their steps. One per process."""
 
-    def __init__(self, db: Database, stream: Stream, now: Now, tools: Tools) -> None:
+    def __init__(self, db: Database, now: Now, tools: Tools) -> None:
         self.tools = tools
-        self.sender = Sender(db, stream, now)
         self._db = db
         self._now = now
         self._desk: Desk[Ask, OrderView] = Desk(db, self.work)
@@ -83,10 +80,7 @@ class Orders:
         return await fresh(self._db, self.tools, order_id, source, self._now)
 
     async def _ask(self, request: Asked | Do, key: str | None, number: UUID) -> OrderView:
-        try:
-            return await self._desk.ask(Ask(request, None if key is None else replies.key_number(key), number))
-        finally:
-            self.sender.poke()
+        return await self._desk.ask(Ask(request, None if key is None else replies.key_number(key), number))
 
     async def work(self, connection: Any, asks: Sequence[Ask]) -> list[Answer]:
         """Decide and write; what `Desk` calls."""

@@ -5,24 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
+from siyu.identity.outbox import Told
+from siyu.ids import identifier_key
 from siyu.shop.order import EVENT, Order, Refund, State, Step
 
 SOURCE = "siyu-shop"
 """Source of the events of our own orders: what the shop hears from itself it does not take for a foreign order."""
-
-
-class OutboxRow(NamedTuple):
-    """A step on its way into the stream. Either an anchor or a guest."""
-
-    anchor: int | None
-    guest: str | None
-    event_id: str
-    name: str
-    at: datetime
-    end: str
-    properties: str
 
 
 def _basket(order: Order) -> dict[str, Any]:
@@ -54,7 +42,7 @@ def _basket(order: Order) -> dict[str, Any]:
     }
 
 
-def event(order: Order, state: State, step: Step, refund: Refund | None = None) -> OutboxRow:
+def event(order: Order, state: State, step: Step, refund: Refund | None = None) -> Told:
     """The event of a step. Its id is derived, so that it is one event however often it is told."""
     said = _basket(order)
     suffix = state.value
@@ -71,9 +59,10 @@ def event(order: Order, state: State, step: Step, refund: Refund | None = None) 
         said["payable_fen"] = order.payable_fen
         if step.note:
             said["reason" if state is State.CANCELLED else "note"] = step.note
-    guest = None if order.anchor is not None else f"order:{order.order_id}"
+    # Who bought without a name is somebody of this one order.
+    guest = None if order.anchor is not None else identifier_key("anonymous_id", f"order:{order.order_id}")
     number = f"order/{order.order_id}/{suffix}"
-    return OutboxRow(order.anchor, guest, number, EVENT[state], step.at, order.end, _json(said))
+    return Told(number, EVENT[state], step.at, said, order.anchor, guest, end=order.end, source=SOURCE)
 
 
 class CartChange(NamedTuple):
@@ -88,12 +77,9 @@ class CartChange(NamedTuple):
     """Names the change."""
 
 
-def cart_event(change: CartChange, said: dict[str, Any]) -> OutboxRow:
+def cart_event(change: CartChange, said: dict[str, Any]) -> Told:
     """The event of a change of a cart."""
     name = "cart.added" if change.units > 0 else "cart.removed"
-    text = _json({"sku": change.sku, "quantity": abs(change.units), **said})
-    return OutboxRow(change.anchor, None, f"cart/{change.number}", name, change.at, change.end, text)
-
-
-def _json(said: dict[str, Any]) -> str:
-    return msgspec.json.encode(said).decode()
+    said = {"sku": change.sku, "quantity": abs(change.units), **said}
+    number = f"cart/{change.number}"
+    return Told(number, name, change.at, said, change.anchor, end=change.end, source=SOURCE)

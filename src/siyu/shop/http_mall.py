@@ -128,10 +128,7 @@ async def redeem(
     async def do(connection: Any) -> RedemptionView:
         return await redeeming.redeem(connection, Taking(item_id, data, number, BY_API), orders.tools, now())
 
-    try:
-        return await once(db, Asked(idempotency_key, call, data), RedemptionView, do, now)
-    finally:
-        orders.sender.poke()
+    return await once(db, Asked(idempotency_key, call, data), RedemptionView, do, now)
 
 
 class RedemptionPage(msgspec.Struct, frozen=True):

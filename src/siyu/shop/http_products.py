@@ -227,10 +227,7 @@ async def put_in_cart(
     async def do(connection: Any) -> Cart:
         return await products.put_in_cart(connection, putting, orders.tools.secret, now())
 
-    try:
-        return await once(db, Asked(idempotency_key, f"cart/{person_id}/{sku}", data), Cart, do, now)
-    finally:
-        orders.sender.poke()
+    return await once(db, Asked(idempotency_key, f"cart/{person_id}/{sku}", data), Cart, do, now)
 
 
 async def _known(db: Database, sku: str) -> None:

@@ -1,4 +1,4 @@
-"""Every SQL statement on orders, payments and the outbox. `connection` is a raw asyncpg connection."""
+"""Every SQL statement on orders and payments. `connection` is a raw asyncpg connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from siyu.errors import Contended
-from siyu.shop.events import OutboxRow
 from siyu.shop.order import Back, Discount, Line, Order, State, Step
 
 OURS: Final = "shop"
@@ -38,16 +37,6 @@ UPDATE shop_orders SET version = version + 1, state = $3, paid_fen = $4, refunde
   changed_at = $8, expires_at = $9, stock = $10, lock = $11
 WHERE number = $1 {VERSION_GUARD}
 """
-_ADD_EVENTS: Final = """
-INSERT INTO shop_outbox (anchor, guest, event_id, name, at, "end", properties)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
-ON CONFLICT (event_id) DO NOTHING
-"""
-_WAITING: Final = """
-SELECT o.seq, o.event_id, o.name, o.at, o."end", o.properties, o.guest, i.kind, i.value
-FROM (SELECT * FROM shop_outbox ORDER BY seq LIMIT $1) o LEFT JOIN identifiers i ON i.id = o.anchor ORDER BY o.seq
-"""
-OUTBOX_LOCK: Final = 0x51_0B
 _lines = msgspec.json.Decoder(tuple[Line, ...])
 _discounts = msgspec.json.Decoder(tuple[Discount, ...])
 _steps = msgspec.json.Decoder(tuple[Step, ...])
@@ -220,22 +209,3 @@ async def payments_of(connection: Any, number: int) -> list[Payment]:
 def backs_of(payment: Payment) -> list[Back]:
     """Units and money of the lines that a refund gave back."""
     return msgspec.json.decode(payment.lines, type=list[Back])
-
-
-# Outbox.
-
-
-async def add_events(connection: Any, rows: Sequence[OutboxRow]) -> None:
-    """Put steps on their way; one that is on its way already stays."""
-    if rows:
-        await connection.execute(_ADD_EVENTS, *(list(column) for column in zip(*rows, strict=True)))
-
-
-async def waiting_events(connection: Any, limit: int) -> list[Any]:
-    """(seq, event_id, name, at, end, properties, guest, kind, value) of the oldest; kind is None of who was erased."""
-    return list(await connection.fetch(_WAITING, limit))
-
-
-async def drop_events(connection: Any, numbers: Sequence[int]) -> None:
-    """These are in the stream."""
-    await connection.execute("DELETE FROM shop_outbox WHERE seq = ANY($1::bigint[])", list(numbers))

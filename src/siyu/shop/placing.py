@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from siyu.coupons.pricing import Pricing
 from siyu.errors import Contended, MalformedRequest, PersonNotFound, Refused, SiyuError
+from siyu.identity.outbox import tell
 from siyu.ledger import Command, Ledger, Outcome
 from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
@@ -262,7 +263,5 @@ async def write_new(connection: Any, drafts: Sequence[Draft]) -> dict[str, int]:
     numbers = await order_records.insert_orders(connection, [(draft.order, draft.asked.request) for draft in drafts])
     if len(numbers) != len(drafts):
         raise Contended("Another request made one of these orders; they are looked up again.", retry_after_s=1)
-    await order_records.add_events(
-        connection, [events.event(draft.order, State.CREATED, draft.order.steps[0]) for draft in drafts]
-    )
+    await tell(connection, [events.event(draft.order, State.CREATED, draft.order.steps[0]) for draft in drafts])
     return numbers

@@ -12,11 +12,12 @@ import msgspec
 from siyu.clock import Now
 from siyu.errors import Conflict, NotFound, Refused
 from siyu.identity.members import Named
+from siyu.identity.outbox import tell
 from siyu.ledger import Desk, Ledger, Outcome, Role, derived_key
 from siyu.ledger.read_records import balances
 from siyu.ledger.records import legs_of
 from siyu.loyalty.request import PersonRef
-from siyu.shop import order_records, product_records, stock
+from siyu.shop import product_records, stock
 from siyu.shop.buyer import find_buyer
 from siyu.shop.events import CartChange, cart_event
 from siyu.shop.placing import settle_stock
@@ -286,7 +287,7 @@ async def put_in_cart(connection: Any, putting: Putting, secret: bytes, now: dat
                 "price_fen": offer.sku.price_at(wanted.end),
             }
         told = CartChange(buyer.anchor, sku, change, wanted.end, now, putting.number.hex)
-        await order_records.add_events(connection, [cart_event(told, dict(said))])
+        await tell(connection, [cart_event(told, dict(said))])
     return await show_cart(connection, str(buyer.named.uid), wanted.end, secret, now)
 
 

@@ -16,11 +16,11 @@ from siyu.coupons.pricing import Turn
 from siyu.coupons.settle import settle_person
 from siyu.coupons.template import condition_of
 from siyu.errors import Conflict, Contended, Refused, SiyuError
+from siyu.identity import outbox
 from siyu.ledger import Command, Flow, Leg, Role, derived_key
 from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
-from siyu.shop import mall, mall_records, order_records, product_records
-from siyu.shop.events import OutboxRow
+from siyu.shop import events, mall, mall_records, order_records, product_records
 from siyu.shop.mall import SOURCE, Item, ItemNotFound, Redeem, Redemption, RedemptionView
 from siyu.shop.order import Discount
 from siyu.shop.payment import Taken
@@ -109,7 +109,7 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
     made = made._replace(gives=order_records.text_of(gives))
     if not await mall_records.add_redemption(connection, made):
         raise Contended("This person takes it elsewhere at the same time.", retry_after_s=1)
-    await order_records.add_events(connection, [_told(made, item, taking.body.end)])
+    await outbox.tell(connection, [_told(made, item, taking.body.end)])
     if order_id is not None and not item.money_fen:
         paid = Do("pay", order_id, Pay(), taking.number, taking.by, Taken("points", str(taking.number), 0))
         await take_step(connection, paid, tools, now)
@@ -180,10 +180,10 @@ async def _make_order(counter: Counter, item: Item, order_id: str) -> None:
     await write_new(connection, [Draft(asked, reserved)])
 
 
-def _told(made: Redemption, item: Item, end: str) -> OutboxRow:
+def _told(made: Redemption, item: Item, end: str) -> outbox.Told:
     said = {"redemption_id": str(made.id), "item": item.id, "label": item.label, "points": made.points,
             "gives": item.gives}  # fmt: skip
-    return OutboxRow(made.anchor, None, f"mall/{made.id}", "mall.redeemed", made.at, end, order_records.text_of(said))
+    return outbox.Told(f"mall/{made.id}", "mall.redeemed", made.at, said, made.anchor, end=end, source=events.SOURCE)
 
 
 def view(one: Redemption) -> RedemptionView:

@@ -30,7 +30,6 @@ async def forget(connection: Any, anchors: Sequence[int]) -> dict[str, int]:
     for name, table in (
         ("foreign_orders", "shop_orders"),
         ("shop_carts", "shop_carts"),
-        ("shop_outbox", "shop_outbox"),
         ("mall_redemptions", "mall_redemptions"),
     ):
         status = await connection.execute(f"DELETE FROM {table} WHERE anchor = ANY($1::bigint[])", list(anchors))

@@ -16,6 +16,7 @@ from siyu.clock import Now
 from siyu.coupons import locks
 from siyu.coupons.request import Part
 from siyu.errors import Contended, Refused
+from siyu.identity.outbox import tell
 from siyu.ledger import derived_key
 from siyu.shop import events, mall_follow, order, order_records, stock
 from siyu.shop.order import LAPSED, Order, OrderNotFound, Refund, State, Step
@@ -70,7 +71,7 @@ def _refuse_lapsed(found: Order, now: datetime) -> None:
 async def _write(connection: Any, after: Order, state: State, now: datetime, refund: Refund | None = None) -> None:
     """Write an order and its newest step."""
     await order_records.update_order(connection, after, now)
-    await order_records.add_events(connection, [events.event(after, state, after.steps[-1], refund)])
+    await tell(connection, [events.event(after, state, after.steps[-1], refund)])
 
 
 async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetime) -> OrderView:

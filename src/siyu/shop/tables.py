@@ -122,21 +122,6 @@ payments = Table(
 )
 """Money that came in and went back. An order is paid once."""
 
-outbox = Table(
-    "shop_outbox",
-    metadata,
-    Column("seq", BigInteger, Identity(), primary_key=True),
-    Column("anchor", BigInteger),
-    Column("guest", SORTED, comment="the anonymous_id of who is not known"),
-    Column("event_id", SORTED, nullable=False, unique=True),
-    Column("name", SORTED, nullable=False),
-    Column("at", TIME, nullable=False),
-    Column("end", SORTED, nullable=False),
-    Column("properties", Text, nullable=False),
-    CheckConstraint("(anchor IS NULL) <> (guest IS NULL)", name="who"),
-)
-"""Steps that are not in the stream yet; written with the step, removed when they are."""
-
 heard = Table(
     "shop_heard",
     metadata,

@@ -18,16 +18,6 @@ SORTED = sa.Text(collation="C")
 def upgrade() -> None:
     """Expand; forward only."""
     op.create_table(
-        "coupon_events",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("anchor", sa.BigInteger(), nullable=False),
-        sa.Column("at", TIME, nullable=False),
-        sa.Column("end", sa.Text(), nullable=False),
-        sa.Column("properties", sa.Text(), nullable=False, comment="JSON"),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_coupon_events")),
-    )
-    op.create_table(
         "coupon_holders",
         sa.Column("anchor", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("anchor", name=op.f("pk_coupon_holders")),

@@ -1,4 +1,4 @@
-"""The shop: products, orders, payments, carts, the outbox of steps, and the points mall."""
+"""The shop: products, orders, payments, carts, and the points mall."""
 
 from __future__ import annotations
 
@@ -147,20 +147,6 @@ def upgrade() -> None:
         "ix_shop_orders_due", "shop_orders", ["expires_at"], unique=False, postgresql_where=sa.text("state = 'created'")
     )
     op.create_index("ix_shop_orders_state", "shop_orders", ["state", "number"], unique=False)
-    op.create_table(
-        "shop_outbox",
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("anchor", sa.BigInteger(), nullable=True),
-        sa.Column("guest", sa.Text(collation="C"), nullable=True, comment="the anonymous_id of who is not known"),
-        sa.Column("event_id", sa.Text(collation="C"), nullable=False),
-        sa.Column("name", sa.Text(collation="C"), nullable=False),
-        sa.Column("at", postgresql.TIMESTAMP(timezone=True, precision=6), nullable=False),
-        sa.Column("end", sa.Text(collation="C"), nullable=False),
-        sa.Column("properties", sa.Text(), nullable=False),
-        sa.CheckConstraint("(anchor IS NULL) <> (guest IS NULL)", name=op.f("ck_shop_outbox_who")),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_shop_outbox")),
-        sa.UniqueConstraint("event_id", name=op.f("uq_shop_outbox_event_id")),
-    )
     op.create_table(
         "shop_payments",
         sa.Column("id", sa.UUID(), nullable=False),
