@@ -26,7 +26,7 @@ NAMES = (
     "Order Completed",
     "order.refunded",
     "page",
-    "checkin.done",
+    "checkin",
     "$identify",
     "自定义 “事件”",
     "支付订单",
@@ -112,7 +112,9 @@ filters = st.fixed_dictionaries(
 )
 windows = st.one_of(
     st.builds(lambda d: {"last": d["n"], "unit": d["unit"]}, durations),
-    st.builds(lambda p, ago: {"this": p, "ago": ago}, pick("day", "week", "month", "quarter", "year"), pick(0, 1, 2)),
+    st.builds(
+        lambda p, ago: {"this": p, "ago": ago}, pick("day", "week", "month", "quarter", "half", "year"), pick(0, 1, 2)
+    ),
     st.builds(lambda n: {"days": n}, pick(1, 2, 30)),
     pick(
         {"from": "2026-03-01"}, {"to": "2026-03-28T23:30:00+00:00"}, {"from": "2026-01-01", "to": "2026-03-01T12:00:00"}

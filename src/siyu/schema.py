@@ -21,6 +21,7 @@ ROOMS: Final = (
     "loyalty",
     "coupons",
     "shop",
+    "membership",
     "processor",
     "connectors.shop",
     "importer",

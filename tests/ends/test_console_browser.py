@@ -34,6 +34,8 @@ KEPT = {
     "ORDER": "order",
     "/console/products": "products",
     "/console/counter": "counter",
+    "/console/tiers": "tiers",
+    "PERSON/membership": "membership",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -43,6 +45,9 @@ PATHS = (
     "PERSON/identity",
     "PERSON/rights",
     "PERSON/accounts",
+    "PERSON/membership",
+    "/console/tiers",
+    "/console/checkins",
     "/console/segments",
     "/console/segments/lifecycle.new",
     "/console/orders",

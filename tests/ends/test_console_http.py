@@ -178,6 +178,8 @@ PAGES = (
     "/console/persons?q=nobody-has-this",
     "/console/questions",
     "/console/segments",
+    "/console/tiers",
+    "/console/checkins",
     "/console/sources",
     "/console/dead-letters",
     "/console/conflicts",

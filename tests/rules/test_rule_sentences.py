@@ -76,7 +76,7 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             " is at least 20000",
         ),
         (
-            {"metric": "streak", "event": "checkin.done", "op": "is_multiple_of", "value": 7},
+            {"metric": "streak", "event": "checkin", "op": "is_multiple_of", "value": 7},
             "累计“签到”的连续天数 是 7 的倍数",
             "the streak of days of “Checked in” ever is a multiple of 7",
         ),

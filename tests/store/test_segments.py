@@ -162,15 +162,15 @@ async def test_scores_made_before_anybody_bought(house: House) -> None:
 
 
 async def test_an_event_of_the_future_counts_when_its_time_has_come(house: House) -> None:
-    rule = {"metric": "count", "event": "checkin.done", "op": "gte", "value": 1}
+    rule = {"metric": "count", "event": "checkin", "op": "gte", "value": 1}
     await actions.create(house.db, Wanted("came", "来过", rule), house.now, "test")
     await house.happen("page")
-    await house.happen("checkin.done", ago=timedelta(seconds=-90))
+    await house.happen("checkin", ago=timedelta(seconds=-90))
     async with house.db.driver() as connection:
         await connection.execute("UPDATE segment_progress SET ticked_at = ticked_at")
     await house.events.command(
         "ALTER TABLE events UPDATE received_at = occurred_at - INTERVAL 90 SECOND"
-        " WHERE name = 'checkin.done' SETTINGS mutations_sync = 1"
+        " WHERE name = 'checkin' SETTINGS mutations_sync = 1"
     )
     await house.look()
     assert await house.segments() == []
@@ -181,9 +181,9 @@ async def test_an_event_of_the_future_counts_when_its_time_has_come(house: House
 
 
 async def test_the_calendar_and_age_are_looked_at_with_the_hour(house: House) -> None:
-    rule = {"metric": "count", "event": "checkin.done", "window": {"this": "day"}, "op": "gte", "value": 1}
+    rule = {"metric": "count", "event": "checkin", "window": {"this": "day"}, "op": "gte", "value": 1}
     await actions.create(house.db, Wanted("today", "今天签到", rule), house.now, "test")
-    await house.happen("checkin.done")
+    await house.happen("checkin")
     await house.look()
     assert await house.segments() == ["today"]
     assert "lifecycle.new" in (await house.portrait()).segments

@@ -14,7 +14,9 @@ from siyu.coupons.jobs import end_what_is_over
 from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
+from siyu.membership.tier_follow import TierFollower
 from siyu.processor.actions import stream_state
+from siyu.processor.checkins import CheckinReaction
 from siyu.processor.orders import OrderReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
@@ -51,14 +53,14 @@ async def process(settings: Settings) -> None:
             state = await stream_state(services.db)
             return state.accepted - state.processed > _BUSY_EVENTS
 
-        keeper = Keeper(
-            Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
-        )
+        source, zone = Source(services.db, services.events, WORDS), ZoneInfo(settings.timezone)
+        keeper = Keeper(source, services.stream, services.now, zone, [TierFollower(source, zone)])
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
                 ProfileReaction(services.now),
+                CheckinReaction(ledger, services.now),
                 PointsReaction(ledger, services.now),
                 OrderReaction(heard.set),
                 SegmentReaction(touched.set),

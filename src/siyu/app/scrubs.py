@@ -6,6 +6,7 @@ from typing import Final
 
 from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.loyalty.rights import accounts_file, scrub_points
+from siyu.membership.rights import membership_file, scrub_membership
 from siyu.processor.scrub import scrub_dead_letters, scrub_stream, scrub_told
 from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
@@ -17,7 +18,8 @@ ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (
     scrub_told,
     scrub_segments,
     scrub_points,
+    scrub_membership,
     scrub_coupons,
     scrub_shop,
 )
-EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file, coupons_file, orders_file)
+EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file, membership_file, coupons_file, orders_file)

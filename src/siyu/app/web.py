@@ -55,6 +55,7 @@ from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
 from siyu.loyalty.request import Earn, Give, Spend
+from siyu.membership.http import routes as membership_routes
 from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
 from siyu.profile.http import routes as profile_routes
 from siyu.segments.http import routes as segment_routes
@@ -98,7 +99,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
     )
     value = Router(
         path="/",
-        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes, *SHOP_ROUTES],
+        route_handlers=[*loyalty_routes, *membership_routes, *coupon_routes, *promotion_routes, *SHOP_ROUTES],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )

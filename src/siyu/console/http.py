@@ -26,6 +26,7 @@ from siyu.console import (
     http_questions,
     http_segments,
     http_sources,
+    http_tiers,
 )
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
@@ -102,6 +103,7 @@ routes: list[Any] = [
             *http_products.routes,
             *http_mall.routes,
             *http_segments.routes,
+            *http_tiers.routes,
             *http_sources.routes,
             *http_conflicts.routes,
             *http_counter.routes,

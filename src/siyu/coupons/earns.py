@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from siyu.collect.catalogue import spellings
 from siyu.coupons.owner import Owner
-from siyu.coupons.quote import Earns
+from siyu.coupons.quote import WHOLE, Earns
 from siyu.ledger.read_records import used_keys
-from siyu.loyalty.earning import EarnRule, Occurrence, Once, keys_of, points_for
-from siyu.loyalty.react import all_rules
-from siyu.loyalty.request import POINTS
+from siyu.loyalty.earning import EarnRule, Money, Occurrence, Once, keys_of, points_for
+from siyu.loyalty.react import all_rules, percent_of
+from siyu.loyalty.request import GROWTH, POINTS
 
 PAID: Final = "order.paid"
-GROWTH: Final = "growth"
+NOBODY: Final = UUID(int=0)
+"""Nothing was paid yet: the money has no key."""
 
 
 async def earns_of(connection: Any, owner: Owner, payable_fen: int, at: datetime, zone: ZoneInfo) -> Earns:
@@ -28,12 +30,15 @@ async def earns_of(connection: Any, owner: Owner, payable_fen: int, at: datetime
     ]
     once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
     given = await _given(connection, owner, once, at, zone) if once else set()
+    percent = await percent_of(connection, owner.named.person, at)
     sums = {POINTS: 0, GROWTH: 0}
     for rule in rules:
+        mine = percent if rule.by_tier else WHOLE
         if rule.points_per_yuan:
-            sums[rule.currency] += points_for(rule, payable_fen)
+            paid = Money(NOBODY, "", owner.anchor, payable_fen, rule.id, mine)
+            sums[rule.currency] += points_for(rule, (paid,))
         elif rule.id not in given:
-            sums[rule.currency] += rule.points
+            sums[rule.currency] += rule.points * mine // WHOLE
     return Earns(sums[POINTS], sums[GROWTH])
 
 

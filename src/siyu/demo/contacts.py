@@ -150,7 +150,7 @@ class Contacts:
         properties = f'"streak":{streak},"points":{5 + 5 * (streak % 7 == 0)}'
         who = f'"userId":"{ids.user}"'
         stamp = book.segment_stamp(person, at)
-        line = segment_track("checkin.done", stamp, who, properties, '{"end":"mini_program"}')
+        line = segment_track("checkin", stamp, who, properties, '{"end":"mini_program"}')
         book.write("server", at, line)
 
     def _counter(self, weights: Floats) -> None:

@@ -40,6 +40,8 @@ DEFAULTS: Final = (
     Currency("growth", "成长值", "growth"),
     Currency("fen", "分", "fen"),
     Currency("stock", "件", "units"),
+    Currency("chance", "次抽奖机会", "lottery chances"),
+    Currency("makeup_card", "张补签卡", "make-up cards"),
 )
 """What every installation begins with; a stored row of the same code wins."""
 

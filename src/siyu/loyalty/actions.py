@@ -13,12 +13,13 @@ from zoneinfo import ZoneInfo
 from siyu.clock import Now
 from siyu.errors import NotFound, PersonNotFound, SiyuError
 from siyu.identity.members import Named, named_by_anchor, named_by_uid
-from siyu.ledger import Command, Desk, Ledger, Outcome, derived_key
+from siyu.ledger import Command, Desk, Flow, Ledger, Outcome, derived_key
 from siyu.ledger.read_records import due_first, due_of, holders_from
 from siyu.ledger.records import legs_of
 from siyu.loyalty import posting
 from siyu.loyalty.posting import Stamp
 from siyu.loyalty.request import (
+    GROWTH,
     Adjust,
     Decide,
     Earn,
@@ -32,6 +33,7 @@ from siyu.loyalty.request import (
     uid_of,
 )
 from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
+from siyu.segments.records import add_touch
 from siyu.store.postgres import Database, driver_of
 
 _SETTLED_AT_ONCE: Final = 500
@@ -100,6 +102,7 @@ class Points:
             results.append(Outcome(0, now, {}))
         for place, outcome in zip(places, await self.ledger.post(connection, commands), strict=True):
             results[place] = outcome
+        await grown(connection, commands)
         return results
 
 
@@ -180,6 +183,19 @@ class Persons:
         return posting.decide(request, owner, origin.currency, stamp)
 
 
+async def grown(connection: Any, commands: Iterable[Command], holders: Iterable[str] = ()) -> None:
+    """Whoever's growth value these commands change, and the owners of these holders, are looked at again: tiers may ask
+    for it. In the transaction of the posting."""
+    names = {name for command in commands for name in command.report}
+    names |= {
+        leg.target for command in commands for part in command.parts if isinstance(part, Flow) for leg in part.legs
+    }
+    changed = (name.holder for name in names if name.currency == GROWTH)
+    anchors = {anchor_of(holder) for holder in (*changed, *holders) if holder.partition("@")[0].isdecimal()}
+    if anchors:
+        await add_touch(connection, b"".join(anchor.to_bytes(4, "little") for anchor in sorted(anchors)))
+
+
 async def origins_of(connection: Any, transfers: Collection[int]) -> dict[int, Origin]:
     """Whose units each transfer moved: the holder of its first leg."""
     legs, _ = await legs_of(connection, list(transfers))
@@ -206,7 +222,9 @@ async def settle(connection: Any, ledger: Ledger, everybody: dict[str, Wallets],
         due = await due_of(connection, list(everybody), now) if everybody else []
         if not due:
             break
-        done += len(await ledger.post(connection, posting.settlements(due, everybody, now)))
+        commands = posting.settlements(due, everybody, now)
+        done += len(await ledger.post(connection, commands))
+        await grown(connection, commands, (one.holder for one in due if one.currency == GROWTH))
     return done
 
 
@@ -226,6 +244,7 @@ async def settle_due(db: Database, ledger: Ledger, now: datetime) -> int:
             at_ms = int(now.timestamp() * 1000)
             debts = {holder: wallets(owner, known, at_ms) for holder, owner in owners.items()}
             outcomes = await ledger.post(connection, posting.settlements(due, debts, now))
+            await grown(connection, (), (one.holder for one in due if one.currency == GROWTH))
         moved = sum(outcome.refused is None and outcome.fresh for outcome in outcomes)
         done += moved
         if not moved:

@@ -17,7 +17,7 @@ import msgspec
 
 from siyu.collect.catalogue import FEN_MAX, spellings
 from siyu.ledger import derived_key
-from siyu.loyalty.request import POINTS
+from siyu.loyalty.request import GROWTH, POINTS
 
 _ID = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -59,6 +59,8 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     take_back_on: tuple[_Name, ...] = ()
     """Events that give money of the order back; one that names no amount gives back all."""
     currency: _Name = POINTS
+    by_tier: bool = True
+    """Whether the benefit `points_percent` of the person's tier counts."""
     active: bool = True
 
 
@@ -72,6 +74,11 @@ DEFAULTS: Final = (
         id="order", event="order.paid", label_zh="消费 1 元积 1 分", label_en="1 yuan, 1 point", points_per_yuan=1,
         subject=_ORDER, pending_days=7, post_on=("order.received", "order.completed"),
         take_back_on=("order.refunded", "order.cancelled"),
+    ),
+    EarnRule(
+        id="growth", event="order.paid", label_zh="消费 1 元得 1 成长值", label_en="1 yuan, 1 growth",
+        points_per_yuan=1, subject=_ORDER, take_back_on=("order.refunded", "order.cancelled"),
+        currency=GROWTH, by_tier=False,
     ),
     EarnRule(
         id="review", event="order.reviewed", label_zh="评价商品", label_en="Product review", points=10,
@@ -104,6 +111,9 @@ class Money(NamedTuple):
     subject: str
     anchor: int
     fen: int
+    rule: str = ""
+    percent: int = 100
+    """What the tier made of points when it was paid."""
 
 
 def names_of(rules: Iterable[EarnRule]) -> set[str]:
@@ -155,18 +165,28 @@ def keys_of(
     )
 
 
-def money_of(rule: EarnRule, one: Occurrence, own: str) -> Money | None:
+def money_of(rule: EarnRule, one: Occurrence, own: str, percent: int = 100) -> Money | None:
     """What an event says about an order. One order is paid once, whichever ends tell of it."""
     cause = cause_of(rule, one)
     if one.name in spellings(rule.event):
         key = derived_key("paid", rule.id, cause, own, one.properties.get("payment_id", ""))
-        return Money(key, cause, one.anchor, one.value_fen) if one.value_fen > 0 else None
+        return Money(key, cause, one.anchor, one.value_fen, rule.id, percent) if one.value_fen > 0 else None
     if any(one.name in spellings(name) for name in rule.take_back_on):
         refund = one.properties.get("refund_id") or f"{one.source}\n{one.event_id}"
-        return Money(derived_key("refund", rule.id, cause, refund), cause, one.anchor, one.value_fen or -FEN_MAX)
-    return Money(derived_key("received", rule.id, cause, own), cause, one.anchor, 0)
+        return Money(
+            derived_key("refund", rule.id, cause, refund), cause, one.anchor, one.value_fen or -FEN_MAX, rule.id
+        )
+    return Money(derived_key("received", rule.id, cause, own), cause, one.anchor, 0, rule.id)
 
 
-def points_for(rule: EarnRule, paid_fen: int) -> int:
-    """Points of an order for which so much is paid and not given back; rounded down."""
-    return max(0, paid_fen) * rule.points_per_yuan // 100
+def points_for(rule: EarnRule, money: Iterable[Money]) -> int:
+    """Points of an order by what was paid and given back for it, at the rate of the tier it was paid on; rounded down.
+
+    Paid in parts on several tiers, a refund takes from each part alike, so that the order of events does not matter."""
+    paid = weighted = left = 0
+    for one in money:
+        left += one.fen
+        if one.fen > 0:
+            paid += one.fen
+            weighted += one.fen * one.percent
+    return left * rule.points_per_yuan * weighted // (paid * 10_000) if left > 0 else 0

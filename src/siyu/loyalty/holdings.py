@@ -11,6 +11,7 @@ import msgspec
 
 from siyu.ledger import Currency, Role
 from siyu.ledger.read_records import Holding, Line, LotSeen
+from siyu.loyalty.request import POINTS
 
 
 class LotView(msgspec.Struct, frozen=True):
@@ -82,13 +83,13 @@ class Statement(msgspec.Struct, frozen=True):
 def accounts_of(
     holdings: Iterable[Holding], lots: Sequence[LotSeen], currencies: Mapping[str, Currency], at: datetime
 ) -> list[AccountView]:
-    """By currency. Lots that have ended by `at` count as expired, also before anybody booked it."""
+    """By currency, points first. Lots that have ended by `at` count as expired, also before anybody booked it."""
     sums: dict[str, dict[Role, int]] = {}
     for one in holdings:
         roles = sums.setdefault(one.currency, {})
         roles[one.role] = roles.get(one.role, 0) + one.balance
     views = []
-    for code, roles in sorted(sums.items()):
+    for code, roles in sorted(sums.items(), key=lambda one: (one[0] != POINTS, one[0])):
         currency = currencies[code]
         mine = [lot for lot in lots if lot.currency == code]
         ended = sum(lot.remaining for lot in mine if lot.expires_at is not None and lot.expires_at <= at)

@@ -31,7 +31,10 @@ from siyu.loyalty.posting import Stamp, all_of, decide, earning, take_back
 from siyu.loyalty.records import Earned
 from siyu.loyalty.request import Decide
 from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
+from siyu.profile.tiers import tiers_at
 
+WHOLE: Final = 100
+"""Percent of what a rule gives to who is on no better tier."""
 _RULE_SECONDS: Final = 5.0
 """A changed rule is noticed within this time by all processes."""
 
@@ -42,6 +45,12 @@ class Earner(NamedTuple):
     event: Occurrence
     named: Named
     wallets: Wallets
+    percent: int = WHOLE
+    """What the person's tier makes of what they earn."""
+
+    def multiplied(self, rule: EarnRule, points: int) -> int:
+        """Points of a rule on this tier; rounded down."""
+        return points * self.percent // WHOLE if rule.by_tier else points
 
 
 async def all_rules(connection: Any) -> list[EarnRule]:
@@ -73,7 +82,8 @@ async def absorb(
 ) -> None:
     """Give and take back what events mean. `connection`: raw asyncpg, in the transaction that takes the events in."""
     found = await named_by_anchor(connection, [(event.anchor, event.at) for event in events])
-    earners = await _earners(connection, [pair for pair in zip(events, found, strict=True) if pair[1] is not None])
+    known = [(event, named) for event, named in zip(events, found, strict=True) if named is not None]
+    earners = await _on_tiers(connection, await _earners(connection, known))
     if not earners:
         return
     everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
@@ -93,20 +103,37 @@ async def absorb(
         if rule.points_per_yuan:
             order.append((rule, mine))
         else:
-            flat += [_flat(rule, one, now, ledger) for one in mine if in_time(rule, _since(rule, one.event))]
+            giving = [one for one in mine if one.multiplied(rule, rule.points)]
+            flat += [_flat(rule, one, now, ledger) for one in giving if in_time(rule, _since(rule, one.event))]
     await ledger.post(connection, flat)
     for rule, mine in order:
         if wanted := [one for one in mine if in_time(rule, _since(rule, one.event))]:
             await _orders(connection, ledger, rule, wanted, now)
 
 
-async def _earners(connection: Any, pairs: Sequence[tuple[Occurrence, Named | None]]) -> list[Earner]:
-    anchors = passing_anchors(named for _, named in pairs if named is not None)
+async def _on_tiers(connection: Any, earners: list[Earner]) -> list[Earner]:
+    """With what the tier that each had at the time of the event makes of points."""
+    percents = await records.multipliers(connection) if earners else {}
+    if all(percent == WHOLE for percent in percents.values()):
+        return earners
+    tiers = await tiers_at(connection, [(one.named.person, one.event.at) for one in earners])
+    return [one._replace(percent=percents.get(tier or "", WHOLE)) for one, tier in zip(earners, tiers, strict=True)]
+
+
+async def percent_of(connection: Any, person: int, at: datetime) -> int:
+    """What the tier of one person makes of points."""
+    percents = await records.multipliers(connection)
+    if all(percent == WHOLE for percent in percents.values()):
+        return WHOLE
+    (tier,) = await tiers_at(connection, [(person, at)])
+    return percents.get(tier or "", WHOLE)
+
+
+async def _earners(connection: Any, pairs: Sequence[tuple[Occurrence, Named]]) -> list[Earner]:
+    anchors = passing_anchors(named for _, named in pairs)
     known = await holders_from(connection, list(anchors)) if anchors else {}
     earners = []
     for event, named in pairs:
-        if named is None:
-            continue
         mine = wallets(named, known, int(event.at.timestamp() * 1000))
         if opened_ms(mine.own) is not None and mine.own not in known.get(anchor_of(mine.own), ()):
             # The next event of the same person in this batch finds the wallet that this one opens.
@@ -123,7 +150,7 @@ def _flat(rule: EarnRule, one: Earner, now: datetime, ledger: Ledger) -> Command
     members = [member.anchor for member in one.named.members]
     key, unless = keys_of(rule, one.event, anchor_of(one.wallets.own), members, ledger.zone)
     stamp = Stamp(key, key, now, _by(rule))
-    return _earn(rule, one, rule.points, stamp)._replace(unless=unless)
+    return _earn(rule, one, one.multiplied(rule, rule.points), stamp)._replace(unless=unless)
 
 
 def _by(rule: EarnRule) -> str:
@@ -144,7 +171,11 @@ def _earn(rule: EarnRule, one: Earner, points: int, stamp: Stamp) -> Command:
 
 async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequence[Earner], now: datetime) -> None:
     """Bring the points of every order named to what its money means now; then post those that were received."""
-    told = [(one, money) for one in earners if (money := money_of(rule, one.event, one.wallets.own)) is not None]
+    told = [
+        (one, money)
+        for one in earners
+        if (money := money_of(rule, one.event, one.wallets.own, one.percent if rule.by_tier else WHOLE)) is not None
+    ]
     fresh = await records.add_money(connection, [money for _, money in told]) if told else set()
     # One change for an order and person, under the key of the last event that brought something new.
     last = {(money.subject, one.wallets.own): (one, money) for one, money in told if money.key in fresh}
@@ -152,7 +183,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
         return
     causes = sorted({subject for subject, _ in last})
     known, earned = defaultdict(list), defaultdict(list)
-    for money_row in await records.money_of_subjects(connection, causes):
+    for money_row in await records.money_of_subjects(connection, causes, rule.id):
         known[money_row.subject].append(money_row)
     for earned_row in await records.earned_for(connection, causes, _by(rule)):
         earned[earned_row.cause].append(earned_row)
@@ -161,7 +192,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
     for (subject, _), (one, money) in last.items():
         members = {member.anchor for member in one.named.members}
         mine = [row for row in known[subject] if row.anchor in members]
-        points = points_for(rule, sum(row.fen for row in mine))
+        points = points_for(rule, mine)
         given = [row for row in earned[subject] if row.holder in one.wallets.holders]
         stamp = Stamp(derived_key("change", rule.id, money.key), derived_key(rule.id, rule.version), now, _by(rule))
         commands += _change(rule, one, points, given, stamp)

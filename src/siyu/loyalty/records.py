@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -18,12 +18,19 @@ INSERT INTO earn_rules (id, version, rule, created_at) SELECT $1, $2, $3, $4
 WHERE NOT EXISTS (SELECT FROM earn_rules WHERE id = $1 AND version >= $2) ON CONFLICT DO NOTHING
 """
 _ADD_MONEY: Final = """
-INSERT INTO point_order_money (key, subject, anchor, fen)
+INSERT INTO point_order_money (key, subject, anchor, fen, rule, percent)
 SELECT DISTINCT ON (key) *
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS n(key, subject, anchor, fen)
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::int[])
+  AS n(key, subject, anchor, fen, rule, percent)
 ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key
 """
-_MONEY: Final = "SELECT key, subject, anchor, fen FROM point_order_money WHERE subject = ANY($1::text[])"
+_MONEY: Final = """
+SELECT key, subject, anchor, fen, rule, percent FROM point_order_money WHERE subject = ANY($1::text[]) AND rule = $2
+"""
+_MULTIPLIERS: Final = """
+INSERT INTO point_multipliers (tier, percent) SELECT * FROM unnest($1::text[], $2::int[])
+ON CONFLICT (tier) DO UPDATE SET percent = excluded.percent
+"""
 _EARNED: Final = """
 SELECT t.cause, l.transfer, a.holder, l.amount - l.returned - l.reversed, l.state
 FROM ledger_transfers t JOIN ledger_legs l ON l.transfer = t.id JOIN ledger_accounts a ON a.id = l.source
@@ -69,9 +76,20 @@ async def add_money(connection: Any, money: Sequence[Money]) -> set[UUID]:
     return {row[0] for row in await connection.fetch(_ADD_MONEY, *columns)}
 
 
-async def money_of_subjects(connection: Any, subjects: Sequence[str]) -> list[Money]:
-    """Everything known of the money of these orders."""
-    return [Money(*row) for row in await connection.fetch(_MONEY, subjects)]
+async def money_of_subjects(connection: Any, subjects: Sequence[str], rule: str) -> list[Money]:
+    """Everything known of the money of these orders under a rule."""
+    return [Money(*row) for row in await connection.fetch(_MONEY, subjects, rule)]
+
+
+async def set_multipliers(connection: Any, percents: Mapping[str, int]) -> None:
+    """What each tier makes of earned points, in percent; of no other tier anything."""
+    await connection.execute("DELETE FROM point_multipliers WHERE NOT tier = ANY($1::text[])", list(percents))
+    await connection.execute(_MULTIPLIERS, list(percents), list(percents.values()))
+
+
+async def multipliers(connection: Any) -> dict[str, int]:
+    """Tier → percent."""
+    return dict(await connection.fetch("SELECT tier, percent FROM point_multipliers"))
 
 
 async def earned_for(connection: Any, causes: Sequence[str], by: str) -> list[Earned]:

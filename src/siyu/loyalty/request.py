@@ -14,6 +14,8 @@ from siyu.errors import MalformedRequest, PersonNotFound
 from siyu.ids import identifier_key, identifier_uid
 
 POINTS: Final = "points"
+GROWTH: Final = "growth"
+"""成长值: what tiers may ask for."""
 SECONDS_MAX: Final = 366 * 86_400
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]

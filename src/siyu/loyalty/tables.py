@@ -40,10 +40,21 @@ order_money = Table(
     Column("subject", SORTED, nullable=False, comment="order/…"),
     Column("anchor", BigInteger, nullable=False),
     Column("fen", BigInteger, nullable=False, comment="paid; refunded: negative"),
+    Column("rule", SORTED, nullable=False, server_default=text("'order'"), comment="the earn rule it counts for"),
+    Column("percent", Integer, nullable=False, server_default=text("100"), comment="paid: what the tier gave then"),
     Index("ix_point_order_money_subject", "subject"),
     Index("ix_point_order_money_anchor", "anchor"),
 )
 """What was paid for an order and given back: the points for it follow from the sum, in whatever order events come."""
+
+multipliers = Table(
+    "point_multipliers",
+    metadata,
+    Column("tier", Text, primary_key=True),
+    Column("percent", Integer, nullable=False, comment="of what earn rules give"),
+    CheckConstraint("percent BETWEEN 0 AND 10000", name="percent"),
+)
+"""What tiers make of earned points; a tier that is not here leaves them as they are."""
 
 earn_rules = Table(
     "earn_rules",

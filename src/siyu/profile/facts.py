@@ -59,6 +59,7 @@ class Facts:
         """The first and the last of each identifier, not all."""
         self.purchases = Purchases()
         self.segments: list[str] = []
+        self.tier: str | None = None
 
 
 class Shared(NamedTuple):
@@ -97,6 +98,8 @@ def sort_out(rows: Iterable[Sequence[Any]], spans: Sequence[Span]) -> tuple[dict
             facts[person].consents.append(Decision(n, a, bool(k), b, channel, c, version))
         elif section == "segments":
             facts[person].segments = a.split("\n") if a else []
+        elif section == "tier":
+            facts[person].tier = a
         elif section == "touch":
             touches.append(row)
         elif section == "purchases":

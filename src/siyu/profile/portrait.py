@@ -22,6 +22,7 @@ from siyu.profile.trait import TraitOp, TraitValue, fold
 
 LIFECYCLE_FIGURE: Final = "lifecycle"
 RFM_FIGURE: Final = "rfm"
+TIER_FIGURE: Final = "first_tier"
 TRUST: Final = "trust."
 
 
@@ -128,12 +129,18 @@ def portrait(person: int, facts: Facts, shared: Shared, moment: Moment) -> Portr
         segments=facts.segments,
         lifecycle=lifecycle(figures, now, limits),
         trust_level=trust_level(facts.segments),
-        tier=None,
+        tier=facts.tier or first_tier(shared),
         rfm=_rfm(facts, shared, now.astimezone(zone).date(), zone),
         consent=consent_now(facts.consents),
         first_touch=None if first is None else touch_seen(first),
         last_touch=None if last is None else touch_seen(last),
     )
+
+
+def first_tier(shared: Shared) -> str | None:
+    """The tier of whom nobody has looked at yet: where the ladder begins."""
+    text = shared.figures.get(TIER_FIGURE)
+    return None if text is None else msgspec.json.decode(text, type=str)
 
 
 def trust_level(segments: Iterable[str]) -> str | None:

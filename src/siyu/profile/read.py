@@ -71,6 +71,9 @@ UNION ALL
 SELECT 'segments', s.person, 0, 0, 0, array_to_string(s.segments, E'\\n'), NULL, NULL, NULL
 FROM (SELECT DISTINCT person FROM m) m JOIN person_segments s ON s.person = m.person
 UNION ALL
+SELECT 'tier', t.person, 0, 0, 0, t.tier, NULL, NULL, NULL
+FROM (SELECT DISTINCT person FROM m) m JOIN person_tiers t ON t.person = m.person
+UNION ALL
 SELECT 'figure', 0, 0, 0, 0, name, value, NULL, NULL FROM profile_figures
 UNION ALL
 SELECT 'declared', 0, 0, 0, 0, name, type, label_zh, label_en FROM declared_traits

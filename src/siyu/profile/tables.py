@@ -141,10 +141,35 @@ person_segments = Table(
 )
 """Which segments a person is in. The room of segments writes it; a portrait reads it."""
 
+person_tiers = Table(
+    "person_tiers",
+    metadata,
+    Column("person", BigInteger, primary_key=True, autoincrement=False),
+    Column("tier", Text, nullable=False, comment="its name"),
+    Column("since", TIME, comment="null: from the beginning"),
+    Column("former", Text, nullable=False, comment="the tier before `since`"),
+    Column("until", TIME, comment="it is kept until then, whatever the figures say"),
+    Column("grace_until", TIME, comment="the figures fell; it is taken then"),
+    Column("reached", Text, nullable=False, comment="what the figures say"),
+    Column("fixed_tier", Text, comment="set by hand"),
+    Column("fixed_until", TIME),
+    Column("fixed_floor", Boolean, nullable=False, server_default=text("false"), comment="by hand: at least this one"),
+    Column("due_at", TIME, comment="when time alone may change it"),
+    Column("members", ARRAY(BigInteger), nullable=False, comment="the identifiers it is of, sorted"),
+    Index("ix_person_tiers_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("ix_person_tiers_tier", "tier"),
+)
+"""Which tier a person has. The room of membership writes it; a portrait, rules and points read it."""
+
 profile_figures = Table(
     "profile_figures",
     metadata,
-    Column("name", Text, primary_key=True, comment="lifecycle: thresholds; rfm: cut points"),
+    Column(
+        "name",
+        Text,
+        primary_key=True,
+        comment="lifecycle: thresholds; rfm: cut points; first_tier: where the ladder begins",
+    ),
     Column("value", Text, nullable=False, comment="JSON"),
     Column("changed_at", TIME, nullable=False),
 )

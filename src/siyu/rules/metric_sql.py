@@ -21,6 +21,9 @@ class Compiling(NamedTuple):
     params: Params
     setting: Setting
     words: Vocabulary
+    starts: str | None = None
+    """Expression of the instant (epoch milliseconds) from which a `campaign` window counts, where each person has one
+    of their own."""
 
 
 def matches_sql(metric: Metric, compiling: Compiling) -> str:
@@ -29,7 +32,21 @@ def matches_sql(metric: Metric, compiling: Compiling) -> str:
     parts = [named_sql(names_of(metric, compiling.words), compiling)]
     if metric.where is not None:
         parts.append(condition_sql(metric.where, params))
-    return f"({' AND '.join([during_sql(interval_of(metric.window, compiling.setting), params), *parts])})"
+    if own := _own_start(metric, compiling):
+        parts.append(own)
+    return f"({' AND '.join([during_sql(_span(metric, compiling), params), *parts])})"
+
+
+def _own_start(metric: Metric, compiling: Compiling) -> str | None:
+    if metric.window.form != "campaign" or compiling.starts is None:
+        return None
+    return f"{MILLIS} >= {compiling.starts}"
+
+
+def _span(metric: Metric, compiling: Compiling) -> Interval:
+    if metric.window.form == "campaign" and compiling.starts is not None:
+        return Interval(BEGINNING_MS, compiling.setting.now_ms + 1)
+    return interval_of(metric.window, compiling.setting)
 
 
 def named_sql(names: Sequence[str], compiling: Compiling) -> str:
@@ -90,7 +107,7 @@ def _orders_sql(condition: str, compiling: Compiling) -> str:
 
 def prefilter_sql(metrics: Sequence[Metric], compiling: Compiling) -> str:
     """A condition that every event of these metrics fulfils, on columns that are cheap to read."""
-    start = min(interval_of(metric.window, compiling.setting).start for metric in metrics)
+    start = min(_span(metric, compiling).start for metric in metrics)
     during = during_sql(Interval(start, compiling.setting.now_ms + 1), compiling.params)
     names = [names_of(metric, compiling.words) for metric in metrics]
     if not all(names):

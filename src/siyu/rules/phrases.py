@@ -59,7 +59,7 @@ ZH: Final = Phrases(
     false="假",
     fields={"@end": "终端", "@source": "来源", "@name": "事件名", "@value_fen": "金额分"},
     units={"second": "秒", "minute": "分钟", "hour": "小时", "day": "天", "week": "周"},
-    periods={"day": "日", "week": "周", "month": "月", "quarter": "季度", "year": "年"},
+    periods={"day": "日", "week": "周", "month": "月", "quarter": "季度", "half": "半年", "year": "年"},
     windows={
         "ever": "累计",
         "last": "最近 {n} {unit}内",
@@ -125,7 +125,14 @@ EN: Final = Phrases(
     false="false",
     fields={"@end": "end", "@source": "source", "@name": "event name", "@value_fen": "fen"},
     units={"second": "seconds", "minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"},
-    periods={"day": "day", "week": "week", "month": "month", "quarter": "quarter", "year": "year"},
+    periods={
+        "day": "day",
+        "week": "week",
+        "month": "month",
+        "quarter": "quarter",
+        "half": "half-year",
+        "year": "year",
+    },
     windows={
         "ever": "ever",
         "last": "in the last {n} {unit}",

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 UNIT_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 604_800_000}
-PERIODS: Final = ("day", "week", "month", "quarter", "year")
+PERIODS: Final = ("day", "week", "month", "quarter", "half", "year")
 DAYS_MAX: Final = 36_600
 BEGINNING_MS: Final = -(2**53)
 """Before everything."""
@@ -125,7 +125,7 @@ def _period(unit: str, ago: int, today: date) -> tuple[date, date]:
     if unit == "week":
         first = today - timedelta(days=today.weekday() + 7 * ago)
         return first, first + timedelta(days=7)
-    months = {"month": 1, "quarter": 3, "year": 12}[unit]
+    months = {"month": 1, "quarter": 3, "half": 6, "year": 12}[unit]
     index = (today.year * 12 + today.month - 1) // months - ago
     return _month(index * months), _month((index + 1) * months)
 

@@ -15,22 +15,21 @@ from zoneinfo import ZoneInfo
 from siyu.rules.clickhouse import Params
 from siyu.rules.measure import names_of
 from siyu.rules.metric_sql import Compiling, during_sql, named_sql
-from siyu.rules.rule import Measured, leaves
+from siyu.rules.rule import Measured, Rule, leaves
 from siyu.rules.window import Duration, Interval, Setting, epoch_ms
 from siyu.segments.population import Source
-from siyu.segments.segment import Live
 
 _UTC = ZoneInfo("UTC")
 
 
-async def faded(source: Source, live: Iterable[Live], ticked: datetime, now: datetime) -> set[int]:
-    """The identifiers of events that time alone began or ceased to count in (ticked, now].
+async def faded(source: Source, rules: Iterable[Rule], ticked: datetime, now: datetime) -> set[int]:
+    """The identifiers of events that time alone began or ceased to count in (ticked, now], for any of these rules.
 
     Raises EngineUnavailable, QueryTooExpensive."""
     compiling = Compiling(Params(), Setting(now, _UTC), source.words)
     passed = Interval(epoch_ms(ticked) + 1, epoch_ms(now) + 1)
     parts = [f"({during_sql(passed, compiling.params)} AND occurred_at > received_at)"]
-    for length, names in sorted(_rolling(live, source).items(), key=repr):
+    for length, names in sorted(_rolling(rules, source).items(), key=repr):
         shifted = Interval(passed.start - length, passed.end - length)
         named = named_sql(sorted(names), compiling) if names is not None else "1"
         parts.append(f"({during_sql(shifted, compiling.params)} AND {named})")
@@ -40,11 +39,11 @@ async def faded(source: Source, live: Iterable[Live], ticked: datetime, now: dat
     return set(table["anchor"].to_pylist())
 
 
-def _rolling(live: Iterable[Live], source: Source) -> dict[int, set[str] | None]:
+def _rolling(rules: Iterable[Rule], source: Source) -> dict[int, set[str] | None]:
     """Length of a rolling window in milliseconds → the names counted in it; None: all."""
     found: dict[int, set[str] | None] = defaultdict(set)
-    for one in live:
-        for leaf in leaves(one.rule):
+    for rule in rules:
+        for leaf in leaves(rule):
             if not isinstance(leaf, Measured):
                 continue
             lengths = {leaf.metric.window.fades_ms, leaf.value.ms if isinstance(leaf.value, Duration) else None}

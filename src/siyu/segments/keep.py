@@ -1,4 +1,4 @@
-"""The keeper: keeps the members of all segments true, beside the processor.
+"""The keeper: keeps the members of all segments true, beside the processor, and calls who follows its looks.
 
 What makes it look: identifiers that a batch saw, changes of who is who, a new version of a segment, and time. It looks
 at persons in one way only, whatever the cause: everything that the rules read, read again. A failure loses nothing:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,13 +28,15 @@ from siyu.identity.mirror import mirror
 from siyu.identity.spans import Touched, touched_by
 from siyu.ids import identifier_key
 from siyu.rules.masks import mask_of
+from siyu.rules.rule import Rule
 from siyu.rules.window import Setting
 from siyu.segments import records
 from siyu.segments.fading import faded
+from siyu.segments.follower import Follower, Following, Look
 from siyu.segments.membership import Change, changes
 from siyu.segments.population import Source, survey
 from siyu.segments.ready import READY
-from siyu.segments.segment import Live, live_of
+from siyu.segments.segment import Live, ages, live_of
 from siyu.store.postgres import driver_of
 from siyu.stream.stream import Stream
 
@@ -63,16 +65,28 @@ class Passed(NamedTuple):
     now: datetime
 
 
+class Aim(NamedTuple):
+    """What a look is for."""
+
+    keys: set[str]
+    followers: Sequence[Follower]
+    seen: frozenset[int] = frozenset()
+
+
 class Keeper:
     """Keeps members. One works at a time, in all processes."""
 
-    def __init__(self, source: Source, stream: Stream, now: Now, zone: ZoneInfo) -> None:
+    def __init__(
+        self, source: Source, stream: Stream, now: Now, zone: ZoneInfo, followers: Sequence[Follower] = ()
+    ) -> None:
         self._source = source
         self._stream = stream
         self._now = now
         self._zone = zone
         self._versions: tuple[tuple[str, int], ...] = ()
         self._live: dict[str, Live] = {}
+        self._followers = followers
+        self._following: dict[Follower, Following] = {}
         self._roll_not_before = 0.0
 
     async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
@@ -113,6 +127,7 @@ class Keeper:
             before = await records.progress(connection)
             assert before is not None
         await self._load(connection)
+        self._following = {follower: await follower.load(connection, now) for follower in self._followers}
         seq, ticked = before
         lost, moved = await changes_after(connection, seq)
         seq = max([seq, *(number for number, _, _ in moved)])
@@ -120,12 +135,15 @@ class Keeper:
             await mirror(self._source.db, self._source.events)
         touches = await records.touches(connection, TOUCHES_PER_STEP)
         anchors = {anchor for _, _, change in moved for anchor in (*change.moved, *change.touched)}
-        anchors.update(np.unique(np.frombuffer(b"".join(body for _, body in touches), np.uint32)).tolist())
+        seen = frozenset(np.unique(np.frombuffer(b"".join(body for _, body in touches), np.uint32)).tolist())
+        anchors |= seen
         due = time.monotonic() >= self._roll_not_before
         until = now if due else ticked
-        if self._live:
+        if self._live or any(following.rules for following in self._following.values()):
             anchors |= await self._rolled(ticked, until)
-            await self._look_again(connection, anchors, Passed(ticked, until, now), everybody=lost)
+            for follower in self._followers:
+                anchors |= await follower.due(connection, now)
+            await self._look_again(connection, anchors, Passed(ticked, until, now), seen, everybody=lost)
         async with connection.transaction():
             await records.drop_touches(connection, [number for number, _ in touches])
             await records.advance(connection, seq, until)
@@ -150,38 +168,56 @@ class Keeper:
         started = time.monotonic()
         if ticked >= until:
             return set()
-        found = await faded(self._source, self._live.values(), ticked, until)
+        found = await faded(self._source, list(self._rules(self._live, self._followers)), ticked, until)
         self._roll_not_before = started + max(IDLE_SECONDS, ROLL_REST * (time.monotonic() - started))
         return found
 
-    async def _look_again(self, connection: Any, anchors: Collection[int], passed: Passed, *, everybody: bool) -> None:
-        live, now = self._live, passed.now
+    def _rules(self, keys: Collection[str], followers: Sequence[Follower]) -> Iterator[Rule]:
+        yield from (self._live[key].rule for key in sorted(keys))
+        for follower in followers:
+            yield from self._following[follower].rules
+
+    async def _look_again(
+        self, connection: Any, anchors: Collection[int], passed: Passed, seen: frozenset[int], *, everybody: bool
+    ) -> None:
+        live, now, words = self._live, passed.now, self._source.words
         whole = {key for key, one in live.items() if not one.segment.is_built}
+        following = [one for one in self._followers if self._following[one].whole]
         if everybody or now < passed.ticked or len(anchors) > EVERYBODY_FROM:
-            whole, anchors = set(live), ()
+            whole, following, anchors = set(live), list(self._followers), ()
         elif self._hour(passed.ticked) != self._hour(passed.until):
-            whole |= {key for key, one in live.items() if one.ages(self._source.words)}
-        if whole:
-            await self._look(connection, whole, None, now)
-        ordered = sorted(anchors)
-        for start in range(0, len(ordered), ANCHORS_PER_LOOK):
-            some = ordered[start : start + ANCHORS_PER_LOOK]
-            await self._look(connection, set(live), some, now)
+            whole |= {key for key, one in live.items() if one.ages(words)}
+            aging = [f for f in self._followers if any(ages(rule, words) for rule in self._following[f].rules)]
+            following = [one for one in self._followers if one in following or one in aging]
+        personal = [one for one in following if self._following[one].personal]
+        together = [one for one in following if one not in personal]
+        if whole or together:
+            await self._look(connection, Aim(whole, together, seen), None, now)
+        if personal:
+            for some in _slices(await records.all_anchors(connection)):
+                await self._look(connection, Aim(set(), personal, seen), some, now)
+        for some in _slices(sorted(anchors)):
+            await self._look(connection, Aim(set(live), self._followers, seen), some, now)
+        for follower in following:
+            async with connection.transaction():
+                await follower.built(connection, now)
 
     def _hour(self, at: datetime) -> str:
         return at.astimezone(self._zone).strftime("%Y%m%d%H")
 
-    async def _look(self, connection: Any, keys: set[str], anchors: Sequence[int] | None, now: datetime) -> None:
+    async def _look(self, connection: Any, aim: Aim, anchors: Sequence[int] | None, now: datetime) -> None:
         """Find the members of these segments among everybody, or among who has or had these identifiers."""
-        live = {key: self._live[key] for key in sorted(keys)}
+        live = {key: self._live[key] for key in sorted(aim.keys)}
         setting = Setting(now, self._zone)
         touched: Touched | None = None
         asked: list[int] | None = None
         if anchors is not None:
             touched = await touched_by(connection, anchors)
             asked = sorted({*touched.persons, *anchors})
-        population = await survey(self._source, [one.rule for one in live.values()], setting, touched)
-        kept = await records.kept(connection, asked)
+        rules = list(self._rules(aim.keys, aim.followers))
+        starts = await self._starts(connection, aim.followers, touched)
+        population = await survey(self._source, rules, setting, touched, starts)
+        kept = await records.kept(connection, asked) if live or asked else []
 
         def compare() -> tuple[list[Change], list[tuple[str, int]]]:
             words = self._source.words
@@ -200,6 +236,19 @@ class Keeper:
                 # Counted anew, so that a sum of differences never drifts.
                 await records.set_sizes(driver, counts)
                 await records.mark_built(driver, built, now)
+            for follower in aim.followers:
+                await follower.decide(driver, Look(population, touched, setting, aim.seen))
+
+    async def _starts(
+        self, connection: Any, followers: Sequence[Follower], touched: Touched | None
+    ) -> dict[int, int] | None:
+        personal = [one for one in followers if self._following[one].personal]
+        if touched is None or not personal:
+            return None
+        starts: dict[int, int] = {}
+        for one in personal:
+            starts |= await one.starts(connection, touched.persons)
+        return starts
 
     def _moves(self, changed: Sequence[Change]) -> list[tuple[str, int, int, bool]]:
         """Who entered or left a segment that says so. The first members of a version are simply there."""
@@ -216,12 +265,16 @@ class Keeper:
     async def _send(self, connection: Any) -> None:
         """Bring what happened into the stream; sent twice after a crash, it is known by its id."""
         while moves := await records.waiting_moves(connection, MOVES_PER_FRAME):
-            sent = [_event(move) for move in moves if move[5] is not None]
-            if sent:
+            if sent := [_event(move) for move in moves if move[5] is not None]:
                 received_ms = int(self._now().timestamp() * 1000)
                 arrival = Arrival(sent, [], SOURCE_NAME, "server", received_ms)
                 await self._stream.append(frames_of([arrival], self._stream.shards, self._stream.frame_bytes_max))
             await records.drop_moves(connection, moves[-1][0])
+
+
+def _slices(anchors: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(anchors), ANCHORS_PER_LOOK):
+        yield anchors[start : start + ANCHORS_PER_LOOK]
 
 
 def sizes(changed: Sequence[Change]) -> list[tuple[str, int]]:

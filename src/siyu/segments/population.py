@@ -17,15 +17,17 @@ from siyu.identity.mirror import person_sql
 from siyu.identity.spans import Touched
 from siyu.profile import attributes
 from siyu.profile.attributes import Column, column_of
+from siyu.profile.tiers import tiers_of
 from siyu.rules.clickhouse import Params
 from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
 from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
 from siyu.rules.parse import SEGMENTS
 from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
-from siyu.rules.window import Setting
+from siyu.rules.window import BEGINNING_MS, Setting
 from siyu.segments import records
 from siyu.segments.segment import LISTED
+from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -59,15 +61,22 @@ class Source(NamedTuple):
         return await self.events.arrow(sql, params, settings=settings)
 
 
-async def survey(source: Source, rules: Collection[Rule], setting: Setting, some: Touched | None = None) -> Population:
-    """Everything `rules` read of all persons with an event, or of those of `some` who have one.
+async def survey(
+    source: Source,
+    rules: Collection[Rule],
+    setting: Setting,
+    some: Touched | None = None,
+    starts: Mapping[int, int] | None = None,
+) -> Population:
+    """Everything `rules` read of all persons with an event, or of those of `some` who have one. `starts`: from when on
+    (epoch milliseconds) the window `campaign` counts for a person; who is missing has it from the beginning on.
 
     Raises QueryTooExpensive, EngineUnavailable."""
     metrics = sorted({metric for rule in rules for metric in metrics_of(rule)}, key=repr)
     names = {name for rule in rules for name in attributes_of(rule)}
     reading = asyncio.ensure_future(_read_attributes(source, names, setting, some))
     try:
-        persons, figures = await _read_figures(source, metrics, setting, some)
+        persons, figures = await _read_figures(source, metrics, setting, some, starts)
         columns = await reading
     finally:
         reading.cancel()
@@ -76,7 +85,11 @@ async def survey(source: Source, rules: Collection[Rule], setting: Setting, some
 
 
 async def _read_figures(
-    source: Source, metrics: Sequence[Metric], setting: Setting, some: Touched | None
+    source: Source,
+    metrics: Sequence[Metric],
+    setting: Setting,
+    some: Touched | None,
+    starts: Mapping[int, int] | None,
 ) -> tuple[Persons, dict[Metric, Figures]]:
     """Everybody, and the metrics of each."""
     ((spans, anchors),) = await source.events.rows(_STORED)
@@ -86,7 +99,8 @@ async def _read_figures(
     figures: dict[Metric, Figures] = {}
     for start in range(0, len(metrics), METRICS_PER_STATEMENT):
         part = metrics[start : start + METRICS_PER_STATEMENT]
-        compiling = Compiling(Params(), setting, source.words)
+        params = Params()
+        compiling = Compiling(params, setting, source.words, None if starts is None else _starts_sql(starts, params))
         columns = ", ".join(f"{figure_sql(metric, compiling)} AS v{n}" for n, metric in enumerate(part))
         where = f"{prefilter_sql(part, compiling)}{_of_them(some)}"
         tables = []
@@ -109,6 +123,14 @@ async def who(source: Source, rules: Mapping[str, Rule], setting: Setting) -> tu
         }
 
     return len(population.persons), await asyncio.to_thread(found)
+
+
+def _starts_sql(starts: Mapping[int, int], params: Params) -> str:
+    """From when on a person's own window counts, by the column `p`."""
+    if not starts:
+        return "0"
+    persons = params.add(list(starts), "Array(UInt32)")
+    return f"transform(p, {persons}, {params.add(list(starts.values()), 'Array(Int64)')}, toInt64({BEGINNING_MS}))"
 
 
 async def _everybody(source: Source, person: str, some: Touched | None) -> Persons:
@@ -157,6 +179,10 @@ async def _read_attributes(
         columns = await attributes.columns(connection, names, setting, anchors)
         if LISTED in columns:
             columns[LISTED] = column_of(_lists(await records.listed(connection, anchors)))
+        if GROWTH in columns:
+            columns[GROWTH] = column_of(await records.growth(connection, anchors))
+        if TIER in columns:
+            columns[TIER] = column_of(await tiers_of(connection, None if some is None else some.persons))
         if SEGMENTS in columns:
             kept = await records.kept(connection, None if some is None else some.persons)
             columns[SEGMENTS] = column_of({person: sorted(keys) for keys, members in kept for person in members})

@@ -102,6 +102,11 @@ async def clear_list(connection: Any, key: str) -> None:
     await connection.execute("DELETE FROM segment_lists WHERE key = $1", key)
 
 
+async def all_anchors(connection: Any) -> list[int]:
+    """Every identifier."""
+    return [row[0] for row in await connection.fetch("SELECT id FROM identifiers WHERE kind <> 'any' ORDER BY id")]
+
+
 async def find_anchors(connection: Any, values: Sequence[str], kind: str | None) -> list[tuple[str, int]]:
     """(value, anchor) of the identifiers with these values, of one kind or any."""
     return [
@@ -127,6 +132,35 @@ async def listed(connection: Any, anchors: Sequence[int] | None) -> list[tuple[s
         return [(row[0], row[1]) for row in await connection.fetch(_OWNERS)]
     rows = await connection.fetch(f"{_OWNERS} WHERE l.anchor = ANY($1::bigint[])", list(anchors))
     return [(row[0], row[1]) for row in rows]
+
+
+_GROWTH: Final = """
+WITH held AS (
+  SELECT split_part(a.holder, '@', 1)::bigint AS anchor, nullif(split_part(a.holder, '@', 2), '')::bigint AS opened_ms,
+         a.balance
+  FROM ledger_accounts a
+  WHERE a.currency = 'growth' AND a.role = 'available' AND a.balance <> 0 AND a.holder ~ '^[0-9]+(@[0-9]+)?$'{0}
+)
+SELECT coalesce((
+  SELECT m.person FROM memberships m
+  WHERE m.anchor = h.anchor AND (h.opened_ms IS NULL OR m.since <= 'epoch'
+                                 OR m.since <= timestamptz 'epoch' + h.opened_ms * interval '1 millisecond')
+  ORDER BY m.since DESC LIMIT 1), h.anchor), sum(h.balance)::bigint
+FROM held h GROUP BY 1
+"""
+_HELD_BY: Final = """ AND a.holder IN (
+  SELECT n::text FROM unnest($1::bigint[]) n
+  UNION ALL SELECT b.holder FROM unnest($1::bigint[]) n
+  JOIN ledger_accounts b ON b.holder >= n || '@' AND b.holder < n || 'A')"""
+
+
+async def growth(connection: Any, anchors: Sequence[int] | None) -> dict[int, int]:
+    """Person → growth value, of who has any; of the wallets of these identifiers, or all."""
+    if anchors is None:
+        rows = await connection.fetch(_GROWTH.format(""))
+    else:
+        rows = await connection.fetch(_GROWTH.format(_HELD_BY), list(anchors))
+    return {row[0]: row[1] for row in rows}
 
 
 async def kept(connection: Any, persons: Sequence[int] | None) -> list[tuple[Keys, list[int]]]:
@@ -191,10 +225,8 @@ async def set_sizes(connection: Any, sizes: Sequence[tuple[str, int]]) -> None:
 
 
 async def add_touch(connection: Any, anchors: bytes) -> None:
-    """A batch saw these identifiers (UInt32 each)."""
-    await connection.execute(
-        "INSERT INTO segment_touches (anchors) SELECT $1 WHERE EXISTS (SELECT FROM segments)", anchors
-    )
+    """Whoever has one of these identifiers (UInt32 each) is to be looked at again."""
+    await connection.execute("INSERT INTO segment_touches (anchors) VALUES ($1)", anchors)
 
 
 async def touches(connection: Any, limit: int) -> list[tuple[int, bytes]]:

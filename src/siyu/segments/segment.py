@@ -71,11 +71,16 @@ class Live(NamedTuple):
 
     def ages(self, words: Vocabulary) -> bool:
         """Whether the calendar, or the age of something, can change who is in it without any event."""
-        return any(metric.turns for metric in metrics_of(self.rule)) or any(
-            (kind := words.kind_of(leaf.name)) is not None and (kind.ages or leaf.op == "within")
-            for leaf in leaves(self.rule)
-            if isinstance(leaf, Person)
-        )
+        return ages(self.rule, words)
+
+
+def ages(rule: Rule, words: Vocabulary) -> bool:
+    """Whether the calendar, or the age of something, can change of whom a rule holds without any event."""
+    return any(metric.turns for metric in metrics_of(rule)) or any(
+        (kind := words.kind_of(leaf.name)) is not None and (kind.ages or leaf.op == "within")
+        for leaf in leaves(rule)
+        if isinstance(leaf, Person)
+    )
 
 
 def check_key(key: str) -> str:

@@ -8,9 +8,13 @@ from siyu.collect.catalogue import CATALOGUE
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
 from siyu.rules.vocabulary import AttributeKind, EventName, vocabulary
 
+TIER: Final = "tier"
+GROWTH: Final = "growth"
 SEGMENT_ATTRIBUTES: Final = (
     AttributeKind("segments", "人群", "segments", "list"),
     AttributeKind("listed", "名单", "lists", "list"),
+    AttributeKind(TIER, "会员等级", "membership tier"),
+    AttributeKind(GROWTH, "成长值", "growth", default=0),
 )
 
 WORDS: Final = vocabulary(

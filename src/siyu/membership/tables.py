@@ -1,0 +1,96 @@
+"""Tables of membership: the ladder, what was decided about tiers, check-ins and what they gave, events to be sent.
+
+Which tier a person has now stands in the profile's `person_tiers`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from siyu.store.metadata import metadata
+
+TIME = TIMESTAMP(timezone=True, precision=3)
+SORTED = Text(collation="C")
+
+ladders = Table(
+    "tier_ladders",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("ladder", Text, nullable=False, comment="ladder.Ladder as JSON"),
+    Column("at", TIME, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("built_at", TIME, comment="when everybody had been looked at with it"),
+)
+"""Every version there ever was; the highest one counts."""
+
+tier_log = Table(
+    "tier_log",
+    metadata,
+    Column("seq", BigInteger, Identity(), primary_key=True),
+    Column("person", BigInteger, nullable=False, comment="the person then"),
+    Column("members", ARRAY(BigInteger), nullable=False, comment="the identifiers it was decided for, sorted"),
+    Column("at", TIME, nullable=False, comment="when it was decided"),
+    Column("cause", Text, nullable=False, comment="standing.Cause"),
+    Column("former", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("since", TIME),
+    Column("until", TIME),
+    Column("grace_until", TIME),
+    Column("fixed_tier", Text),
+    Column("fixed_until", TIME),
+    Column("fixed_floor", Boolean, nullable=False),
+    Column("ladder", Integer, nullable=False, comment="version"),
+    Column("figures", Text, nullable=False, comment="JSON: the figures of the condition"),
+    Column("event", Text, comment="JSON: the event that brought it"),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ix_tier_log_members", "members", postgresql_using="gin"),
+)
+"""Append only: what was decided, why, and the whole standing after it."""
+
+checkin_rules = Table(
+    "checkin_rules",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("rules", Text, nullable=False, comment="checkin.Rules as JSON"),
+    Column("at", TIME, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+checkins = Table(
+    "checkins",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("day", Date, nullable=False, comment="local day"),
+    Column("at", TIME, nullable=False),
+    Column("end", Text, nullable=False),
+    Column("how", Text, nullable=False, comment="call, event or make_up"),
+    PrimaryKeyConstraint("anchor", "day"),
+)
+"""One per local day and identifier under which a person earns."""
+
+checkin_rewards = Table(
+    "checkin_rewards",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("day", Date, nullable=False, comment="the check-in that brought it"),
+    Column("item", SORTED, nullable=False, comment="daily, cycle/7, streak/30, month/2026-06/15"),
+    Column("currency", SORTED, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("transfer", BigInteger, nullable=False),
+    PrimaryKeyConstraint("anchor", "day", "item", "currency"),
+)
+"""What check-ins gave; the ledger has the units."""

@@ -1,0 +1,263 @@
+"""Check-in end to end: by call and by event, once a day whichever way, with streaks, make-up cards, merged persons."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from siyu.errors import MalformedRequest, Refused
+from siyu.ids import identifier_key
+from siyu.loyalty.actions import Points
+from siyu.loyalty.request import Earn, Identifier
+from siyu.membership import checkins
+from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, MakeUp, On, Reward, Rules, Streak
+from siyu.membership.checkins import Asking, Calendar, CheckedIn
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database, driver_of
+from siyu.store.replies import Asked, once
+
+from .membership_house import SECRET, ZONE, House
+
+PROCESSES = 4
+ROUNDS = 50
+START_SECONDS = 4.0
+CHANCES = 3
+"""Without a guard something goes wrong when processes meet, which one race may not see."""
+
+
+@pytest.fixture
+async def house(db: Database, events: EventStore) -> AsyncIterator[House]:
+    house = await House.build(db, events)
+    await house.happen("page", "u1")
+    yield house
+    await house.stream.close()
+
+
+def asking(house: House, user: str = "u1", end: str = "app") -> Asking:
+    kind, _, value = user.rpartition("=")
+    return Asking(Identifier(kind=kind or "user_id", value=value), end, house.now, SECRET)
+
+
+async def check_in(house: House, user: str = "u1", key: str | None = None, end: str = "app") -> CheckedIn:
+    async def do(connection: Any) -> CheckedIn:
+        return await checkins.check_in(connection, house.ledger, asking(house, user, end))
+
+    return await once(house.db, Asked(key, "check_in", [user, end]), CheckedIn, do, lambda: house.now)
+
+
+async def make_up(house: House, day: date, user: str = "u1") -> CheckedIn:
+    async def do(connection: Any) -> CheckedIn:
+        return await checkins.make_up(connection, house.ledger, asking(house, user), day, None)
+
+    return await once(house.db, Asked(None, "make_up", [user, day]), CheckedIn, do, lambda: house.now)
+
+
+async def calendar(house: House, user: str = "u1") -> Calendar:
+    async with house.db.begin() as conn:
+        today = checkins.local_day(house.now, ZONE)
+        return await checkins.calendar(await driver_of(conn), house.ledger, house.uid(user), today, house.now)
+
+
+async def set_rules(house: House, rules: Rules) -> None:
+    async with house.db.begin() as conn:
+        await checkins.put_rules(await driver_of(conn), house.ledger, rules, house.now, "test")
+
+
+async def refusal(waiting: Any) -> str:
+    with pytest.raises(Refused) as error:
+        await waiting
+    return error.value.code
+
+
+async def test_seven_days_bring_one_chance(house: House) -> None:
+    """SC15: U1 checks in on seven days at two ends, U2 misses one."""
+    for day in range(8):
+        if day < 7:
+            done = await check_in(house, "u1", end="app" if day % 2 else "mini_program")
+            assert (done.streak, done.cycle_day, done.total) == (day + 1, day % 7 + 1, day + 1)
+            assert [one.currency for one in done.rewards] == ["points", *([CHANCE] if day == 6 else [])]
+        if day != 3:
+            await house.happen("checkin", "u2", end="app")
+        await house.wait(days=1)
+    assert [await house.available(CHANCE, user) for user in ("u1", "u2")] == [1, 0]
+    assert [await house.available("points", user) for user in ("u1", "u2")] == [35, 35]
+    shown = await calendar(house, "u2")
+    assert (shown.streak, shown.total, [day.how for day in shown.days]) == (4, 7, ["event"] * 7)
+    names = await house.events.rows("SELECT end, count() FROM events WHERE name = 'checkin' GROUP BY end ORDER BY end")
+    assert [tuple(row) for row in names] == [("app", 3 + 7), ("mini_program", 4)]
+
+
+async def test_once_a_day_whichever_way_it_comes(house: House) -> None:
+    first = await check_in(house, key="k1")
+    assert await check_in(house, key="k1") == first
+    assert await refusal(check_in(house, key="k2")) == "ALREADY_CHECKED_IN"
+    assert await refusal(check_in(house, key="k2")) == "ALREADY_CHECKED_IN"
+    await house.happen("CheckIn", "u1", end="web")
+    await house.happen("checkin", "u1", end="store")
+    await house.look()
+    assert (await house.available("points"), (await calendar(house)).total) == (5, 1)
+    midnight = datetime(2026, 6, 1, 16, tzinfo=UTC)
+    house.now = midnight - timedelta(milliseconds=1)
+    assert await refusal(check_in(house)) == "ALREADY_CHECKED_IN"
+    house.now = midnight
+    assert (await check_in(house)).streak == 2
+    house.now -= timedelta(hours=3)  # the clock steps back over midnight
+    assert await refusal(check_in(house)) == "ALREADY_CHECKED_IN"
+    assert await house.available("points") == 10
+
+
+async def test_a_late_event_fills_its_own_day(house: House) -> None:
+    for day in range(7):
+        if day != 2:
+            await check_in(house)
+        await house.wait(days=1)
+    assert ((await calendar(house)).streak, await house.available(CHANCE)) == (4, 0)
+    await house.happen("checkin", "u1", ago=timedelta(days=5))
+    await house.happen("checkin", "u1", ago=timedelta(days=5, hours=1))
+    await house.happen("checkin", "u1", ago=-timedelta(days=1))  # of tomorrow: no day yet
+    shown = await calendar(house)
+    assert (shown.streak, shown.total, await house.available(CHANCE)) == (7, 7, 1)
+
+
+async def test_a_make_up_card_fills_a_missed_day(house: House) -> None:
+    await set_rules(
+        house,
+        Rules(
+            daily=[Reward(currency="growth", amount=2)],
+            streaks=[Streak(days=3, rewards=[Reward(currency=CHANCE, amount=1)])],
+            month=[On(days=3, rewards=[Reward(currency="points", amount=30)])],
+            make_up=MakeUp(days_back=3, month_max=1),
+        ),
+    )
+    await check_in(house)
+    missed = checkins.local_day(house.now, ZONE) + timedelta(days=1)
+    await house.wait(days=2)
+    await check_in(house)
+    assert await refusal(make_up(house, missed)) == "INSUFFICIENT"
+    assert (await calendar(house)).total == 2
+    points = Points(house.db, lambda: house.now, ZONE, SECRET)
+    card = Earn(person=Identifier(kind="user_id", value="u1"), points=2, currency=MAKE_UP_CARD)
+    await points.ask(card, None, "test")
+    shown = await calendar(house)
+    assert shown.make_up is not None
+    assert (shown.make_up.available, shown.make_up.days) == (
+        2, [missed - timedelta(days=2), missed],
+    )  # fmt: skip
+    done = await make_up(house, missed)
+    assert (done.streak, done.how, sorted(one.currency for one in done.rewards)) == (
+        2, "make_up", [CHANCE, "growth", "points"],
+    )  # fmt: skip
+    assert (await calendar(house)).streak == 3
+    assert await refusal(make_up(house, missed)) == "ALREADY_CHECKED_IN"
+    assert await refusal(make_up(house, missed - timedelta(days=3))) == "ENDED"
+    with pytest.raises(MalformedRequest):
+        await make_up(house, checkins.local_day(house.now, ZONE))
+    assert [await house.available(code) for code in (MAKE_UP_CARD, CHANCE, "growth", "points")] == [1, 1, 6, 30]
+    await house.wait(days=2)
+    assert await refusal(make_up(house, missed + timedelta(days=2))) == "LIMIT_REACHED"
+    assert await house.available(MAKE_UP_CARD) == 1
+    await house.look()
+    told = [one["how"] for one in await house.told("checkin")]
+    assert sorted(told) == ["call", "call", "make_up"]
+    await set_rules(house, Rules(make_up=None))
+    assert await refusal(make_up(house, missed + timedelta(days=2))) == "NOT_ELIGIBLE"
+    await set_rules(house, Rules(active=False))
+    assert await refusal(check_in(house)) == "ENDED"
+
+
+async def test_merged_persons_share_their_days_from_then_on(house: House) -> None:
+    await house.happen("page", "u2")
+    await check_in(house, "u1")
+    await check_in(house, "u2")
+    await house.wait(days=1)
+    await check_in(house, "u2")
+    await house.wait(days=1)
+    await house.merge("u1", "u2")
+    assert (await calendar(house, "u1")).total == (await calendar(house, "u2")).total == 2
+    assert await house.available("points") == 15
+    done = await check_in(house, "u1")
+    assert (done.streak, done.total) == (3, 3)
+    assert await refusal(check_in(house, "u2")) == "ALREADY_CHECKED_IN"
+    await house.happen("checkin", "u2", end="web")
+    assert await house.available("points") == 20
+    await house.undo()
+    totals = {user: (await calendar(house, user)).total for user in ("u1", "u2")}
+    assert sorted(totals.values()) == [2, 2]
+    assert await house.available("points", "u1") + await house.available("points", "u2") == 20
+
+
+async def test_who_logs_in_brings_the_days_of_the_visitor(house: House) -> None:
+    await house.happen("checkin", "anonymous_id=a1")
+    await house.happen("page", "u9", others=identifier_key("anonymous_id", "a1"))
+    await house.look()
+    assert await refusal(check_in(house, "u9")) == "ALREADY_CHECKED_IN"
+    await house.wait(days=1)
+    assert (await check_in(house, "u9")).streak == 2
+
+
+async def race(house: House, postgres_dsn: str, **job: Any) -> Counter[str]:
+    """All processes at once; the sums of what they report."""
+    async with house.db.driver() as connection:
+        name = await connection.fetchval("SELECT current_database()")
+    dsn = postgres_dsn.replace("@/siyu?", f"@/{name}?")
+    job = {"dsn": dsn, "start": time.time() + START_SECONDS, "rounds": ROUNDS, "now": house.now.isoformat()} | job
+
+    async def run(number: int) -> dict[str, int]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.store.checkin_racer", json.dumps(job | {"process": number}),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        answer: dict[str, int] = json.loads(out)
+        return answer
+
+    sums: Counter[str] = Counter()
+    for answer in await asyncio.gather(*map(run, range(PROCESSES))):
+        sums.update(answer)
+    return sums
+
+
+async def test_a_double_click_is_one_check_in(house: House, postgres_dsn: str) -> None:
+    """Fifty days; on each, four processes check the person in at once, under two identifiers."""
+    await house.happen("page", "u1", others=identifier_key("phone", "+8613800000001"))
+    await house.look()
+    persons = [("user_id", "u1"), ("phone", "13800000001")]
+    result = await race(house, postgres_dsn, persons=persons)
+    assert result == Counter(done=ROUNDS, ALREADY_CHECKED_IN=(PROCESSES - 1) * ROUNDS)
+    house.now += timedelta(days=ROUNDS)
+    assert await house.available("points") == 5 * ROUNDS
+    assert await house.available(CHANCE) == ROUNDS // 7
+    without_lock = await race(house, postgres_dsn, persons=persons, without=["lock"])
+    assert without_lock == result  # the key decides, and who lost tries again
+
+
+async def test_every_guard_of_a_double_click_is_needed(house: House, postgres_dsn: str) -> None:
+    async with house.db.driver() as connection:
+        await connection.execute("ALTER TABLE checkins DROP CONSTRAINT pk_checkins")
+        await connection.execute("ALTER TABLE checkin_rewards DROP CONSTRAINT pk_checkin_rewards")
+    guards = ["lock", "key"]
+    for _ in range(CHANCES):
+        result = await race(house, postgres_dsn, persons=[("user_id", "u1")], without=guards)
+        house.now += timedelta(days=ROUNDS)
+        if result["done"] > ROUNDS:
+            break
+    else:
+        pytest.fail("nothing went wrong without the lock and the key of check-ins")
+    days = (await calendar(house)).total
+    assert await house.available("points") == 5 * days  # the ledger gives once for a day all the same
+    for _ in range(CHANCES):
+        result = await race(house, postgres_dsn, persons=[("user_id", "u1")], without=[*guards, "reward"])
+        house.now += timedelta(days=ROUNDS)
+        if await house.available("points") > 5 * (await calendar(house)).total:
+            break
+    else:
+        pytest.fail("nothing went wrong without the keys of rewards")
