@@ -15,6 +15,14 @@ milliseconds."""
 Lang: TypeAlias = Literal["zh", "en"]
 
 
+class Choice(NamedTuple):
+    """One of the few values something can have, and what people call it."""
+
+    value: str | int
+    zh: str
+    en: str
+
+
 class AttributeKind(NamedTuple):
     """One thing known about persons, or, with `open`, a family of them: `trait.` stands for `trait.city` and all."""
 
@@ -25,8 +33,16 @@ class AttributeKind(NamedTuple):
     open: bool = False
     ages: bool = False
     """Whether its value may change by the passing of time alone."""
-    default: int | None = None
+    default: int | float | str | None = None
     """What it is of who has none."""
+    choices: tuple[Choice, ...] = ()
+    """What its values are called, where they are few; other values are welcome."""
+    group: tuple[str, str] = ("", "")
+    """Under which heading it is offered, Chinese and English."""
+    number: bool = False
+    """Whether its values are numbers, where the type leaves it open."""
+    note: tuple[str, str] = ("", "")
+    """What it tells, and in which unit, Chinese and English."""
 
 
 class EventName(NamedTuple):

@@ -178,7 +178,7 @@ def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
     return found
 
 
-def coded(persons: Persons, column: Column, default: int | None = None) -> Coded:
+def coded(persons: Persons, column: Column, default: float | str | None = None) -> Coded:
     """A column in the order of `persons`; `default` for who has none."""
     places, there = _places(persons, column.persons)
     everybody = np.zeros(len(persons), np.int32)
