@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,8 @@ from siyu.analytics.question import Breakdown, Question, refuse, zone_of
 from siyu.analytics.scope import Query, Scope, Shard, Stored
 from siyu.analytics.segment_size import SegmentSize, outcome_of
 from siyu.analytics.timeline import TimelineQuestion, page_of
+from siyu.dimensions.catalogue import DIMENSIONS
+from siyu.dimensions.records import Reading, columns
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
 from siyu.profile.actions import timeline
@@ -80,7 +82,7 @@ async def ask(
         source = Source(db, events, WORDS, seconds_max)
         outcome = await outcome_of(question, source, Setting(now, zone_of(question.timezone, tz)))
     else:
-        async with _scope(db, events, question, now, tz) as scope:
+        async with _scope(db, events, question, now, tz, seconds_max) as scope:
             outcome = await _outcome(events, question, scope, seconds_max)
     cell = getattr(question, "cell", None)
     if cell is not None:
@@ -104,7 +106,9 @@ async def _person_of(db: Database, question: TimelineQuestion) -> UUID:
 
 
 @asynccontextmanager
-async def _scope(db: Database, events: EventStore, question: Question, now: datetime, tz: str) -> AsyncIterator[Scope]:
+async def _scope(
+    db: Database, events: EventStore, question: Question, now: datetime, tz: str, seconds_max: int
+) -> AsyncIterator[Scope]:
     """What compiling needs, with the person properties asked for as Join tables that live as long as the question."""
     zone = zone_of(question.timezone, tz)
     ((spans, *stored),) = await events.rows(_STORED)
@@ -117,8 +121,15 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
     if breakdown is None or breakdown.person_prop is None:
         yield scope
         return
-    async with db.driver() as connection:
-        values = await values_of_all(connection, breakdown.person_prop)
+    dimension = DIMENSIONS.named(breakdown.person_prop)
+    values: Mapping[int, Any]
+    if dimension is not None:
+        reading = Reading(events, WORDS, Setting(now, zone), seconds_max)
+        (found,) = await columns(reading, [dimension])
+        values = dict(zip(found.persons.tolist(), (found.values[code] for code in found.codes.tolist()), strict=True))
+    else:
+        async with db.driver() as connection:
+            values = await values_of_all(connection, breakdown.person_prop)
     texts = await asyncio.to_thread(lambda: {person: text_of(value) for person, value in values.items()})
     async with person_values(events, texts) as table:
         yield scope._replace(traits={breakdown.person_prop: table})

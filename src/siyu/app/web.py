@@ -44,6 +44,7 @@ from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.console.http import routes as console_routes
+from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.loyalty import Points
@@ -82,6 +83,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
             *analytics_routes,
             *rule_routes,
             *segment_routes,
+            *dimension_routes,
         ],
         guards=[require_token],
     )

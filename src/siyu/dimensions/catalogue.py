@@ -31,6 +31,7 @@ from siyu.dimensions.dimension import (
 from siyu.dimensions.evaluate import value_of
 from siyu.dimensions.purchase_entries import PURCHASE
 from siyu.dimensions.relation_entries import RELATION
+from siyu.rules.rule import Metric
 from siyu.rules.vocabulary import AttributeKind, vocabulary
 from siyu.rules.window import Setting
 
@@ -81,12 +82,12 @@ class Catalogue:
         """The dimension that an attribute of rules is."""
         return self.entries.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
 
-    def fades(self, name: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """(length, event names) of the rolling windows an attribute looks through; no names: any behaviour."""
+    def fades(self, name: str) -> Iterator[tuple[int, Metric]]:
+        """The rolling windows an attribute looks through: length in milliseconds, and what is counted in it."""
         dimension = self.named(name)
         for part in walk(dimension.expression) if dimension else ():
             if isinstance(part, Aggregate) and (length := part.base.window.fades_ms) is not None:
-                yield length, part.base.events
+                yield length, part.base
 
 
 def catalogue(entries: Iterable[Dimension]) -> Catalogue:

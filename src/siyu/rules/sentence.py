@@ -19,6 +19,11 @@ def say(rule: Rule, words: Vocabulary, lang: Lang = "zh") -> str:
     return _Writer(words, lang).rule(rule)
 
 
+def say_metric(metric: Metric, words: Vocabulary, lang: Lang, measure: str | None = None) -> str:
+    """What a metric is, without a test; `measure`: in place of its own, of the same events."""
+    return _Writer(words, lang).metric(metric, "", measure).strip()
+
+
 def quoted(text: str) -> str:
     """A text in quotation marks."""
     return "“" + text.replace("\\", "\\\\").replace("”", "\\”") + "”"
@@ -62,14 +67,16 @@ class _Writer:
         return f"{label} {quoted(name.removeprefix(kind.name))}" if kind.open else label
 
     def _measured(self, rule: Measured) -> str:
-        metric = rule.metric
+        return self.metric(rule.metric, self._test(rule.op, rule.value))
+
+    def metric(self, metric: Metric, test: str, measure: str | None = None) -> str:
         return self._phrases.metric.format(
             window=self._window(metric.window),
             events=self._events(metric.events),
             where=self._where(metric.where),
             net=self._phrases.net if metric.net else "",
-            measure=self._measure(metric),
-            test=self._test(rule.op, rule.value),
+            measure=measure or self._measure(metric),
+            test=test,
         )
 
     def _trigger(self, rule: Trigger) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from siyu.clock import Now
 from siyu.collect.event import Event
 from siyu.collect.frame import Arrival, frames_of
 from siyu.collect.own_events import SEGMENT_ENTERED, SEGMENT_LEFT
-from siyu.errors import SiyuError
+from siyu.errors import MalformedRequest, SiyuError
 from siyu.identity.link_records import changes_after, last_change
 from siyu.identity.mirror import mirror
 from siyu.identity.spans import Touched, touched_by
@@ -52,6 +52,9 @@ ROLL_REST: Final = 50
 """Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
 SHORT_SECONDS: Final = 0.5
 REST_SECONDS_MAX: Final = 30.0
+RETRY_SECONDS: Final = 30.0
+"""A segment whose rule could not be read is looked at again, among everybody, after so long."""
+PROBLEM_CHARS_MAX: Final = 300
 SOURCE_NAME: Final = "siyu"
 
 
@@ -74,6 +77,9 @@ class Keeper:
         self._versions: tuple[tuple[str, int], ...] = ()
         self._live: dict[str, Live] = {}
         self._roll_not_before = 0.0
+        self._wrong: dict[str, MalformedRequest] = {}
+        self._retry_at: dict[str, float] = {}
+        """When members that wait are looked for again."""
 
     async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
         """Keep members until `stopping` is set; look at once when `wake` is set."""
@@ -141,9 +147,12 @@ class Keeper:
         segments = await records.all_segments(connection)
         versions = tuple((one.key, one.version) for one in segments)
         if versions != self._versions:
-            self._live = live_of(segments, self._source.words)
+            self._live, self._wrong = live_of(segments, self._source.words)
             self._versions = versions
-        self._live = {one.key: self._live[one.key]._replace(segment=one) for one in segments}
+            self._retry_at = {}
+        if said := {one.key: str(self._wrong[one.key]) for one in segments if one.key in self._wrong}:
+            await records.note_problems(connection, said)
+        self._live = {one.key: self._live[one.key]._replace(segment=one) for one in segments if one.key in self._live}
 
     async def _rolled(self, ticked: datetime, until: datetime) -> set[int]:
         """Identifiers with an event that left a rolling window, or whose time has come."""
@@ -156,17 +165,19 @@ class Keeper:
 
     async def _look_again(self, connection: Any, anchors: Collection[int], passed: Passed, *, everybody: bool) -> None:
         live, now = self._live, passed.now
-        whole = {key for key, one in live.items() if not one.segment.is_built}
+        put_off = {key for key, at in self._retry_at.items() if at > time.monotonic()}
+        whole = {key for key, one in live.items() if not one.segment.is_ready}
         if everybody or now < passed.ticked or len(anchors) > EVERYBODY_FROM:
             whole, anchors = set(live), ()
         elif self._hour(passed.ticked) != self._hour(passed.until):
             whole |= {key for key, one in live.items() if one.ages(self._source.words)}
-        if whole:
+        # Of who waits everybody is looked at when the time has come, so nothing of it is lost meanwhile.
+        if whole := whole - put_off:
             await self._look(connection, whole, None, now)
         ordered = sorted(anchors)
         for start in range(0, len(ordered), ANCHORS_PER_LOOK):
             some = ordered[start : start + ANCHORS_PER_LOOK]
-            await self._look(connection, set(live), some, now)
+            await self._look(connection, set(live) - self._retry_at.keys(), some, now)
 
     def _hour(self, at: datetime) -> str:
         return at.astimezone(self._zone).strftime("%Y%m%d%H")
@@ -181,6 +192,8 @@ class Keeper:
             touched = await touched_by(connection, anchors)
             asked = sorted({*touched.persons, *anchors})
         population = await survey(self._source, [one.rule for one in live.values()], setting, touched)
+        problems = {key: population.problem_of(one.rule) for key, one in live.items()}
+        live = {key: one for key, one in live.items() if problems[key] is None}
         kept = await records.kept(connection, asked)
 
         def compare() -> tuple[list[Change], list[tuple[str, int]]]:
@@ -191,15 +204,26 @@ class Keeper:
 
         changed, counts = await asyncio.to_thread(compare)
         built = [(key, one.segment.version) for key, one in live.items() if not one.segment.is_built]
+        self._put_off(problems)
         async with self._source.db.begin() as conn:
             driver = await driver_of(conn)
             await records.write_changes(driver, changed)
             await records.add_moves(driver, list(self._moves(changed)), now)
             await records.change_sizes(driver, sizes(changed))
+            await records.note_problems(driver, {key: _said(error) for key, error in problems.items()})
             if anchors is None:
                 # Counted anew, so that a sum of differences never drifts.
                 await records.set_sizes(driver, counts)
                 await records.mark_built(driver, built, now)
+
+    def _put_off(self, problems: Mapping[str, Exception | None]) -> None:
+        """Segments of which nothing can be said wait, the others do not wait for them."""
+        for key, error in problems.items():
+            if error is None:
+                self._retry_at.pop(key, None)
+                continue
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
+            log.warning("a segment waits", segment=key, error=str(error), exc_info=error)
 
     def _moves(self, changed: Sequence[Change]) -> list[tuple[str, int, int, bool]]:
         """Who entered or left a segment that says so. The first members of a version are simply there."""
@@ -244,6 +268,14 @@ def _event(move: Any) -> Event:
         identifier_key(kind, value),
         properties=msgspec.json.encode(properties).decode(),
     )
+
+
+def _said(error: Exception | None) -> str | None:
+    """A problem in a line; what is not an error of ours is named by its kind too."""
+    if error is None:
+        return None
+    line = (str(error).strip().splitlines() or [""])[0]
+    return (line if isinstance(error, SiyuError) else f"{type(error).__name__}: {line}")[:PROBLEM_CHARS_MAX]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from siyu.collect.catalogue import CATALOGUE
 from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
+from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
-from siyu.rules.vocabulary import AttributeKind, EventName, Vocabulary, vocabulary
+from siyu.rules.vocabulary import AttributeKind, Vocabulary
 
 SEGMENT_ATTRIBUTES: Final = (
     AttributeKind("segments", "人群", "segments", "list"),
@@ -17,12 +17,8 @@ SEGMENT_ATTRIBUTES: Final = (
 
 def words_with(dimensions: Catalogue) -> Vocabulary:
     """The vocabulary of an installation with these dimensions."""
-    return vocabulary(
-        (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *dimensions.kinds),
-        (EventName(entry.name, entry.zh, entry.en, (entry.name, *entry.aliases)) for entry in CATALOGUE),
-        sorted({name for entry in CATALOGUE if not entry.behaviour for name in (entry.name, *entry.aliases)}),
-        sorted({name for entry in CATALOGUE if entry.sign < 0 for name in (entry.name, *entry.aliases)}),
-    )
+    kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *dimensions.kinds)
+    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds})
 
 
 WORDS: Final = words_with(DIMENSIONS)
