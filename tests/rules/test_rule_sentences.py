@@ -63,7 +63,7 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
                 {"has_tag": "广州"},
                 {"all": [{"segment": "vip"}, {"not": {"person": "lifecycle", "op": "eq", "value": "lost"}}]},
             ]},
-            "标签 带有 “广州” 或 （人群 包含 “vip” 且 不满足（生命周期 等于 “lost”））",
+            "标签 带有 “广州” 或 （人群 包含 “vip” 且 不满足（生命周期 等于 “流失”））",
             "tags has the tag “广州” or (segments contains “vip” and not (lifecycle equals “lost”))",
         ),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -24,14 +24,14 @@ from siyu.analytics.scope import Query, Scope, Shard, Stored
 from siyu.analytics.segment_size import SegmentSize, outcome_of
 from siyu.analytics.timeline import TimelineQuestion, page_of
 from siyu.dimensions.catalogue import DIMENSIONS
-from siyu.dimensions.records import Reading, columns
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
 from siyu.profile.actions import timeline
 from siyu.profile.trait_values import values_of_all
 from siyu.rules import text_of
+from siyu.rules.rule import Person
 from siyu.rules.window import Setting
-from siyu.segments.population import Source
+from siyu.segments.population import Source, survey
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -82,7 +82,7 @@ async def ask(
         source = Source(db, events, WORDS, seconds_max)
         outcome = await outcome_of(question, source, Setting(now, zone_of(question.timezone, tz)))
     else:
-        async with _scope(db, events, question, now, tz, seconds_max) as scope:
+        async with _scope(db, events, question, now, tz) as scope:
             outcome = await _outcome(events, question, scope, seconds_max)
     cell = getattr(question, "cell", None)
     if cell is not None:
@@ -106,9 +106,7 @@ async def _person_of(db: Database, question: TimelineQuestion) -> UUID:
 
 
 @asynccontextmanager
-async def _scope(
-    db: Database, events: EventStore, question: Question, now: datetime, tz: str, seconds_max: int
-) -> AsyncIterator[Scope]:
+async def _scope(db: Database, events: EventStore, question: Question, now: datetime, tz: str) -> AsyncIterator[Scope]:
     """What compiling needs, with the person properties asked for as Join tables that live as long as the question."""
     zone = zone_of(question.timezone, tz)
     ((spans, *stored),) = await events.rows(_STORED)
@@ -121,18 +119,24 @@ async def _scope(
     if breakdown is None or breakdown.person_prop is None:
         yield scope
         return
-    dimension = DIMENSIONS.named(breakdown.person_prop)
-    values: Mapping[int, Any]
-    if dimension is not None:
-        reading = Reading(events, WORDS, Setting(now, zone), seconds_max)
-        (found,) = await columns(reading, [dimension])
-        values = dict(zip(found.persons.tolist(), (found.values[code] for code in found.codes.tolist()), strict=True))
+    if DIMENSIONS.named(breakdown.person_prop) is not None:
+        values = await _dimension_of_all(Source(db, events, WORDS), breakdown.person_prop, Setting(now, zone))
     else:
         async with db.driver() as connection:
             values = await values_of_all(connection, breakdown.person_prop)
     texts = await asyncio.to_thread(lambda: {person: text_of(value) for person, value in values.items()})
     async with person_values(events, texts) as table:
         yield scope._replace(traits={breakdown.person_prop: table})
+
+
+async def _dimension_of_all(source: Source, name: str, setting: Setting) -> dict[int, Any]:
+    """Person number → the value of a dimension, 0 too. Raises QueryTooExpensive, EngineUnavailable."""
+    population = await survey(source, [Person(name, "exists", None)], setting)
+    for error in population.failed.values():
+        raise error
+    codes, values = population.columns.attributes[name]
+    everybody = zip(population.persons.tolist(), codes.tolist(), strict=True)
+    return {person: values[code] for person, code in everybody if values[code] is not None}
 
 
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:

@@ -12,6 +12,7 @@ from siyu.dimensions.dimension import (
     Band,
     Const,
     Difference,
+    Dimension,
     Expression,
     Ratio,
     Regularity,
@@ -45,12 +46,12 @@ _FORMS: Final = {
     "zh": {
         "ratio": "{a} ÷ {b}", "times": " × {n}", "most": "，至多 {n}", "less": "{a} − {b}", "floor": "，不低于 {n}",
         "since": "今天 − {a}", "after": "{a} + {b}", "regular": "100 − 间隔的标准差 ÷ 间隔的平均数 × 100（{a}）",
-        "band": "{a}：{bands}", "below": "低于 {n} 为{name}", "else": "其余为{name}", "hours": "，{n} 点", "weekdays": "，周 {n}",
-        "or": " 或 ", "list": "，",
+        "band": "{a}：{bands}", "below": "低于 {n} 为{name}", "else": "其余为{name}", "hours": "，{n} 点",
+        "weekdays": "，周 {n}", "or": " 或 ", "list": "，",
     },
     "en": {
-        "ratio": "{a} ÷ {b}", "times": " × {n}", "most": ", at most {n}", "less": "{a} − {b}", "floor": ", at least {n}",
-        "since": "today − {a}", "after": "{a} + {b}",
+        "ratio": "{a} ÷ {b}", "times": " × {n}", "most": ", at most {n}", "less": "{a} − {b}",
+        "floor": ", at least {n}", "since": "today − {a}", "after": "{a} + {b}",
         "regular": "100 − standard deviation of the gaps ÷ their mean × 100 ({a})", "band": "{a}: {bands}",
         "below": "below {n} {name}", "else": "else {name}", "hours": ", hours {n}", "weekdays": ", weekdays {n}",
         "or": " or ", "list": ", ",
@@ -58,9 +59,14 @@ _FORMS: Final = {
 }  # fmt: skip
 
 
-def explain(expression: Expression, words: Vocabulary, lang: Lang) -> str:
-    """How an expression without references is worked out."""
-    return _Teller(words, lang).tell(expression)
+def explain(dimension: Dimension, words: Vocabulary, lang: Lang) -> str:
+    """How a dimension without references is worked out."""
+    return _Teller(words, lang).tell(_plain(dimension.expression, 10**dimension.decimals))
+
+
+def _plain(expression: Expression, shift: int) -> Expression:
+    """Without the factor that only makes room for decimals."""
+    return expression._replace(scale=expression.scale // shift) if isinstance(expression, Ratio) else expression
 
 
 class _Teller:
@@ -89,7 +95,9 @@ class _Teller:
         if isinstance(expression, Since):
             return self._say("since", a=self._inner(expression.day))
         if isinstance(expression, After):
-            return self._say("after", a=self._inner(expression.at), b=self._inner(expression.days))
+            return self._say(
+                "after", a=self._inner(expression.at), b=self._inner(_plain(expression.days, expression.scale))
+            )
         if isinstance(expression, Regularity):
             return self._say("regular", a=self._inner(expression.squares))
         assert isinstance(expression, Band), expression

@@ -87,7 +87,7 @@ def shown(one: Dimension) -> DimensionShown:
         kind,
         Words(*UNITS[one.unit]),
         Words(one.note_zh, one.note),
-        Words(explain(one.expression, EVENT_WORDS, "zh"), explain(one.expression, EVENT_WORDS, "en")),
+        Words(explain(one, EVENT_WORDS, "zh"), explain(one, EVENT_WORDS, "en")),
         [ChoiceShown(*choice) for choice in one.choices],
         schema,
     )

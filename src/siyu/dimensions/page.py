@@ -25,7 +25,7 @@ def listing(catalogue: Catalogue = DIMENSIONS) -> str:
         for one in entries:
             kind = UNITS[one.unit][1] or value_type(one.expression)
             choices = f": {', '.join(f'`{choice.value}` {choice.en}' for choice in one.choices)}" if one.choices else ""
-            how = explain(one.expression, EVENT_WORDS, "en").replace("|", "\\|")
+            how = explain(one, EVENT_WORDS, "en").replace("|", "\\|")
             lines.append(f"| `dim.{one.key}` {one.en} {one.zh} | {kind} | {one.note}{choices} | {how} |")
     return "\n".join(lines) + "\n"
 

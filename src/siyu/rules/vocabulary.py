@@ -65,6 +65,13 @@ class Vocabulary(NamedTuple):
     """Stored names of messages that are nothing a person did."""
     refunds: tuple[str, ...] = ()
     """Stored names of refunds."""
+    values: Mapping[str, tuple[Choice, ...]] = {}
+    """What the values of some properties and attributes are called, by their full name."""
+
+    def choices_of(self, name: str) -> tuple[Choice, ...]:
+        """What the values of an attribute or property are called; other values are welcome."""
+        kind = self.attributes.get(name)
+        return self.values.get(name, ()) if kind is None or not kind.choices else kind.choices
 
     def kind_of(self, name: str) -> AttributeKind | None:
         """The kind of an attribute's full name; None where nobody declared it."""
@@ -102,6 +109,23 @@ class Vocabulary(NamedTuple):
 
 LITERAL: Final = "="
 """Before a name in a sentence: the name itself, whatever else is called so."""
+
+
+def choice_label(value: object, choices: Iterable[Choice], lang: Lang) -> str | None:
+    """What people read for a value; None: the value as it is. `choice_value` leads back."""
+    for choice in choices:
+        if type(choice.value) is type(value) and choice.value == value:
+            return choice.zh if lang == "zh" else choice.en
+    if isinstance(value, str) and (value.startswith(LITERAL) or choice_value(value, choices, lang) != value):
+        return LITERAL + value
+    return None
+
+
+def choice_value(label: str, choices: Iterable[Choice], lang: Lang) -> str | int:
+    """The value that people mean by a text."""
+    if label.startswith(LITERAL):
+        return label.removeprefix(LITERAL)
+    return next((choice.value for choice in choices if label == (choice.zh if lang == "zh" else choice.en)), label)
 
 
 def vocabulary(

@@ -85,7 +85,7 @@ async def survey(source: Source, rules: Collection[Rule], setting: Setting, some
         reading.cancel()
     coded = await asyncio.to_thread(_coded, source.words, persons, columns)
     failed: dict[Metric | str, Exception] = {}
-    failed.update(lost)
+    failed.update(lost.items())
     failed.update(missing)
     return Population(persons, Columns(len(persons), figures, coded), failed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
+from siyu.dimensions.values import ENDS
 from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
 from siyu.rules.vocabulary import AttributeKind, Vocabulary
@@ -18,7 +19,8 @@ SEGMENT_ATTRIBUTES: Final = (
 def words_with(dimensions: Catalogue) -> Vocabulary:
     """The vocabulary of an installation with these dimensions."""
     kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *dimensions.kinds)
-    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds})
+    ends = dict.fromkeys(("@end", "first_touch.end", "last_touch.end"), ENDS)
+    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds}, values=ends)
 
 
 WORDS: Final = words_with(DIMENSIONS)
