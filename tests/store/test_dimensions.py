@@ -105,7 +105,12 @@ async def test_every_dimension_of_all_persons_is_what_their_events_say(house: Ho
     assert told > PERSONS * len(DIMENSIONS.entries) // 4, "the world says something about most dimensions"
 
 
-async def test_one_person_and_some_persons_have_the_same(house: House) -> None:
+@pytest.mark.parametrize("fetched", [0, 2_000])
+async def test_one_person_and_some_persons_have_the_same(
+    house: House, fetched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a person's events are few enough to be fetched or not."""
+    monkeypatch.setattr("siyu.dimensions.records.EVENTS_FETCHED_MAX", fetched)
     reading = house.reading(ZONES[0])
     async with house.db.driver() as connection:
         touched = await touched_by(connection, [1, 3, 7])

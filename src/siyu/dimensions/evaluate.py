@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from math import isqrt
 from typing import Any, Final, TypeAlias
@@ -27,7 +28,7 @@ from siyu.dimensions.dimension import (
 )
 from siyu.rules.condition import parse_field
 from siyu.rules.evaluate import numeric, read_field, text_of
-from siyu.rules.measure import counted_events, measure
+from siyu.rules.measure import counted_events, measure, names_of
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import UNIT_MS, Setting, local_day
@@ -44,7 +45,8 @@ def value_of(
     dimension: Dimension, events: Sequence[Event], setting: Setting, words: Vocabulary
 ) -> int | float | str | None:
     """What a dimension is of the person with these events (shape: `rules.judge.Facts.events`)."""
-    return shown(raw_of(dimension.expression, events, setting, words), dimension.decimals)
+    found = raw_of(dimension.expression, lambda one: aggregate_of(one, events, setting, words), setting)
+    return shown(found, dimension.decimals)
 
 
 def shown(raw: Raw, decimals: int) -> int | float | str | None:
@@ -52,13 +54,13 @@ def shown(raw: Raw, decimals: int) -> int | float | str | None:
     return raw / 10**decimals if decimals and isinstance(raw, int) else raw
 
 
-def raw_of(expression: Expression, events: Sequence[Event], setting: Setting, words: Vocabulary) -> Raw:
-    """What an expression without references is of the person with these events."""
+def raw_of(expression: Expression, figure: Callable[[Aggregate], Raw], setting: Setting) -> Raw:
+    """What an expression without references is of a person whose aggregates are these."""
     if isinstance(expression, Aggregate):
-        return _aggregate(expression, events, setting, words)
+        return figure(expression)
 
     def number(part: Expression) -> int | None:
-        value = raw_of(part, events, setting, words)
+        value = raw_of(part, figure, setting)
         assert not isinstance(value, str), part
         return value
 
@@ -83,8 +85,8 @@ def raw_of(expression: Expression, events: Sequence[Event], setting: Setting, wo
     if isinstance(expression, Regularity):
         return _regularity(number(expression.gaps), number(expression.total), number(expression.squares))
     assert isinstance(expression, Band), expression
-    figure = number(expression.of)
-    return None if figure is None else expression.names[sum(figure >= edge for edge in expression.edges)]
+    of = number(expression.of)
+    return None if of is None else expression.names[sum(of >= edge for edge in expression.edges)]
 
 
 def _ratio(a: int | None, b: int | None, ratio: Ratio) -> int | None:
@@ -106,7 +108,25 @@ def _local(event: Event, zone: ZoneInfo) -> datetime:
     return (_EPOCH + timedelta(milliseconds=event["at_ms"])).astimezone(zone)
 
 
-def _aggregate(aggregate: Aggregate, events: Sequence[Event], setting: Setting, words: Vocabulary) -> Raw:
+def raws_of(
+    dimensions: Iterable[Dimension], events: Sequence[Event], setting: Setting, words: Vocabulary
+) -> dict[str, Raw]:
+    """Many dimensions of one person by key, before their decimals: each aggregate once, over events of its names only."""
+    by_name: dict[str, list[Event]] = {}
+    for event in events:
+        by_name.setdefault(event["name"], []).append(event)
+
+    @cache
+    def figure(one: Aggregate) -> Raw:
+        if names := names_of(one.base, words):
+            return aggregate_of(one, [event for name in names for event in by_name.get(name, ())], setting, words)
+        return aggregate_of(one, events, setting, words)
+
+    return {one.key: raw_of(one.expression, figure, setting) for one in dimensions}
+
+
+def aggregate_of(aggregate: Aggregate, events: Sequence[Event], setting: Setting, words: Vocabulary) -> Raw:
+    """An aggregate of the person with these events."""
     zone = setting.zone
     if aggregate.hours:
         events = [event for event in events if _local(event, zone).hour in aggregate.hours]

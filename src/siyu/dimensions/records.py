@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from siyu.dimensions.aggregate_sql import aggregate_sql
 from siyu.dimensions.arithmetic import Ints, Numbers, Texts, column
 from siyu.dimensions.dimension import Aggregate, Dimension, walk
-from siyu.dimensions.evaluate import Raw
+from siyu.dimensions.evaluate import Raw, raws_of
 from siyu.identity.mirror import person_sql
 from siyu.identity.spans import Span
 from siyu.profile.attributes import Column
@@ -29,6 +30,8 @@ from siyu.store.clickhouse import EventStore
 AGGREGATES_PER_STATEMENT: Final = 24
 PERSONS_PER_STATEMENT: Final = 500_000
 """Beyond it persons are taken in several passes: the engine's memory stays bounded."""
+EVENTS_FETCHED_MAX: Final = 2_000
+"""Of a person with more events the engine computes the dimensions."""
 _STORED: Final = "SELECT (SELECT count() > 0 FROM person_spans), max(anchor) FROM events"
 _ARROW: Final = {"output_format_arrow_compression_method": "none"}
 
@@ -91,10 +94,10 @@ class _Part(NamedTuple):
         return f"SELECT {'p, ' if person else ''}{self.selected} FROM ({rows}){' GROUP BY p' if person else ''}"
 
 
-def _parts(aggregates: Sequence[Aggregate], reading: Reading, per: int = AGGREGATES_PER_STATEMENT) -> list[_Part]:
+def _parts(aggregates: Sequence[Aggregate], reading: Reading) -> list[_Part]:
     parts = []
-    for start in range(0, len(aggregates), per):
-        some = aggregates[start : start + per]
+    for start in range(0, len(aggregates), AGGREGATES_PER_STATEMENT):
+        some = aggregates[start : start + AGGREGATES_PER_STATEMENT]
         compiling = Compiling(Params(), reading.setting, reading.words)
         tests: dict[str, str] = {}
         selected = []
@@ -162,23 +165,39 @@ def _joined(pieces: Sequence[Column]) -> Column:
     return Column(persons[order], codes[order], [value for piece in pieces for value in piece.values])
 
 
+_EVENTS: Final = """
+SELECT toUnixTimestamp64Milli(occurred_at) AS at_ms, name, end, source, event_id, value_fen, properties, context
+FROM events WHERE {members} LIMIT {limit}
+"""
+
+
 async def of_one(reading: Reading, dimensions: Sequence[Dimension], spans: Sequence[Span]) -> dict[str, Raw]:
     """The figures of the person whose identifiers these are, before their decimals, by key.
 
-    Raises QueryTooExpensive, EngineUnavailable."""
+    Hundreds of aggregates take the engine longer to understand than to compute, so a person's events are fetched and
+    evaluated here, but for persons with very many. Raises QueryTooExpensive, EngineUnavailable."""
     members, own = members_sql(spans)
-    parts = _parts(aggregates_of(dimensions), reading, per=10_000)
+    table = await reading.fetch(_EVENTS.format(members=members, limit=EVENTS_FETCHED_MAX + 1), own)
+    if table.num_rows <= EVENTS_FETCHED_MAX:
+        return await asyncio.to_thread(_evaluated, reading, dimensions, table)
     read: dict[Aggregate, Numbers | Texts] = {}
-    here = np.zeros(1, np.int64)
-    for part in parts:
-        table = await reading.fetch(part.sql("", f" AND {members}"), {**part.params, **own})
+    for part in _parts(aggregates_of(dimensions), reading):
+        found = await reading.fetch(part.sql("", f" AND {members}"), {**part.params, **own})
         for n, aggregate in enumerate(part.aggregates):
-            read[aggregate] = _read(aggregate, table[f"v{n}"].combine_chunks(), here, 1)
-    found: dict[str, Raw] = {}
-    for one in dimensions:
-        made = column(one.expression, read.__getitem__, 1, reading.setting)
-        if isinstance(made, Texts):
-            found[one.key] = made.texts[int(made.codes[0]) - 1] if made.codes[0] else None
-        else:
-            found[one.key] = int(made.values[0]) if made.known[0] else None
-    return found
+            read[aggregate] = _read(aggregate, found[f"v{n}"].combine_chunks(), np.zeros(1, np.int64), 1)
+    made = {one.key: column(one.expression, read.__getitem__, 1, reading.setting) for one in dimensions}
+    return {key: _only(figure) for key, figure in made.items()}
+
+
+def _evaluated(reading: Reading, dimensions: Sequence[Dimension], table: pa.Table) -> dict[str, Raw]:
+    events = table.to_pylist()
+    for event in events:
+        event["properties"] = msgspec.json.decode(event["properties"])
+        event["context"] = msgspec.json.decode(event["context"])
+    return raws_of(dimensions, events, reading.setting, reading.words)
+
+
+def _only(made: Numbers | Texts) -> Raw:
+    if isinstance(made, Texts):
+        return made.texts[int(made.codes[0]) - 1] if made.codes[0] else None
+    return int(made.values[0]) if made.known[0] else None
