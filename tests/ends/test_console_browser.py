@@ -41,6 +41,8 @@ PATHS = (
     "PERSON/accounts",
     "/console/segments",
     "/console/segments/lifecycle.new",
+    "/console/segments/-new",
+    "/console/segments/rfm.important_value/edit",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

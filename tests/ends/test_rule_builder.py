@@ -1,5 +1,4 @@
-"""The rule builder in a real browser: a nested rule by clicks and by keys, the sentence both ways, errors where they are,
-members that come."""
+"""The rule builder in a browser: a nested rule by clicks and keys, the sentence both ways, errors in their place."""
 
 from __future__ import annotations
 
@@ -20,6 +19,10 @@ from .test_console_browser import Visitor
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make setup-dev)")
 
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+WRITTEN = (
+    "至少满足 2 项（生命周期 属于 [“活跃”, “流失”]；标签 带有 “广州”；"
+    "本月“支付订单”，其中（“sku” 等于 “a”）的次数 至少 2）"
+)
 SENTENCE = "累计消费额 至少 5000 且 （最近 30 天内“浏览商品”的次数 至少 1 或 偏好渠道 等于 “小程序”）"
 expect = sync_api.expect
 pytestmark = needs_chromium
@@ -96,16 +99,10 @@ def test_a_sentence_fills_the_fields_and_an_error_stands_where_it_is(browser: An
     page.set_default_timeout(15_000)
     visitor.open("/console/segments/-new")
     text = page.locator("[data-rule-text]")
-    text.fill(
-        "至少满足 2 项（生命周期 属于 [“活跃”, “流失”]；标签 带有 “广州”；本月“支付订单”，其中（sku 等于 “a”）的次数 至少 2）".replace(
-            "sku", "“sku”"
-        )
-    )
+    text.fill(WRITTEN)
     expect(page.locator("[data-node=person]")).to_have_count(2)
-    assert page.locator(".rule-ticks input:checked").evaluate_all("boxes => boxes.map(box => box.value)") == [
-        "active",
-        "lost",
-    ]
+    ticked = page.locator(".rule-ticks input:checked")
+    assert [box.get_attribute("value") for box in ticked.all()] == ["active", "lost"]
     assert page.locator("[data-root] > .rule-head select").input_value() == "n_of_m"
     assert page.locator("[data-filter] input[data-f=value]").input_value() == "a"
     page.locator("[data-node=metric] > .rule-row input[data-f=value]").fill("viele")

@@ -111,7 +111,7 @@ def _local(event: Event, zone: ZoneInfo) -> datetime:
 def raws_of(
     dimensions: Iterable[Dimension], events: Sequence[Event], setting: Setting, words: Vocabulary
 ) -> dict[str, Raw]:
-    """Many dimensions of one person by key, before their decimals: each aggregate once, over events of its names only."""
+    """Many dimensions of one person by key, before their decimals: each aggregate once."""
     by_name: dict[str, list[Event]] = {}
     for event in events:
         by_name.setdefault(event["name"], []).append(event)
