@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_one_entry_is_all_there_is_to_do(house: House) -> None:
     assert (total, len(found[""])) == (2, 1)
     person = await lookup(house.db, "user_id", "u1", SECRET, Moment(house.now, ZONE))
     reading = Reading(house.events, words, setting, 60)
-    values = await of_person(house.db, reading, person.person_id, more)
+    values = await of_person(house.db, reading, UUID(person.person_id), more)
     assert values["tea_share"] == 75
     groups, _ = grouped(values, _Visit(house), more)  # type: ignore[arg-type]  # as much of it as is read
     assert ("爱茶度", "75 %") in [figure[:2] for group in groups for figure in group.figures]

@@ -173,6 +173,8 @@
       parts.appendChild(fresh);
       var first = fresh.querySelector("[role=combobox], select, input:not([type=hidden])");
       if (first) first.focus();
+      var combo = first && comboOf(first);
+      if (combo) combo.open();
       self.changed();
     }).catch(function () { self.lost(); });
   };
@@ -296,7 +298,8 @@
     return combos.get(place);
   }
 
-  document.addEventListener("focusin", function (event) { var combo = comboOf(event.target); if (combo) { event.target.select(); combo.open(); } });
+  document.addEventListener("focusin", function (event) { var combo = comboOf(event.target); if (combo) event.target.select(); });
+  document.addEventListener("click", function (event) { var combo = comboOf(event.target); if (combo && !combo.list) combo.open(); });
   document.addEventListener("focusout", function (event) { var combo = comboOf(event.target); if (combo) combo.leave(); });
   document.addEventListener("keydown", function (event) {
     var combo = comboOf(event.target);
