@@ -47,6 +47,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     question_seconds_max: int = 60
     points_adjust_max: int = 1_000
     """Points that one person may adjust by hand; above it a second one must approve."""
+    order_pay_seconds: int = 1_800
+    """An order that is not paid within this time lapses: stock, coupon and points are free again."""
+
+    points_per_yuan: int = 100
+    """Points that pay one yuan of an order."""
 
     @property
     def home_path(self) -> Path:

@@ -30,6 +30,7 @@ KEPT = {
     "/console/sources": "sources",
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
+    "/console/counter": "counter",
 }
 ON_A_PHONE = ("overview", "portrait")
 PATHS = (
@@ -43,6 +44,7 @@ PATHS = (
     "/console/segments/lifecycle.new",
     "/console/segments/-new",
     "/console/segments/rfm.important_value/edit",
+    "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

@@ -92,7 +92,7 @@ def test_the_doors_take_every_event_and_no_id_stands_twice(world: World) -> None
     assert world.rejected == 0
     assert len(world.events) == sum(events for _, _, events in world.requests)
     assert len({event.event_id for event in world.events}) == len(world.events)
-    assert 25 * FEW < len(world.events) < 50 * FEW
+    assert 15 * FEW < len(world.events) < 35 * FEW
     assert set(world.by_door) == {"/v1/batch", "/batch/", "/sa"}
 
 

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from siyu.app.selling import order_tools
 from siyu.app.services import open_services
+from siyu.coupons.jobs import end_what_is_over
+from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
 from siyu.loyalty import settle_due
+from siyu.processor.actions import stream_state
+from siyu.processor.orders import OrderReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, keep_running, run_processor
@@ -20,10 +25,14 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.shop.react import Listener
+from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 1.0
+_BUSY_EVENTS: Final = 2_000
+"""With more events waiting, what can wait does."""
 
 
 async def process(settings: Settings) -> None:
@@ -35,7 +44,13 @@ async def process(settings: Settings) -> None:
     async with open_services(settings, consume=True) as services:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
-        touched = asyncio.Event()
+        tools = order_tools(services, ledger)
+        touched, heard = asyncio.Event(), asyncio.Event()
+
+        async def busy() -> bool:
+            state = await stream_state(services.db)
+            return state.accepted - state.processed > _BUSY_EVENTS
+
         keeper = Keeper(
             Source(services.db, services.events, WORDS), services.stream, services.now, ZoneInfo(settings.timezone)
         )
@@ -45,12 +60,14 @@ async def process(settings: Settings) -> None:
             return [
                 ProfileReaction(services.now),
                 PointsReaction(ledger, services.now),
+                OrderReaction(heard.set),
                 SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
         beside = [
             keeper.run(touched, stopping),
+            Listener(services.db, services.now, busy).run(heard, stopping),
             keep_mirrored(services.db, services.events, changed, stopping),
             keep_running(
                 "rfm cuts",
@@ -60,7 +77,10 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
+            keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
+            keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
+            keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.loyalty.rights import accounts_file, scrub_points
-from siyu.processor.scrub import scrub_dead_letters, scrub_stream
+from siyu.processor.scrub import scrub_dead_letters, scrub_stream, scrub_told
 from siyu.profile.rights import RoomFile, Scrub
 from siyu.segments.actions import scrub_segments
+from siyu.shop.rights import orders_file, scrub_shop
 
-ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (scrub_dead_letters, scrub_stream, scrub_segments, scrub_points)
-EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file,)
+ERASURE_SCRUBS: Final[tuple[Scrub, ...]] = (
+    scrub_dead_letters,
+    scrub_stream,
+    scrub_told,
+    scrub_segments,
+    scrub_points,
+    scrub_coupons,
+    scrub_shop,
+)
+EXPORT_FILES: Final[tuple[RoomFile, ...]] = (accounts_file, coupons_file, orders_file)

@@ -39,11 +39,16 @@ from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
 from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
 from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
+from siyu.app.selling import order_tools
 from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
+from siyu.connectors.shop.http import callbacks as shop_callbacks
+from siyu.connectors.shop.http import routes as connector_routes
 from siyu.console.http import routes as console_routes
+from siyu.coupons.http import routes as coupon_routes
+from siyu.coupons.http_manage import routes as promotion_routes
 from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
@@ -56,6 +61,11 @@ from siyu.profile.http import routes as profile_routes
 from siyu.segments.http import routes as segment_routes
 from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
+from siyu.shop import Orders
+from siyu.shop.http import routes as order_routes
+from siyu.shop.http_mall import routes as mall_routes
+from siyu.shop.http_products import routes as product_routes
+from siyu.shop.products import Stock
 
 REPORT_SECONDS_MAX: Final = 2.5
 
@@ -65,10 +75,11 @@ SHORTCUTS: Final = (
     Shortcut(person_timeline, {}, {"limit": page_limit}),
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
+SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Litestar:
+def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, orders: Orders) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
@@ -89,18 +100,21 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points) -> Li
     )
     value = Router(
         path="/",
-        route_handlers=loyalty_routes,
+        route_handlers=[*loyalty_routes, *coupon_routes, *promotion_routes, *SHOP_ROUTES],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )
     app = Litestar(
-        route_handlers=[api, value, *console_routes],
+        route_handlers=[api, value, *shop_callbacks, *console_routes],
         dependencies={name: provided(service) for name, service in services._asdict().items()}
         | {
             "scrubs": provided(ERASURE_SCRUBS),
             "files": provided(EXPORT_FILES),
             "doors": provided(doors),
             "desk": provided(desk),
+            "pricing": provided(orders.tools.pricing),
+            "orders": provided(orders),
+            "stock_desk": provided(Stock(services.db, orders.tools.ledger, services.now)),
         },
         exception_handlers={
             SiyuError: on_siyu_error,
@@ -152,7 +166,10 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
         return [report_of(entrance.door.intake), *await asyncio.gather(*map(_report_of, doors))]
 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
-    framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk))))
+    orders = Orders(services.db, services.now, order_tools(services, desk.ledger))
+    framework = cast(
+        ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk, orders)))
+    )
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
     quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk}, entrance.ring)
 

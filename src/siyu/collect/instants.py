@@ -19,10 +19,13 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d*)?")
 
 
 _TAIL: Final = re.compile(r"(\.\d{3})?(Z|[+-]\d{2}:\d{2})")
+_CLOCK: Final = re.compile(r"[T ]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
 _EPOCH_TEXT: Final = "1970-01-01T00:00:00"
 _REMEMBERED_MAX: Final = 20_000
 heads: dict[str, int] = {}
 """First 19 characters of a time met → epoch milliseconds, as if in UTC."""
+days: dict[str, int] = {}
+"""First 10 characters → their midnight."""
 tails: dict[str, int] = {}
 """The rest → what it adds, in milliseconds."""
 
@@ -63,15 +66,27 @@ def _remember(text: str) -> int | None:
     if text[16:17] != ":" or _TAIL.fullmatch(rest) is None or (not text[23:26].isdecimal() and len(text) == 32):
         return None
     try:
-        head = _to_ms(datetime.fromisoformat(text[:19]).replace(tzinfo=UTC))
-        tail = _to_ms(datetime.fromisoformat(_EPOCH_TEXT + rest))
+        head = _head_ms(text)
+        if (tail := tails.get(rest)) is None:
+            tail = _to_ms(datetime.fromisoformat(_EPOCH_TEXT + rest))
     except (ValueError, OverflowError):
         return None
-    for memory in (heads, tails):
+    for memory in (heads, tails, days):
         if len(memory) >= _REMEMBERED_MAX:
             memory.clear()
     heads[text[:19]], tails[rest] = head, tail
     return head + tail
+
+
+def _head_ms(text: str) -> int:
+    """Of the first 19 characters. History has few days and every second of them. Raises ValueError."""
+    clock = _CLOCK.fullmatch(text, 10, 19)
+    if clock is None:
+        return _to_ms(datetime.fromisoformat(text[:19]).replace(tzinfo=UTC))
+    if (day := days.get(text[:10])) is None:
+        day = days[text[:10]] = _to_ms(datetime.fromisoformat(text[:10]).replace(tzinfo=UTC))
+    hour, minute, second = clock.groups()
+    return day + (int(hour) * 3_600 + int(minute) * 60 + int(second)) * 1_000
 
 
 def _iso_ms(text: str, zone: tzinfo) -> int | None:

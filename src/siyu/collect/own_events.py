@@ -12,7 +12,9 @@ TAG_ADDED: Final = "tag.added"
 TAG_REMOVED: Final = "tag.removed"
 SEGMENT_ENTERED: Final = "segment.entered"
 SEGMENT_LEFT: Final = "segment.left"
-QUIET: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
+OF_SEGMENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
+OF_COUPONS: Final = ("coupon.issued", "coupon.expired", "coupon.released", "coupon.returned", "coupon.revoked")
+QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS)
 """Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 

@@ -14,6 +14,7 @@ from siyu.console import (
     http_account,
     http_accounts,
     http_conflicts,
+    http_counter,
     http_dimensions,
     http_login,
     http_overview,
@@ -101,6 +102,7 @@ routes: list[Any] = [
             *http_segments.routes,
             *http_sources.routes,
             *http_conflicts.routes,
+            *http_counter.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={

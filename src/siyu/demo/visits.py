@@ -13,7 +13,7 @@ from siyu.demo.people import APP, MP, WEB, Ints, People
 from siyu.demo.season import DAYS, Floats, hour_parts
 
 DAY_MS: Final = 86_400_000
-_VISITS_OF_TIER: Final = ((1, 0.35), (2, 1.8), (5, 4.5), (13, 9.0))
+_VISITS_OF_TIER: Final = ((1, 0.2), (2, 0.7), (3, 1.7), (6, 4.0))
 """(least, mean of what comes on top)"""
 _CANDIDATES: Final = 3
 _CYCLES_MAX: Final = 6
@@ -79,7 +79,7 @@ def draw_visits(rng: np.random.Generator, people: People, weights: Floats) -> Vi
     first = np.ones(len(person), np.int64)
     first[1:] = person[1:] != person[:-1]
     end = _choose_ends(rng, people, person)
-    views = 1 + rng.poisson(np.where(refill == 1, 0.6, 1.5))
+    views = 1 + rng.poisson(np.where(refill == 1, 0.4, 1.2))
     wants = np.minimum(0.30 * people.appetite[person] * np.array((0.5, 0.9, 1.1, 1.25))[people.tier[person]], 0.85)
     wants = np.where(refill == 1, 0.93, wants)
     keep = np.argsort(at_ms, kind="stable")

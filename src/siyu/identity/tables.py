@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Index, Sequence, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import TIMESTAMP, UUID
 
 from siyu.store.metadata import metadata
@@ -89,3 +102,20 @@ identity_mirror = Table(
     Column("dropped", BigInteger, nullable=False, comment="changes up to this one are no longer kept"),
 )
 """One row: how far the copy of who is who in ClickHouse is."""
+
+told_events = Table(
+    "told_events",
+    metadata,
+    Column("seq", BigInteger, Identity(), primary_key=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("properties", Text, nullable=False, comment="JSON"),
+    Column("anchor", BigInteger, comment="whom it is about"),
+    Column("key", Text, comment="an identifier that is nobody's yet: ids.identifier_key"),
+    Column("other", Text, comment="another identifier that it carries: ids.identifier_key"),
+    Column("end", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="who says so"),
+    CheckConstraint("(anchor IS NULL) <> (key IS NULL)", name="who"),
+)
+"""Events of ours: written with what they tell of, removed when they are in the stream."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from siyu.ledger.account import Role
 
@@ -143,6 +144,14 @@ async def due_of(connection: Any, holders: Sequence[str], at: datetime) -> list[
 async def due_first(connection: Any, at: datetime, limit: int) -> list[DueLeg | DueLots]:
     """What is due anywhere, the earliest first; about `limit` of each kind at most."""
     return _due(await connection.fetch(_DUE_FIRST, at, limit))
+
+
+async def used_keys(connection: Any, keys: Sequence[UUID]) -> set[UUID]:
+    """Of these idempotency keys those under which something was booked."""
+    rows = await connection.fetch(
+        "SELECT key FROM ledger_transfers WHERE key = ANY($1::uuid[]) AND refused IS NULL", keys
+    )
+    return {row[0] for row in rows}
 
 
 def _due(rows: Sequence[Any]) -> list[DueLeg | DueLots]:

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from siyu.collect.frame import Frame, decode_frame, pack_frame
+from siyu.identity import outbox
+from siyu.identity.spans import END_MS
 from siyu.ids import identifier_key
 from siyu.processor import records
 from siyu.processor.batch import OTHERS_SEPARATOR
@@ -25,6 +27,13 @@ async def scrub_dead_letters(connection: Any, erasing: Erasing) -> Mapping[str, 
         found = [row["id"] for row in rows if erasing.wanted.in_body(row["body"])]
         removed += await records.delete_letters(connection, found)
     return {"dead_letters": removed}
+
+
+async def scrub_told(connection: Any, erasing: Erasing) -> Mapping[str, int]:
+    """Delete what rooms told of the person and the stream does not have yet."""
+    own = {span.anchor for span in erasing.spans if span.until_ms == END_MS}
+    keys = {identifier_key(kind, value) for kind, value in erasing.identifiers}
+    return {"told_events": await outbox.scrub(connection, own, keys)}
 
 
 async def scrub_stream(connection: Any, erasing: Erasing) -> Mapping[str, int]:

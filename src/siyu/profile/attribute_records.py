@@ -144,6 +144,18 @@ FROM purchases r {_OWNED} WHERE true{{of_them}} GROUP BY 1"""
     return Bought(*await _arrays(connection, sql, 6, anchors, zone, since))
 
 
+async def has_bought(connection: Any, spans: Sequence[tuple[int, datetime, datetime]]) -> bool:
+    """Whether there was a purchase under one of these identifiers during [since, until)."""
+    anchors, since, until = zip(*spans, strict=True) if spans else ((), (), ())
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[])"
+        " AS m(anchor, since, until) JOIN purchases r ON r.anchor = m.anchor AND r.at >= m.since AND r.at < m.until"
+        " WHERE r.value_fen >= 0)",
+        list(anchors), list(since), list(until),
+    )  # fmt: skip
+    return found
+
+
 async def touch_rows(connection: Any, newest: bool, anchors: Anchors) -> Any:
     """(person, at_ms, end, fields as JSON) of each person's first, or newest, touch."""
     way = " DESC" if newest else ""

@@ -98,6 +98,18 @@ async def keep(connection: Any, answers: Collection[tuple[UUID, object | Conflic
     await connection.execute(_KEEP, numbers, bodies, codes)
 
 
+async def release(connection: Any, keys: Collection[UUID]) -> None:
+    """Give claimed keys back: what was asked under them got no answer."""
+    await connection.execute("DELETE FROM replies WHERE key = ANY($1::uuid[]) AND body IS NULL", list(keys))
+
+
+async def known(db: Database, key: str) -> bool:
+    """Whether something was answered under a caller's key."""
+    async with db.driver() as connection:
+        found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM replies WHERE key = $1)", key_number(key))
+    return found
+
+
 async def once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], Awaitable[T]], now: Now) -> T:
     """Do `do(connection)` in a transaction of its own, once per key; without a key whenever it is asked.
 

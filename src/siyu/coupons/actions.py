@@ -1,0 +1,103 @@
+"""The verb of pricing: find what applies to a person and a basket, and price it.
+
+`quote` reads only. With `hold=True` (for an order that is being made) it first locks the person's rows, so that until
+the transaction ends no other order of theirs is priced, and frees what older locks of theirs held too long: what is
+quoted then can be locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from siyu.coupons import facts, lock_records, template_records
+from siyu.coupons.earns import earns_of
+from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer
+from siyu.coupons.owner import Owner, find_owner
+from siyu.coupons.pricing import Pricing, Turn
+from siyu.coupons.quote import Basket, Earns, Line, Offer, Quote, priced
+from siyu.coupons.request import QuoteRequest
+from siyu.coupons.settle import settle_budgets, settle_person
+from siyu.coupons.template import PriceRule, condition_of, holds_entitlement, is_live
+from siyu.ledger import Role
+from siyu.ledger.read_records import balances
+from siyu.loyalty.request import POINTS
+
+
+async def quote(
+    connection: Any,
+    pricing: Pricing,
+    request: QuoteRequest,
+    now: datetime,
+    *,
+    hold: bool = False,
+    order_id: str | None = None,
+) -> Quote:
+    """The price of a basket with everything that applies, and why what was asked for does not.
+
+    `connection`: raw asyncpg, in the caller's transaction. `order_id`: the order that is priced, when it has a lock
+    already. Raises PersonNotFound, EngineUnavailable (only where a rule counts events)."""
+    at = now if hold or request.at is None else request.at
+    owner = None
+    if request.person is not None:
+        owner = await find_owner(connection, request.person, pricing.secret, now, hold=hold)
+        await settle_person(connection, pricing.ledger, owner, now)
+    turn = Turn(connection, pricing, at, order_id)
+    lines = await _lines(turn, request.lines)
+    rules = await _rules(turn, owner)
+    asked = list(dict.fromkeys(request.coupons))
+    coupons = await coupon_offers(turn, owner, asked) if asked else []
+    budgets = await _budgets(turn._replace(now=now), rules, coupons)
+    offers = [rule_offer(rule, budgets) for rule in rules.values()]
+    offers += [one._replace(budget_fen=budgets.get(one.source)) for one in coupons]
+    there = await _points(connection, owner) if owner is not None and request.points else None
+    basket = Basket(lines, request.end, request.shipping_fen, request.points, there, pricing.points_per_yuan)
+    found = priced(basket, offers)
+    earned = await earns_of(connection, owner, found.payable_fen, at, pricing.zone) if owner is not None else Earns()
+    return msgspec.structs.replace(found, earns=earned)
+
+
+async def _points(connection: Any, owner: Owner) -> int:
+    held = await balances(connection, owner.holders)
+    return sum(one.balance for one in held if (one.currency, one.role) == (POINTS, Role.AVAILABLE))
+
+
+async def _lines(turn: Turn, lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines with the collections that the shop knows of."""
+    if turn.pricing.collections is None:
+        return tuple(lines)
+    known = await turn.pricing.collections(turn.connection, sorted({line.sku for line in lines}))
+    return tuple(
+        msgspec.structs.replace(line, collections=tuple(dict.fromkeys((*line.collections, *known.get(line.sku, ())))))
+        for line in lines
+    )
+
+
+async def _rules(turn: Turn, owner: Owner | None) -> dict[str, PriceRule]:
+    """The price rules that are live, whose condition holds of the person, and that they have not used up."""
+    known = await template_records.price_rules(turn.connection)
+    rules = {key: rule for key, (_, rule) in known.items() if is_live(rule, turn.now)}
+    if owner is None:
+        return {key: one for key, one in rules.items() if one.condition is None and not holds_entitlement(one)}
+    once = [key for key, one in rules.items() if holds_entitlement(one)]
+    used = await lock_records.entitled(turn.connection, once, owner.holders) if once else {}
+    left = {key: one for key, one in rules.items() if key not in used}
+    wanted = {key: condition_of(one.condition) for key, one in left.items() if one.condition is not None}
+    holding = await facts.holding(turn, owner, wanted)
+    return {key: one for key, one in left.items() if one.condition is None or key in holding}
+
+
+async def _budgets(turn: Turn, rules: Mapping[str, PriceRule], coupons: Sequence[Offer]) -> Budgets:
+    """What is left of the budgets, by source."""
+    sources = [f"price_rule/{key}" for key, one in rules.items() if one.budget_fen is not None]
+    sources += [one.source for one in coupons if one.budget_fen is not None]
+    if not sources:
+        return {}
+    holders = [budget_holder(source) for source in sources]
+    await settle_budgets(turn.connection, turn.pricing.ledger, holders, turn.now)
+    held = await balances(turn.connection, holders)
+    left = {one.holder: one.balance for one in held if one.role is Role.AVAILABLE}
+    return {source: left.get(budget_holder(source), 0) for source in sources}

@@ -1,0 +1,48 @@
+"""What paying a basket would earn, by the earn rules that are live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from siyu.collect.catalogue import spellings
+from siyu.coupons.owner import Owner
+from siyu.coupons.quote import Earns
+from siyu.ledger.read_records import used_keys
+from siyu.loyalty.earning import EarnRule, Occurrence, Once, keys_of, points_for
+from siyu.loyalty.react import all_rules
+from siyu.loyalty.request import POINTS
+
+PAID: Final = "order.paid"
+GROWTH: Final = "growth"
+
+
+async def earns_of(connection: Any, owner: Owner, payable_fen: int, at: datetime, zone: ZoneInfo) -> Earns:
+    """Points and growth for paying so much: per yuan, and what an order gives as such."""
+    rules = [
+        rule
+        for rule in await all_rules(connection)
+        if rule.active and rule.currency in (POINTS, GROWTH) and PAID in spellings(rule.event)
+    ]
+    once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
+    given = await _given(connection, owner, once, at, zone) if once else set()
+    sums = {POINTS: 0, GROWTH: 0}
+    for rule in rules:
+        if rule.points_per_yuan:
+            sums[rule.currency] += points_for(rule, payable_fen)
+        elif rule.id not in given:
+            sums[rule.currency] += rule.points
+    return Earns(sums[POINTS], sums[GROWTH])
+
+
+async def _given(connection: Any, owner: Owner, rules: Sequence[EarnRule], at: datetime, zone: ZoneInfo) -> set[str]:
+    """Of the rules that give once, those that gave."""
+    event = Occurrence(PAID, owner.anchor, at, "", "", 0, {})
+    keys = {}
+    for rule in rules:
+        key, others = keys_of(rule, event, owner.anchor, owner.anchors, zone)
+        keys[rule.id] = {key, *others}
+    used = await used_keys(connection, sorted({key for some in keys.values() for key in some}))
+    return {name for name, some in keys.items() if not used.isdisjoint(some)}

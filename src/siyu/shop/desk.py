@@ -1,0 +1,170 @@
+"""The desk of the shop: requests about orders of one process, done in groups (`ledger.Desk`), each once per key.
+
+A group is one transaction. New orders at list price are made together; every other request has a savepoint of its own,
+so that its refusal undoes nothing of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from siyu.clock import Now
+from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused, SiyuError
+from siyu.ledger import Desk
+from siyu.shop import order_records, payment
+from siyu.shop.order import Order, State
+from siyu.shop.payment import Intent, Taken
+from siyu.shop.placing import Asked, Tools, place_all
+from siyu.shop.quoted import needs_quote, place_quoted
+from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place
+from siyu.shop.steps import Do, fresh, take_step
+from siyu.store import replies
+from siyu.store.postgres import Database
+
+Answer = OrderView | SiyuError
+
+
+class Ask(NamedTuple):
+    """A request with what makes asking twice the same as once."""
+
+    request: Asked | Do
+    key: UUID | None
+    """Number of the caller's key."""
+    hash: UUID
+
+
+class Orders:
+    """Makes orders and takes their steps. One per process."""
+
+    def __init__(self, db: Database, now: Now, tools: Tools) -> None:
+        self.tools = tools
+        self._db = db
+        self._now = now
+        self._desk: Desk[Ask, OrderView] = Desk(db, self.work)
+
+    async def place(self, place: Place, key: str | None, by: str) -> OrderView:
+        """Make an order; the same again is the same order. Raises PersonNotFound, WrongOrder, Refused (OUT_OF_STOCK,
+        PRICE_CHANGED, DUPLICATE, … and what a quote refuses), IdempotencyConflict."""
+        request = replies.request_number("orders", place)
+        return await self._ask(Asked(place, _number(key, "orders"), request, by), key, request)
+
+    async def move(self, verb: str, order_id: str, body: Move | GiveBack, key: str | None, by: str) -> OrderView:
+        """Fulfil, receive, complete, cancel or refund. Raises OrderNotFound, Refused, IdempotencyConflict."""
+        return await self._ask(Do(verb, order_id, body, _number(key, verb), by), key, _hash(verb, order_id, body))
+
+    async def pay(self, order_id: str, body: Pay, key: str | None, by: str) -> OrderView:
+        """Take the money, then book it. Raises OrderNotFound, Refused, UnknownProvider, IdempotencyConflict."""
+        provider = payment.provider(body.provider)
+        asked = Do("pay", order_id, body, _number(key, "pay"), by)
+        request = _hash("pay", order_id, body)
+        if key is not None and await replies.known(self._db, key):
+            return await self._ask(asked, key, request)
+        taken: Taken | None = None
+        found = await self.show(order_id)
+        if found.state is State.CREATED and body.amount_fen in (None, found.payable_fen):
+            try:
+                taken = await provider.take(Intent(order_id, found.payable_fen, body.payment_id, body.card))
+            except Refused as declined:
+                asked = asked._replace(declined=declined)
+        try:
+            return await self._ask(asked._replace(taken=taken), key, request)
+        except Conflict:
+            if taken is not None:
+                await provider.give_back(taken, f"void/{order_id}", taken.amount_fen)
+            raise
+
+    async def show(self, order_id: str, source: str = order_records.OURS) -> Order:
+        """An order as it stands now. Raises OrderNotFound."""
+        return await fresh(self._db, self.tools, order_id, source, self._now)
+
+    async def _ask(self, request: Asked | Do, key: str | None, number: UUID) -> OrderView:
+        return await self._desk.ask(Ask(request, None if key is None else replies.key_number(key), number))
+
+    async def work(self, connection: Any, asks: Sequence[Ask]) -> list[Answer]:
+        """Decide and write; what `Desk` calls."""
+        now = self._now()
+        keys: dict[UUID, UUID] = {}
+        for ask in asks:
+            if ask.key is not None:
+                keys.setdefault(ask.key, ask.hash)
+        kept = await replies.claim(connection, keys, now) if keys else {}
+        answers: dict[int, Answer] = {}
+        leaders: dict[UUID, int] = {}
+        todo: list[int] = []
+        for place, ask in enumerate(asks):
+            if ask.key is None:
+                todo.append(place)
+            elif (known := kept.get(ask.key)) is not None:
+                answers[place] = _kept(known, ask.hash)
+            elif leaders.setdefault(ask.key, place) == place:
+                todo.append(place)
+        answers |= await self._do(connection, {place: asks[place].request for place in todo})
+        for place, ask in enumerate(asks):
+            if place not in answers and ask.key is not None:
+                same = ask.hash == asks[leaders[ask.key]].hash
+                answers[place] = answers[leaders[ask.key]] if same else _other_request()
+        await _keep(connection, [(key, answers[place]) for key, place in leaders.items()])
+        return [answers[place] for place in range(len(asks))]
+
+    async def _do(self, connection: Any, requests: dict[int, Asked | Do]) -> dict[int, Answer]:
+        now = self._now()
+        answers: dict[int, Answer] = {}
+        new = {place: one for place, one in requests.items() if isinstance(one, Asked)}
+        quoted = await needs_quote(connection, list(new.values()), now)
+        plain = {place: one for place, one in new.items() if one.number not in quoted}
+        if plain:
+            made = await place_all(connection, list(plain.values()), self.tools, now)
+            answers |= dict(zip(plain, made, strict=True))
+        for place, one in requests.items():
+            if place in answers:
+                continue
+
+            def work(one: Asked | Do = one) -> Awaitable[OrderView]:
+                if isinstance(one, Asked):
+                    return place_quoted(connection, one, self.tools, now)
+                return take_step(connection, one, self.tools, now)
+
+            answers[place] = await _in_savepoint(connection, work)
+        return answers
+
+
+async def _in_savepoint(connection: Any, work: Callable[[], Awaitable[OrderView]]) -> Answer:
+    """The answer or refusal of one request of a group; a refusal undoes what it did."""
+    try:
+        async with connection.transaction():
+            return await work()
+    except Contended:
+        raise
+    except SiyuError as error:
+        return error
+
+
+async def _keep(connection: Any, answers: Sequence[tuple[UUID, Answer]]) -> None:
+    """Write down replies and refusals; what is no answer leaves its key free."""
+    kept = [(key, one) for key, one in answers if isinstance(one, OrderView | Conflict)]
+    if kept:
+        await replies.keep(connection, kept)
+    if free := [key for key, one in answers if not isinstance(one, OrderView | Conflict)]:
+        await replies.release(connection, free)
+
+
+def _kept(known: replies.Kept, request: UUID) -> Answer:
+    try:
+        return known.again(request, OrderView)
+    except Conflict as error:
+        return error
+
+
+def _other_request() -> IdempotencyConflict:
+    return IdempotencyConflict("This idempotency key was used for another request.")
+
+
+def _number(key: str | None, call: str) -> UUID:
+    """Names what a request makes: by the caller's key, so that a repetition names the same."""
+    return uuid4() if key is None else replies.request_number(call, key)
+
+
+def _hash(verb: str, order_id: str, body: object) -> UUID:
+    return replies.request_number(f"orders/{order_id}/{verb}", body)

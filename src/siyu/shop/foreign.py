@@ -1,0 +1,187 @@
+"""Orders of foreign shops, as events tell of them: a function of the set of steps, in whatever order told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from siyu.collect.catalogue import canonical, fen, spellings
+from siyu.shop.order import CHAIN, EVENT, Line, Order, State, Step, with_shares
+
+UNNAMED: Final = "events"
+"""Source of an order whose events name no shop."""
+STEPS: Final = {name: state for state, name in EVENT.items()}
+NAMES: Final = frozenset(spelling for name in STEPS for spelling in spellings(name))
+"""Every stored name of an event that is a step of an order."""
+TOLD_MAX: Final = 200
+"""Steps kept of one order."""
+LINES_MAX: Final = 200
+_CHARS_MAX: Final = 100
+_PRICE_MAX: Final = 10**11
+_ORDER: Final = ("order_id", "orderId", "orderID", "order_no", "order_sn", "order")
+_LINES: Final = ("lines", "products", "items", "line_items")
+_SKU: Final = ("sku", "product_id", "commodity_id", "goods_id", "id")
+_NAME: Final = ("product", "name", "title", "product_name")
+
+HEARD: Final = pa.schema(
+    [
+        ("name", pa.string()),
+        ("anchor", pa.int64()),
+        ("at_ms", pa.int64()),
+        ("end", pa.string()),
+        ("source", pa.string()),
+        ("event_id", pa.string()),
+        ("value_fen", pa.int64()),
+        ("properties", pa.string()),
+    ]
+)
+"""What a batch keeps of the steps it heard of; the columns are read later, beside the processor."""
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A step as an event told of it. Kept with the order; what `order.Step` has is its timeline."""
+
+    name: str
+    at: datetime
+    key: str
+    """Tells it from other events: repeated ones are one."""
+    anchor: int
+    by: str = ""
+    note: str = ""
+    amount_fen: int = 0
+    """Paid, or given back; 0 for a refund: all of it."""
+    ref: str = ""
+    end: str = ""
+    list_fen: int = 0
+    payable_fen: int = 0
+    lines: tuple[Line, ...] = ()
+
+
+class About(NamedTuple):
+    """Which order an event is about."""
+
+    source: str
+    order_id: str
+
+
+def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
+    """An event, as a row of HEARD; None when it names no order."""
+    try:
+        said = msgspec.json.decode(row["properties"])
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(said, dict) or (order_id := _first(said, _ORDER)) is None:
+        return None
+    name = canonical(row["name"])
+    ref = _first(said, ("refund_id",)) if name == EVENT[State.REFUNDED] else _first(said, ("payment_id",))
+    once = "" if name == EVENT[State.REFUNDED] and ref is None else f"{name}\n{ref or ''}"
+    return About(_first(said, ("shop",)) or UNNAMED, order_id), Told(
+        name,
+        datetime.fromtimestamp(row["at_ms"] / 1000, UTC),
+        once or f"{row['source']}\n{row['event_id']}"[:300].replace("\x00", ""),
+        row["anchor"],
+        by=row["source"],
+        note=_first(said, ("reason", "carrier")) or "",
+        amount_fen=abs(row["value_fen"]),
+        ref=ref or "",
+        end=row["end"],
+        list_fen=_money(said, "list_fen", "list_price"),
+        payable_fen=_money(said, "payable_fen", "total"),
+        lines=_lines(said) if name in (EVENT[State.CREATED], EVENT[State.PAID]) else (),
+    )
+
+
+def _first(said: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    for name in names:
+        value = said.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            text = str(value).replace("\x00", "").strip()[:_CHARS_MAX]
+            if text:
+                return text
+    return None
+
+
+def _money(said: Mapping[str, Any], fen_name: str, yuan_name: str) -> int:
+    for name, unit in ((fen_name, 1), (yuan_name, 100)):
+        if name in said and (amount := fen(said[name], unit_fen=unit)) is not None:
+            return abs(amount)
+    return 0
+
+
+def _lines(said: Mapping[str, Any]) -> tuple[Line, ...]:
+    listed = next((said[name] for name in _LINES if isinstance(said.get(name), list)), None)
+    items = [one for one in listed if isinstance(one, dict)] if listed is not None else [said]
+    return tuple(line for one in items[:LINES_MAX] if (line := _line(one)) is not None)
+
+
+def _line(one: Mapping[str, Any]) -> Line | None:
+    sku = _first(one, _SKU)
+    name = _first(one, _NAME)
+    if sku is None and name is None:
+        return None
+    quantity = one.get("quantity", one.get("qty", 1))
+    quantity = quantity if isinstance(quantity, int) and 0 < quantity <= 10_000 else 1
+    price = _money(one, "price_fen", "price")
+    return Line(
+        sku or name or "", quantity, price, price * quantity, name or "", category=_first(one, ("category",)) or ""
+    )
+
+
+def merged(known: Iterable[Told], more: Iterable[Told]) -> tuple[Told, ...]:
+    """Steps without repetitions, in the order of time; of equal ones the earliest. Of too many the earliest stay."""
+    first: dict[str, Told] = {}
+    for one in sorted((*known, *more), key=_place):
+        first.setdefault(one.key, one)
+    return tuple(sorted(first.values(), key=_place)[:TOLD_MAX])
+
+
+def _place(one: Told) -> tuple[datetime, str, bytes]:
+    return one.at, one.key, msgspec.json.encode(one)
+
+
+def order_of(about: About, told: Sequence[Told]) -> Order:
+    """The order that these steps (merged; one at least) make."""
+    by_state: dict[State, list[Told]] = {}
+    for one in told:
+        by_state.setdefault(STEPS[one.name], []).append(one)
+    paid = sum(one.amount_fen for one in by_state.get(State.PAID, ()))
+    backs = [one.amount_fen for one in by_state.get(State.REFUNDED, ())]
+    refunded = min(paid, paid if 0 in backs else sum(backs))
+    payable = next((one.payable_fen for one in told if one.payable_fen), paid)
+    lines = next((one.lines for one in told if one.lines), ())
+    listed = max(payable, *(one.list_fen for one in told), sum(line.list_fen for line in lines))
+    if lines and sum(line.list_fen for line in lines):
+        lines = with_shares(lines, min(payable, sum(line.list_fen for line in lines)))
+    return Order(
+        0, 1, about.source, about.order_id, told[0].anchor, next((one.end for one in told if one.end), ""),
+        _state(by_state, paid, refunded), listed, payable, paid, refunded, lines, (),
+        tuple(Step(one.name, one.at, one.by, one.note, one.amount_fen, one.ref) for one in told),
+        told[0].at, None, None, None,
+    )  # fmt: skip
+
+
+def _state(by_state: Mapping[State, Sequence[Told]], paid: int, refunded: int) -> State:
+    if State.CANCELLED in by_state:
+        return State.CANCELLED
+    if State.REFUNDED in by_state and refunded == paid and paid:
+        return State.REFUNDED
+    return max((state for state in by_state if state in CHAIN), key=CHAIN.index, default=State.CREATED)
+
+
+def pack(rows: pa.Table) -> bytes:
+    """Rows of HEARD as one blob."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, HEARD, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)) as out:
+        out.write_table(rows)
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def unpack(blob: bytes) -> pa.Table:
+    """Inverse of `pack`."""
+    with pa.ipc.open_stream(pa.BufferReader(blob), options=pa.ipc.IpcReadOptions(use_threads=False)) as reader:
+        return reader.read_all()

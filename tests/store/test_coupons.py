@@ -1,0 +1,278 @@
+"""Coupons on real engines: quotes, limits, locks, what time and refunds bring."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from siyu.coupons import managing, template_records
+from siyu.coupons.jobs import end_what_is_over
+from siyu.coupons.request import Part
+from siyu.coupons.rights import coupons_file, scrub_coupons
+from siyu.errors import PersonNotFound, Refused
+from siyu.identity.actions import retract
+from siyu.identity.outbox import send_waiting
+from siyu.profile.rights import Order, erase
+from siyu.profile.rights_records import Record
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database, driver_of
+from tests.coupon_world import Brand, rule, template
+
+N88 = template("N88", "percent_pay", pay_percent=88, valid="same_local_day", per_user=1, new_user_only=True)
+FIRST = {"person": "first_paid_order", "op": "eq", "value": True}
+
+
+@pytest.fixture
+async def brand(db: Database, events: EventStore, right_ledger: None) -> AsyncIterator[Brand]:
+    """An empty brand; its ledger is right at the end."""
+    made = await Brand.open(db, events)
+    yield made
+    await made.close()
+
+
+async def refusal(asked: object) -> str:
+    """The code with which something is refused."""
+    with pytest.raises(Refused) as refused:
+        await asked  # type: ignore[misc]  # an awaitable
+    return refused.value.code
+
+
+async def test_a_coupon_of_today(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(N88)
+    given = await brand.give("N88", "U1")
+    assert await refusal(brand.give("N88", "U1")) == "LIMIT_REACHED"
+    brand.later(hours=13, minutes=59, seconds=59)
+    found = await brand.quote("U1", coupons=[given.code])
+    assert (found.list_fen, found.payable_fen, found.refused) == (10_000, 8_800, ())
+    brand.later(seconds=1)
+    found = await brand.quote("U1", coupons=["N88"])
+    assert (found.payable_fen, [one.code for one in found.refused]) == (10_000, ["COUPON_EXPIRED"])
+
+
+async def test_first_order_and_its_entitlement(brand: Brand) -> None:
+    await brand.happen("page", "U1", "openid:mp=o1")
+    await brand.people("U2")
+    mini = {"person": "identities", "op": "contains", "value": "openid:mp"}
+    await brand.rule(
+        rule("web50", off_fen=5000, min_spend_fen=5000, scope={"ends": ["web"]}, stack="exclusive",
+             condition={"all": [mini, FIRST]})
+    )  # fmt: skip
+    assert (await brand.quote("U1", 20_000)).payable_fen == 15_000
+    assert (await brand.quote("U2", 20_000)).payable_fen == 20_000
+    assert (await brand.quote("U1", 20_000, end="app")).payable_fen == 20_000
+    first, held = await brand.order("U1", "O1", 20_000)
+    second, _ = await brand.order("U1", "O2", 20_000)
+    assert (first.payable_fen, second.payable_fen) == (15_000, 20_000)
+    assert (await brand.quote("U1", 20_000)).payable_fen == 20_000
+    await brand.commit(held.id)
+    assert (await brand.quote("U1", 20_000)).payable_fen == 20_000
+
+
+async def test_a_lock_of_coupon_and_points(brand: Brand) -> None:
+    await brand.people("U1", "U2")
+    await brand.template(template("A20", budget_fen=2000))
+    await brand.earn("U1", 500)
+    coupon = await brand.give("A20", "U1")
+    assert await refusal(brand.lock("U2", coupon=coupon.code)) == "COUPON_NOT_YOURS"
+    assert await refusal(brand.lock("U1", coupon=coupon.code, points=501)) == "INSUFFICIENT"
+    held = await brand.lock("U1", coupon=coupon.code, points=500)
+    assert await refusal(brand.lock("U1", coupon=coupon.code)) == "LOCKED"
+    assert await refusal(brand.lock("U1", points=1)) == "INSUFFICIENT"
+    brand.later(seconds=600)
+    assert await refusal(brand.commit(held.id)) == "ENDED"
+    held = await brand.lock("U1", coupon="A20", points=500)
+    assert (await brand.commit(held.id)).state == "committed"
+    assert await refusal(brand.lock("U1", coupon=coupon.code)) == "COUPON_USED"
+    await brand.rollback(held.id)
+    again = await brand.lock("U1", coupon=coupon.code, points=500)
+    assert (await brand.release(again.id)).state == "released"
+
+
+async def test_a_budget_counts_while_it_is_locked_and_comes_back(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("B", budget_fen=3000))
+    for _ in range(3):
+        await brand.give("B", "U1")
+    held = await brand.lock("U1", coupon="B")
+    assert await refusal(brand.lock("U1", coupon="B")) == "BUDGET_EXHAUSTED"
+    assert [one.code for one in (await brand.quote("U1", coupons=["B"])).refused] == ["BUDGET_EXHAUSTED"]
+    brand.later(seconds=600)
+    assert (await brand.quote("U1", coupons=["B"])).payable_fen == 8_000, "its time is over: free on touch"
+    with pytest.raises(Refused) as ended:
+        await brand.commit(held.id)
+    assert ended.value.code == "ENDED"
+    held = await brand.lock("U1", coupon="B")
+    await brand.commit(held.id)
+    assert await refusal(brand.template(template("B", budget_fen=1999))) == "BUDGET_EXHAUSTED"
+    await brand.template(template("B", budget_fen=4000))
+    await brand.rollback(held.id)
+    await brand.commit((await brand.lock("U1", coupon="B")).id)
+    await brand.commit((await brand.lock("U1", coupon="B")).id)
+    assert await refusal(brand.lock("U1", coupon="B")) == "BUDGET_EXHAUSTED"
+
+
+async def test_points_go_back_to_their_lots_in_part_and_whole(brand: Brand) -> None:
+    await brand.people("U1")
+    soon = (brand.now + timedelta(days=2)).isoformat()
+    await brand.earn("U1", 30, expires_at=soon)
+    await brand.earn("U1", 100)
+    await brand.template(template("ANY", return_on="any_refund"))
+    await brand.template(template("FULL"))
+    await brand.template(template("NEVER", return_on="never"))
+    codes = [(await brand.give(name, "U1")).code for name in ("ANY", "FULL", "NEVER")]
+    found, held = await brand.order("U1", "O1", 20_000, coupons=codes, points=50)
+    assert (found.payable_fen, found.points) == (20_000 - 6_000 - 50, 50)
+    await brand.commit(held.id)
+    assert await lots(brand) == [0, 80]
+    await brand.rollback(held.id, Part(points=10))
+    assert await lots(brand) == [0, 90], "the last taken goes back first"
+    assert await states(brand) == {"ANY": "given", "FULL": "redeemed", "NEVER": "redeemed"}
+    assert await refusal(brand.rollback(held.id, Part(points=41))) == "AMOUNT_OUT_OF_RANGE"
+    assert (await brand.rollback(held.id)).state == "rolled_back"
+    assert await lots(brand) == [30, 100]
+    assert await states(brand) == {"ANY": "given", "FULL": "given", "NEVER": "redeemed"}
+    assert (await brand.rollback(held.id)).points_back == 50, "again is nothing more"
+
+
+async def lots(brand: Brand) -> list[int]:
+    """What is left of the lots, those that end first first."""
+    async with brand.db.driver() as connection:
+        rows = await connection.fetch("SELECT remaining FROM ledger_lots ORDER BY expires_at, id")
+    return [row[0] for row in rows]
+
+
+async def states(brand: Brand, who: str = "U1") -> dict[str, str]:
+    return {one.template: one.state for one in await brand.coupons(who)}
+
+
+async def test_what_becomes_of_time(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("S", starts_at="2026-06-02T00:00:00+08:00", ends_at="2026-06-03T00:00:00+08:00"))
+    assert await refusal(brand.give("S", "U1")) == "NOT_STARTED"
+    await brand.template(template("D", valid="days", valid_days=1, per_user_per_day=2))
+    await brand.give("D", "U1")
+    await brand.give("D", "U1")
+    assert await refusal(brand.give("D", "U1")) == "LIMIT_REACHED"
+    held = await brand.lock("U1", ttl_s=7 * 86_400, coupon="D")
+    brand.later(hours=14)  # 00:00 in Shanghai
+    await brand.give("S", "U1")
+    await brand.give("D", "U1")
+    brand.later(hours=10)
+    assert await end_what_is_over(brand.db, lambda: brand.now) == 1, "the one that is not held"
+    assert Counter(one.state for one in await brand.coupons("U1") if one.template == "D") == Counter(
+        locked=1, expired=1, given=1
+    )
+    assert (await brand.commit(held.id)).state == "committed", "what was set aside in time can be used"
+    brand.later(hours=14)
+    assert await refusal(brand.give("S", "U1")) == "ENDED"
+    assert await refusal(brand.lock("U1", coupon="S")) == "COUPON_EXPIRED"
+
+
+async def test_what_happened_is_said_once(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("A"))
+    await brand.give("A", "U1", way="claimed")
+    held = await brand.lock("U1", coupon="A")
+    await brand.commit(held.id)
+    await brand.rollback(held.id)
+    await brand.release((await brand.lock("U1", coupon="A")).id)
+    await brand.commit((await brand.lock("U1", coupon="A")).id)
+    await send_waiting(brand.db, brand.stream, lambda: brand.now)
+    assert await send_waiting(brand.db, brand.stream, lambda: brand.now) == 0
+    while await brand.worker.step(0.01):
+        pass
+    rows = await brand.events.rows("SELECT name, properties FROM events WHERE startsWith(name, 'coupon.')")
+    names = sorted(name.partition(".")[2] for name, _ in rows)
+    assert names == ["claimed", "locked", "locked", "locked", "redeemed", "redeemed", "released", "returned"]
+    code = (await brand.coupons("U1"))[0].code.replace("-", "")
+    assert all(code not in properties for _, properties in rows)
+
+
+async def test_a_person_of_two_members(brand: Brand) -> None:
+    """Limits and coupons are the person's, before and after a merge, and an undo leaves each their own."""
+    await brand.people("U1", "openid:mp=o1")
+    await brand.template(template("ONE", per_user=1))
+    await brand.give("ONE", "openid:mp=o1")
+    await brand.happen("login", "U1", "openid:mp=o1")
+    assert await refusal(brand.give("ONE", "U1")) == "LIMIT_REACHED"
+    await brand.commit((await brand.lock("U1", coupon="ONE")).id)
+    assert [one.state for one in await brand.coupons("openid:mp=o1")] == ["redeemed"]
+    async with brand.db.driver() as connection:
+        link = await connection.fetchval("SELECT link_id FROM links")
+    await retract(brand.db, brand.events, link, "wrong", brand.now, members_max=200)
+    assert [one.state for one in await brand.coupons("openid:mp=o1")] == ["redeemed"]
+    assert await brand.coupons("U1") == []
+    await brand.give("ONE", "U1")
+
+
+async def test_a_person_known_by_a_phone_alone_has_one_wallet(brand: Brand) -> None:
+    await brand.people("phone=+8613800138000")
+    await brand.template(template("ONE", per_user=1))
+    await brand.give("ONE", "phone=+8613800138000")
+    assert await refusal(brand.give("ONE", "phone=+8613800138000")) == "LIMIT_REACHED"
+    brand.later(days=1)
+    assert len(await brand.coupons("phone=+8613800138000")) == 1
+
+
+async def test_an_archive_and_an_erasure(brand: Brand) -> None:
+    await brand.people("U1", "U2")
+    await brand.rule(rule("first", off_fen=100, condition=FIRST))
+    await brand.template(template("A"))
+    for who in ("U1", "U2"):
+        coupon = await brand.give("A", who)
+        _, held = await brand.order(who, f"O-{who}", coupons=[coupon.code])
+        await brand.commit(held.id)
+        await brand.give("A", who)
+    async with brand.db.driver() as connection:
+        person = await connection.fetchval("SELECT uid FROM identifiers WHERE value = 'U1' AND kind = 'user_id'")
+        name, content = await coupons_file(connection, person, brand.now)
+    assert (name, len(content["coupons"]), len(content["locks"])) == ("coupons.json", 2, 1)
+    assert [one["source"] for one in content["discounts"]] == ["price_rule/first", "coupon/A"]
+    order = Order(Record(uuid4(), [], brand.now, "test"), "asked", (scrub_coupons,), 200)
+    receipt = await erase(brand.db, brand.events, person, order)
+    found = {name: receipt.rows[name] for name in ("coupons", "coupon_locks", "coupon_lock_parts")}
+    assert found == {"coupons": 2, "coupon_locks": 1, "coupon_lock_parts": 2}
+    assert receipt.rows["price_rule_entitlements"] == 1
+    async with brand.db.driver() as connection:
+        for table in ("coupons", "coupon_locks", "coupon_holders"):
+            anchors = await connection.fetch(f"SELECT DISTINCT anchor FROM {table}")
+            assert len(anchors) == 1, f"only the other person is left in {table}"
+        assert await connection.fetchval("SELECT issued FROM coupon_totals") == 4
+    with pytest.raises(PersonNotFound):
+        await brand.give("A", "U1")
+
+
+async def test_a_rule_that_counts_events_and_one_that_does_not(brand: Brand) -> None:
+    await brand.happen("page", "U1", properties='{"sku": "S1"}')
+    await brand.happen("page", "U2")
+    seen = {"metric": "count", "event": "page", "where": {"sku": "S1"}, "op": "gte", "value": 1}
+    await brand.rule(rule("seen", off_fen=300, condition=seen))
+    assert (await brand.quote("U1")).payable_fen == 9_700
+    assert (await brand.quote("U2")).payable_fen == 10_000
+    await brand.rule(
+        rule("seen", off_fen=300, condition={"person": "identities", "op": "contains", "value": "user_id"})
+    )
+    brand.pricing = brand.pricing._replace(events=cast(Any, None))
+    assert (await brand.quote("U2")).payable_fen == 9_700, "without asking the events"
+
+
+async def test_codes_of_a_large_pool_are_found_again(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("P"))
+    async with brand.db.begin() as transaction:
+        connection = await driver_of(transaction)
+        await managing.open_pool(connection, "P", "one", brand.now)
+        await managing.fill(connection, "one", "P", managing.fresh_codes(brand.pricing, 20_000))
+        rows = await template_records.pool_page(connection, "one", 0, 20_000)
+    codes = [brand.pricing.vault.open(code, sealed) for _, code, sealed, _ in rows]
+    assert len(set(codes)) == 20_000
+    assert await refusal(brand.lock("U1", coupon=codes[7], points=1)) == "INSUFFICIENT"
+    held = await brand.lock("U1", coupon=codes[7])
+    assert (await brand.commit(held.id)).state == "committed"
+    assert len({one.code for one in await brand.coupons("U1")}) == 1
