@@ -52,6 +52,7 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
 }
 UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "": ("", ""),
+    "hour": ("点", "o’clock"),
     "times": ("次", "times"),
     "days": ("天", "days"),
     "fen": ("分", "fen"),

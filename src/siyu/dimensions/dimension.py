@@ -113,7 +113,9 @@ class Band(NamedTuple):
 
 Expression: TypeAlias = Aggregate | Ref | Const | Total | Difference | Ratio | Since | After | Regularity | Band
 ValueType: TypeAlias = Literal["number", "text", "time"]
-Unit: TypeAlias = Literal["", "times", "days", "fen", "percent", "items", "kinds", "per_day", "orders", "per_item"]
+Unit: TypeAlias = Literal[
+    "", "hour", "times", "days", "fen", "percent", "items", "kinds", "per_day", "orders", "per_item"
+]
 
 
 class Dimension(NamedTuple):

@@ -61,7 +61,7 @@ RELATION: Final = (
     Dimension("last_reaction_at", "最近响应消息时间", "Last reaction at", "message", "", latest(_REACTED), "When a message was opened or clicked last.", "最近一次打开或点击消息的时间。"),
     Dimension("days_since_message", "距上次消息天数", "Days since message", "message", "days", since(_SENT), "Local days since the last message.", "距最近一次收到消息的天数。"),
     Dimension("days_since_reaction", "距上次响应天数", "Days since reaction", "message", "days", since(_REACTED), "Local days since a message was opened or clicked.", "距最近一次打开或点击消息的天数。"),
-    Dimension("reaction_hour", "响应消息时段", "Hour of reactions", "message", "", figure("commonest", _REACTED, HOUR), "The local hour in which messages are opened most.", "打开消息最多的小时。"),
+    Dimension("reaction_hour", "响应消息时段", "Hour of reactions", "message", "hour", figure("commonest", _REACTED, HOUR), "The local hour in which messages are opened most.", "打开消息最多的小时。"),
     Dimension("reaction_channel", "响应消息渠道", "Channel of reactions", "message", "", figure("commonest", _REACTED, "channel", "@end"), "The channel whose messages are opened most.", "打开消息最多的渠道。"),
     Dimension("unsubscribes", "退订次数", "Unsubscribes", "message", "times", count("message.unsubscribed"), "How often messages were refused.", "退订消息的次数。"),
     Dimension("member_since", "入会时间", "Member since", "member", "", first("member.joined"), "When the person became a member.", "成为会员的时间。"),
