@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Response, get, post
 
+from siyu.analytics import overview as reads
 from siyu.collect.catalogue import CATALOGUE, GROUPS
 from siyu.console.page import SECURITY_HEADERS
 from siyu.console.rule_draft import DEPTH_MAX, Made
@@ -27,6 +28,7 @@ from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
 from siyu.rules.parse import parse_rule
+from siyu.rules.phrases import PHRASES
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import InvalidRule
 from siyu.rules.sentence import say
@@ -169,12 +171,13 @@ async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events
 
 
 @get("/rules/offers", include_in_schema=False)
-async def offers(visit: Visit, db: Database) -> Response[bytes]:
-    """What the builder's lists offer: attributes, events, tags, segments."""
+async def offers(visit: Visit, db: Database, events: EventStore) -> Response[bytes]:
+    """What the builder's lists offer: attributes, events, tags, segments, properties."""
     lang = lang_of(visit)
-    declared, tags, segments = await asyncio.gather(
-        operate.declared_traits(db), operate.list_tags(db), actions.all_of(db)
+    declared, tags, segments, properties = await asyncio.gather(
+        operate.declared_traits(db), operate.list_tags(db), actions.all_of(db), reads.property_names(events, "")
     )
+    fields = [Offer(name, word, name) for name, word in PHRASES[lang].fields.items()]
     families = family_offers(WORDS, lang)
     heading = next(one.label for one in families if one.value == "trait.")
     traits = [
@@ -190,6 +193,7 @@ async def offers(visit: Visit, db: Database) -> Response[bytes]:
             event_offers(WORDS, lang, groups),
             [Offer(tag.path, tag.path) for tag in tags],
             [Offer(one.key, one.label, one.key) for one in segments],
+            [*fields, *(Offer(name, name) for name in properties)],
         )
     )
 

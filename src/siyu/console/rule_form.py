@@ -66,6 +66,10 @@ class Editor(NamedTuple):
         kind = self.kind(name)
         return "" if kind is None else kind.note[0 if self.lang == "zh" else 1]
 
+    def field(self, name: str) -> str:
+        """What people read for a property."""
+        return PHRASES[self.lang].fields.get(name, name)
+
     def event(self, name: str) -> str:
         """What people read for an event."""
         return WORDS.label(name, self.lang)
@@ -212,6 +216,8 @@ class Offers(msgspec.Struct, frozen=True):
     events: list[Offer]
     tags: list[Offer]
     segments: list[Offer]
+    properties: list[Offer]
+    """Properties that events had lately, and fields of the event itself."""
 
 
 def attribute_offers(words: Vocabulary, lang: Lang, profile: str) -> list[Offer]:
