@@ -57,6 +57,8 @@ PATHS = (
     "/console/products",
     "/console/products/tea",
     "/console/mall",
+    "/console/segments/-new",
+    "/console/segments/rfm.important_value/edit",
     "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
