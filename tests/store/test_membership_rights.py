@@ -10,6 +10,7 @@ from siyu.loyalty.request import Identifier
 from siyu.membership import cards, checkins
 from siyu.membership.checkins import Asking
 from siyu.membership.rights import membership_file, scrub_membership
+from siyu.processor.scrub import scrub_told
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
 from siyu.store.clickhouse import EventStore
@@ -17,7 +18,7 @@ from siyu.store.postgres import Database, driver_of
 
 from .membership_house import SECRET, House
 
-TABLES = {"person_tiers": "person", "checkins": "anchor", "checkin_rewards": "anchor", "membership_outbox": "anchor"}
+TABLES = {"person_tiers": "person", "checkins": "anchor", "checkin_rewards": "anchor", "told_events": "anchor"}
 
 
 async def test_an_erased_member_leaves_nothing(db: Database, events: EventStore) -> None:
@@ -38,10 +39,10 @@ async def test_an_erased_member_leaves_nothing(db: Database, events: EventStore)
     assert archive["checkins"][0]["rewards"] == [{"for": "daily", "currency": "points", "amount": 5}]
     person = (await house.named()).person
 
-    order = Order(Record(uuid4(), [], house.now, "test"), "asked", [scrub_membership], 200)
+    order = Order(Record(uuid4(), [], house.now, "test"), "asked", [scrub_told, scrub_membership], 200)
     receipt = await erase(db, events, house.uid(), order)
     assert {name: receipt.rows[name] for name in (*TABLES, "tier_log")} == {
-        "person_tiers": 1, "checkins": 1, "checkin_rewards": 1, "membership_outbox": 2, "tier_log": 1,
+        "person_tiers": 1, "checkins": 1, "checkin_rewards": 1, "told_events": 2, "tier_log": 1,
     }  # fmt: skip
     await house.look()
     async with db.driver() as connection:
