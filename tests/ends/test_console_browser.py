@@ -48,6 +48,7 @@ PATHS = (
     "/console/segments",
     "/console/segments/lifecycle.new",
     "/console/counter",
+    "/console/coupons",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",
