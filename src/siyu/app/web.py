@@ -52,6 +52,7 @@ from siyu.coupons.http import routes as coupon_routes
 from siyu.coupons.http_manage import routes as promotion_routes
 from siyu.coupons.request import Redeem
 from siyu.coupons.till import Till
+from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.loyalty import Points
@@ -106,6 +107,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
             *analytics_routes,
             *rule_routes,
             *segment_routes,
+            *dimension_routes,
         ],
         guards=[require_token],
     )
