@@ -60,6 +60,7 @@ PATHS = (
     "/console/segments/-new",
     "/console/segments/rfm.important_value/edit",
     "/console/counter",
+    "/console/coupons",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

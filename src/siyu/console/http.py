@@ -15,6 +15,7 @@ from siyu.console import (
     http_accounts,
     http_conflicts,
     http_counter,
+    http_coupons,
     http_dimensions,
     http_login,
     http_mall,
@@ -111,6 +112,7 @@ routes: list[Any] = [
             *http_sources.routes,
             *http_conflicts.routes,
             *http_counter.routes,
+            *http_coupons.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={
