@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("bench.ingest", "bench.growth", "bench.questions", "bench.ledger")
+MODULES = ("bench.ingest", "bench.growth", "bench.questions", "bench.ledger", "bench.stock")
 
 
 def main() -> None:
