@@ -14,6 +14,7 @@ MODULES = (
     "bench.questions",
     "bench.ledger",
     "bench.redeem",
+    "bench.stock",
     "bench.rules",
     "bench.dimensions",
 )

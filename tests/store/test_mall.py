@@ -86,8 +86,15 @@ async def test_windows_and_audience(world: ShopWorld) -> None:
     await offer(world, Item(id="soon", starts_at=later, **terms))
     await offer(world, Item(id="over", ends_at=world.at, **terms))
     await offer(world, Item(id="gold", audience={"person": "trait.city", "op": "eq", "value": "广州"}, **terms))
+    await offer(world, Item(id="tier", tiers=("gold",), **terms))
     await offer(world, Item(id="none", **terms))
-    wanted = {"soon": "NOT_STARTED", "over": "ENDED", "gold": "NOT_ELIGIBLE", "none": "OUT_OF_STOCK"}
+    wanted = {
+        "tier": "NOT_ELIGIBLE",
+        "soon": "NOT_STARTED",
+        "over": "ENDED",
+        "gold": "NOT_ELIGIBLE",
+        "none": "OUT_OF_STOCK",
+    }
     assert {item: await refusal(world, item, person) for item in wanted} == wanted
     assert await world.points(person) == (1_000, 0)
 

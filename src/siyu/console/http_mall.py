@@ -78,6 +78,8 @@ async def create(request: AnyRequest, visit: Visit, db: Database, orders: Orders
             fields |= {"coupon": given} if form.get("gives") == "coupon" else {"sku": given}
         if limit := form.get("per_person", ""):
             fields["per_person"] = _whole(limit)
+        if tiers := form.get("tiers", "").replace("，", " ").replace(",", " ").split():
+            fields["tiers"] = tiers
         if sentence := form.get("audience", ""):
             fields["audience"] = rule_json(
                 read_sentence(sentence, WORDS, "zh" if visit.locale.startswith("zh") else "en")

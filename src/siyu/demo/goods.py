@@ -8,7 +8,7 @@ from uuid import UUID
 
 from siyu.demo.brand import PRODUCTS
 from siyu.ledger import Ledger, Role, derived_key
-from siyu.shop import mall, product_records, products, stock
+from siyu.shop import mall, products, stock
 from siyu.shop.mall import Item
 from siyu.shop.product import Product, Sku
 from siyu.shop.redeeming import put_item
@@ -52,8 +52,7 @@ async def open_shop(db: Database, ledger: Ledger, now: datetime) -> int:
         units = zip(PRODUCTS, UNITS * len(PRODUCTS), strict=False)
         commands = [stock.add(one.sku, count, told(one.sku)) for one, count in units if count]
         for item in ITEMS:
-            if await product_records.version_of(connection, item.sku or PRODUCTS[0].sku):
-                await put_item(connection, item, now)
+            await put_item(connection, item, now)
         limited = [one for one in ITEMS if one.limited]
         commands += [stock.add_to(mall.units(one.id, Role.AVAILABLE), 50, told("mall", one.id)) for one in limited]
         await ledger.post(connection, commands)

@@ -57,6 +57,8 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     limited: bool = False
     """Whether there are only so many; how many is booked as stock."""
     per_person: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    tiers: Annotated[tuple[Code, ...], msgspec.Meta(max_length=20)] = ()
+    """Tiers whose members may take it; none named: everybody."""
     audience: dict[str, Any] | None = None
     """A rule about the person (docs/rules.md): a segment, a tag, a trait, what they did."""
     starts_at: Instant | None = None

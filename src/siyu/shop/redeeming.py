@@ -20,6 +20,7 @@ from siyu.identity import outbox
 from siyu.ledger import Command, Flow, Leg, Role, derived_key
 from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
+from siyu.profile.tiers import tiers_of
 from siyu.shop import events, mall, mall_records, order_records, product_records
 from siyu.shop.mall import SOURCE, Item, ItemNotFound, Redeem, Redemption, RedemptionView
 from siyu.shop.order import Discount
@@ -91,6 +92,8 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
     owner = await find_owner(connection, taking.body.person, tools.secret, now, hold=True)
     await settle_person(connection, tools.ledger, owner, now)
     await _settle_units(connection, tools, item, now)
+    if item.tiers and (await tiers_of(connection, [owner.named.person])).get(owner.named.person) not in item.tiers:
+        raise Refused("NOT_ELIGIBLE", "It is for members of other tiers.", tiers=list(item.tiers))
     turn = Turn(connection, tools.pricing, now)
     if item.audience is not None and not await facts.holding(turn, owner, {"": condition_of(item.audience)}):
         raise Refused("NOT_ELIGIBLE", "It is not for this person.")

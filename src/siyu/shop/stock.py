@@ -134,5 +134,5 @@ def view(sku: str, holdings: Iterable[Holding]) -> StockView:
 
 
 def _command(kind: str, parts: tuple[Flow | End, ...], told: Told) -> Command:
-    request = derived_key(kind, *parts)
+    request = derived_key(kind, msgspec.json.encode(parts).hex())
     return Command(told.key, request, kind, parts, told.at, reason=told.reason, cause=told.cause, by=told.by)
