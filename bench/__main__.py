@@ -7,7 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("bench.ingest", "bench.growth", "bench.questions", "bench.ledger", "bench.stock")
+MODULES = (
+    "bench.ingest",
+    "bench.live",
+    "bench.growth",
+    "bench.questions",
+    "bench.ledger",
+    "bench.redeem",
+    "bench.stock",
+    "bench.rules",
+    "bench.dimensions",
+)
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def test_the_way_of_a_coupon(server: Server) -> None:
     assert (status, problem["code"]) == (409, "LIMIT_REACHED")
     status, found = post(server, "/api/quotes", basket(10_000, 1, coupons=[coupon["code"]]))
     assert (status, found["list_fen"], found["payable_fen"], found["earns"]) == (
-        200, 10_000, 8_800, {"points": 88, "growth": 0}
+        200, 10_000, 8_800, {"points": 88, "growth": 88}
     )  # fmt: skip
     code = coupon["code"].lower().replace("-", " ").replace(" ", "%20")
     status, seen = call(server, "GET", f"/api/coupons/codes/{code}")
@@ -210,6 +210,8 @@ def test_the_counter_in_the_console(server: Server) -> None:
     told = {"id": "CASH", "kind": "amount", "off_fen": 1_500, "label_zh": "满减券", "scope": {"ends": ["store"]}}
     assert call(server, "PUT", "/api/coupons/templates/CASH", told)[0] == 200
     coupon = post(server, "/api/coupons/CASH/issue", {"person": user(9)})[1]
+    budget = {"id": "RICH", "kind": "shipping", "budget_fen": 100_000, "total": 5, "label_zh": "包邮券"}
+    assert call(server, "PUT", "/api/coupons/templates/RICH", budget)[0] == 200
     with httpx.Client(base_url=server.url, timeout=60) as client:
         form = CSRF.findall(client.get("/console/login").text)[-1]
         client.post("/console/login", data={"_csrf": form, "name": "admin", "password": PASSWORD})
@@ -226,6 +228,9 @@ def test_the_counter_in_the_console(server: Server) -> None:
         assert refused.status_code == 409
         assert "已经核销过" in refused.text
         assert "没有这张券" in client.get("/console/counter", params={"code": "NOSUCHCODE"}).text
+        assert "包邮券" in client.get("/console/coupons").text
+        again = post(server, "/api/coupons/redeem", {"code": coupon["code"]}, "till-1")
+        assert (again[0], again[1]["code"]) == (409, "COUPON_USED")
         second = post(server, "/api/coupons/CASH/issue", {"person": user(9)})[1]
         assert second["code"] in client.get("/console/counter", params={"code": "13800138009"}).text
 
@@ -241,6 +246,9 @@ def test_the_counter_on_a_phone_and_on_a_desk(browser: Any, server: Server, widt
         "label_zh": "八八折新人券" * 6,
     }
     assert call(server, "PUT", "/api/coupons/templates/LONG", told)[0] == 200
+    first = {"person": "first_paid_order", "op": "eq", "value": True}
+    shown = {"id": "first80", "percent_pay": 80, "condition": first, "scope": {"ends": ["web"]}, "stack": "exclusive"}
+    assert call(server, "PUT", "/api/price-rules/first80", shown)[0] == 200
     coupon = post(server, "/api/coupons/LONG/issue", {"person": user(0)})[1]
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
@@ -263,5 +271,11 @@ def test_the_counter_on_a_phone_and_on_a_desk(browser: Any, server: Server, widt
     page.wait_for_selector(".note.tone-jade")
     if pictures:
         page.screenshot(path=Path(pictures) / f"counter-done-{width}.png")
+    page.goto(server.url + "/console/coupons")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    text = page.inner_text("main")
+    assert "首单" in text and "8 折" in text and "八八折新人券" in text
+    if pictures:
+        page.screenshot(path=Path(pictures) / f"coupons-{width}.png")
     assert wrong == []
     context.close()

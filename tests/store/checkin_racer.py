@@ -19,7 +19,8 @@ from siyu.errors import Refused
 from siyu.ledger import Ledger, derived_key
 from siyu.loyalty.request import Identifier
 from siyu.membership import checkin_records, checkins
-from siyu.membership.checkins import Asking, CheckedIn
+from siyu.membership.checkin_shown import CheckedIn
+from siyu.membership.checkins import Asking
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 

@@ -13,6 +13,7 @@ from siyu.collect.frame import Arrival, frames_of
 from siyu.identity.actions import retract
 from siyu.identity.anchors import AnchorRegistry
 from siyu.identity.members import Named, named_by_uid
+from siyu.identity.outbox import send_waiting
 from siyu.ids import identifier_key, identifier_uid
 from siyu.ledger import Ledger
 from siyu.ledger.read_records import balances, lots_seen
@@ -101,6 +102,7 @@ class House:
         """The keeper looks at everything, and what it says is processed."""
         self.keeper._roll_not_before = 0
         assert await self.keeper.step()
+        await send_waiting(self.db, self.stream, lambda: self.now)
         while await self.worker.step(0.01):
             pass
         assert await self.keeper.step()

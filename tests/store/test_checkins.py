@@ -19,7 +19,8 @@ from siyu.loyalty.actions import Points
 from siyu.loyalty.request import Earn, Identifier
 from siyu.membership import checkins
 from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, MakeUp, On, Reward, Rules, Streak
-from siyu.membership.checkins import Asking, Calendar, CheckedIn
+from siyu.membership.checkin_shown import Calendar, CheckedIn
+from siyu.membership.checkins import Asking
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once

@@ -16,6 +16,8 @@ from siyu.coupons.records import Coupon
 from siyu.coupons.request import CouponNotFound, CouponSeen, Held, LockSeen
 from siyu.coupons.template import Template
 from siyu.errors import PersonNotFound
+from siyu.ledger import Role
+from siyu.ledger.read_records import balances
 from siyu.loyalty.request import PersonRef
 
 PAGE_MAX: Final = 500
@@ -76,6 +78,12 @@ def _seen(coupon: Coupon, template: Template, code: str, now: datetime, person_i
         coupon.given_at, coupon.valid_from, coupon.valid_until, coupon.redeemed_at, template.off_fen,
         template.pay_percent, template.min_spend_fen, person_id,
     )  # fmt: skip
+
+
+async def budgets_left(connection: Any, sources: Sequence[str]) -> dict[str, int]:
+    """What is left of the budgets of these sources; of those that have or had one."""
+    held = await balances(connection, list(sources))
+    return {one.holder: one.balance for one in held if one.role is Role.AVAILABLE}
 
 
 async def lock_seen(connection: Any, lock: Lock, now: datetime) -> LockSeen:

@@ -13,8 +13,6 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from siyu.collect.own_events import CHECKIN
 from siyu.errors import Conflict, Contended, MalformedRequest, Refused
 from siyu.identity.members import Named
@@ -29,6 +27,7 @@ from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
 from siyu.membership import checkin_records as records
 from siyu.membership.checkin import Given, Grant, Rules, checked, cycle_day, grants, streak_now, streak_on, words
 from siyu.membership.checkin_records import RewardRow, Row, StoredRules
+from siyu.membership.checkin_shown import Calendar, CheckedIn, DayShown, MakeUpShown, RewardShown, reward_shown
 from siyu.membership.tiers import named
 from siyu.rules.window import epoch_ms
 from siyu.store.postgres import Database
@@ -68,69 +67,6 @@ class Visit(NamedTuple):
         """Whether an identifier was the person's at an instant."""
         at_ms = epoch_ms(at)
         return any(one.anchor == anchor and one.since_ms <= at_ms < one.until_ms for one in self.named.members)
-
-
-class RewardShown(msgspec.Struct, frozen=True):
-    """What a check-in gave, and for what."""
-
-    currency: str
-    amount: int
-    zh: str
-    en: str
-
-
-class CheckedIn(msgspec.Struct, frozen=True):
-    """A check-in."""
-
-    person_id: str
-    day: date
-    at: datetime
-    end: str
-    how: str
-    """`call`, `event` or `make_up`."""
-    streak: int
-    """Days in a row up to this day."""
-    cycle_day: int
-    total: int
-    """All days ever."""
-    month_total: int
-    rewards: list[RewardShown]
-
-
-class DayShown(msgspec.Struct, frozen=True):
-    """A day of the calendar with a check-in."""
-
-    day: date
-    at: datetime
-    end: str
-    how: str
-    rewards: list[RewardShown]
-
-
-class MakeUpShown(msgspec.Struct, frozen=True):
-    """What filling a missed day costs, and which days can be filled."""
-
-    currency: str
-    cost: int
-    available: int
-    days: list[date]
-
-
-class Calendar(msgspec.Struct, frozen=True):
-    """A person's check-ins in a month."""
-
-    person_id: str
-    month: str
-    today: date
-    checked_today: bool
-    streak: int
-    cycle_day: int
-    total: int
-    month_total: int
-    days: list[DayShown]
-    next_rewards: list[RewardShown]
-    """What the next check-in brings."""
-    make_up: MakeUpShown | None
 
 
 class State(NamedTuple):
@@ -258,11 +194,6 @@ def _command(who: Visit, row: RewardRow, now: datetime) -> Command:
         stamp.key, stamp.request, "earn", (flow,), now, occurred_at=min(who.at, now), reason=words(row.item)[0],
         cause=f"checkin/{row.day}/{row.item}", by=BY, report=flow.repay, unless=tuple(map(key, sorted(others))),
     )  # fmt: skip
-
-
-def reward_shown(row: RewardRow) -> RewardShown:
-    """A reward with its words."""
-    return RewardShown(row.currency, row.amount, *words(row.item))
 
 
 def _told(who: Visit) -> Told:

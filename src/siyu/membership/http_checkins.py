@@ -18,7 +18,8 @@ from siyu.loyalty.request import PersonRef
 from siyu.membership import checkins
 from siyu.membership.checkin import Rules
 from siyu.membership.checkin_records import StoredRules
-from siyu.membership.checkins import Asking, Calendar, CheckedIn
+from siyu.membership.checkin_shown import Calendar, CheckedIn
+from siyu.membership.checkins import Asking
 from siyu.settings import Settings
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once

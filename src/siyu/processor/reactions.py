@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from siyu.clock import Now
 from siyu.collect.catalogue import PURCHASES
 from siyu.collect.own_events import OF_SEGMENTS
-from siyu.errors import EngineUnavailable
+from siyu.errors import Contended, EngineUnavailable
 from siyu.identity.anchors import Anchors
 from siyu.identity.resolver import Evidence, Resolver, Statement
 from siyu.processor.batch import ANY_KIND, Batch
@@ -214,7 +214,7 @@ async def absorb_parts(
     try:
         async with connection.begin_nested():
             await absorb(rows)
-    except EngineUnavailable:
+    except (EngineUnavailable, Contended):
         raise
     except Exception as error:
         if _about_the_connection(error):
