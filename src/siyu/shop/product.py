@@ -131,6 +131,6 @@ def read_stock_list(text: str) -> Iterator[Counted]:
 
 def _counted(row: dict[str, str | None], number: int) -> Counted:
     sku, quantity = (row["sku"] or "").strip(), (row["qty"] or "").strip()
-    if not sku or "\x00" in sku or not quantity.isdecimal() or not int(quantity) <= QUANTITY_MAX:
+    if not sku or "\x00" in sku or not quantity.isdecimal() or len(quantity) > 7 or int(quantity) > QUANTITY_MAX:
         raise WrongProduct(f"Line {number} has no SKU or no whole quantity.", path=f"line {number}")
     return Counted(sku, int(quantity))
