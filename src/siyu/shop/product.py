@@ -116,13 +116,21 @@ Mode = Literal["add", "count"]
 
 def read_stock_list(text: str) -> Iterator[Counted]:
     """Rows of a CSV with the columns `sku` and `qty`. Raises WrongProduct, naming the line."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    if not {"sku", "qty"} <= set(reader.fieldnames or ()):
-        raise WrongProduct("The first line must name the columns sku and qty.", path="line 1")
-    for number, row in enumerate(reader, 2):
-        if number > IMPORT_ROWS_MAX + 1:
-            raise WrongProduct(f"At most {IMPORT_ROWS_MAX} rows at once.", path=f"line {number}")
-        sku, quantity = (row["sku"] or "").strip(), (row["qty"] or "").strip()
-        if not sku or not quantity.isdecimal() or not int(quantity) <= QUANTITY_MAX:
-            raise WrongProduct(f"Line {number} has no SKU or no whole quantity.", path=f"line {number}")
-        yield Counted(sku, int(quantity))
+    number = 1
+    try:
+        reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+        if not {"sku", "qty"} <= set(reader.fieldnames or ()):
+            raise WrongProduct("The first line must name the columns sku and qty.", path="line 1")
+        for number, row in enumerate(reader, 2):
+            if number > IMPORT_ROWS_MAX + 1:
+                raise WrongProduct(f"At most {IMPORT_ROWS_MAX} rows at once.", path=f"line {number}")
+            yield _counted(row, number)
+    except csv.Error as error:
+        raise WrongProduct(f"After line {number} this is no CSV: {error}", path=f"line {number}") from error
+
+
+def _counted(row: dict[str, str | None], number: int) -> Counted:
+    sku, quantity = (row["sku"] or "").strip(), (row["qty"] or "").strip()
+    if not sku or "\x00" in sku or not quantity.isdecimal() or len(quantity) > 7 or int(quantity) > QUANTITY_MAX:
+        raise WrongProduct(f"Line {number} has no SKU or no whole quantity.", path=f"line {number}")
+    return Counted(sku, int(quantity))
