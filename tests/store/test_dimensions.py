@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from siyu.dimensions.actions import of_person
 from siyu.dimensions.catalogue import DIMENSIONS, GROUPS, PREFIX, catalogue
-from siyu.dimensions.dimension import Aggregate, Band, Dimension, Ratio, Ref
+from siyu.dimensions.dimension import Aggregate, Band, Dimension, Ratio, Ref, walk
 from siyu.dimensions.evaluate import value_of
 from siyu.dimensions.expressions import base, count, figure, next_after, regularity
 from siyu.dimensions.records import Reading, columns
@@ -191,6 +191,12 @@ def test_a_catalogue_that_cannot_be_is_refused() -> None:
         with pytest.raises(ValueError):
             catalogue(wrong)
     assert [one.key for one in catalogue([good])] == ["a"]
+
+
+def test_every_event_a_dimension_names_is_in_the_catalogue() -> None:
+    """An alias would count itself only."""
+    aggregates = [part for one in DIMENSIONS for part in walk(one.expression) if isinstance(part, Aggregate)]
+    assert {name for part in aggregates for name in part.base.events} <= WORDS.events.keys()
 
 
 def test_the_catalogue_is_wide_and_documented() -> None:

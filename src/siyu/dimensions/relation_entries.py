@@ -20,7 +20,7 @@ from siyu.dimensions.expressions import (
 )
 from siyu.dimensions.values import LEVELS
 
-_SHARE, _CHECKIN = "share.sent", "checkin.done"
+_SHARE, _CHECKIN = "share.sent", "checkin"
 _REACHED: Final = ("share.engaged", "groupbuy.completed")
 _SENT, _OPENED, _CLICKED = "message.sent", "message.opened", "message.clicked"
 _REACTED: Final = (_OPENED, _CLICKED)
@@ -77,8 +77,8 @@ RELATION: Final = (
     Dimension("points_earned", "获得积分", "Points earned", "member", "items", total("points", "points.earned"), "Points the events of earning tell of (property points).", "获得积分事件所写的积分之和。"),
     Dimension("points_spent", "使用积分", "Points spent", "member", "items", total("points", "points.spent"), "Points the events of spending tell of (property points).", "使用积分事件所写的积分之和。"),
     Dimension("points_use_share", "积分使用率", "Points use share", "member", "percent", Ratio(total("points", "points.spent"), total("points", "points.earned"), 100, 100), "Of the points earned, those spent.", "获得的积分中使用的比例。"),
-    Dimension("tier_changes", "等级变化次数", "Tier changes", "member", "times", count("member.tier_changed"), "How often the tier changed.", "会员等级变化的次数。"),
-    Dimension("last_tier", "最近等级", "Last tier", "member", "", figure("latest", "member.tier_changed", "to", "tier"), "The tier the last change led to.", "最近一次变化后的等级。"),
+    Dimension("tier_changes", "等级变化次数", "Tier changes", "member", "times", count("tier.changed"), "How often the tier changed.", "会员等级变化的次数。"),
+    Dimension("last_tier", "最近等级", "Last tier", "member", "", figure("latest", "tier.changed", "to", "tier"), "The tier the last change led to.", "最近一次变化后的等级。"),
     Dimension("quests", "完成任务次数", "Quests", "member", "times", count("quest.completed"), "Quests completed.", "完成任务的次数。"),
     Dimension("lotteries", "抽奖次数", "Lotteries", "member", "times", count("lottery.drawn"), "Lotteries drawn.", "抽奖的次数。"),
     Dimension("campaigns_met", "参与活动来源数", "Campaigns met", "member", "kinds", distinct("@context.campaign.name"), "Different campaigns whose links brought actions.", "带来行为的不同投放活动数。"),
