@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("bench.ingest", "bench.growth", "bench.questions", "bench.ledger")
+MODULES = (
+    "bench.ingest",
+    "bench.live",
+    "bench.growth",
+    "bench.questions",
+    "bench.ledger",
+    "bench.redeem",
+    "bench.rules",
+    "bench.dimensions",
+)
 
 
 def main() -> None:

@@ -81,7 +81,16 @@ number_value = compared(
 )  # fmt: skip
 edge = compared(crosses=numbers)
 
+DIMENSIONS_ASKED = (
+    "spend_fen", "orders", "orders_30d", "net_orders", "average_order_fen", "idle_days", "order_gap",
+    "order_regularity",
+    "preferred_end", "preferred_hour", "preferred_weekday", "price_sensitivity", "checkin_longest", "spend_trend",
+    "first_product", "preferred_product", "actions_per_day", "orders_this_year", "referral_level", "overdue_days",
+)  # fmt: skip
+DIMENSION_TIMES = ("next_order_at", "last_order_at", "first_active_at")
 people = st.one_of(
+    st.builds(lambda key, v: {"person": f"dim.{key}"} | v, pick(*DIMENSIONS_ASKED), any_value),
+    st.builds(lambda key, v: {"person": f"dim.{key}"} | v, pick(*DIMENSION_TIMES), time_value),
     st.builds(
         lambda name, v: {"person": name} | v,
         pick("trait.city", "trait.n", "trait.likes", "trait.a.b", "lifecycle", "rfm.recency_days", "rfm.frequency")

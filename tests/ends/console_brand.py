@@ -84,12 +84,37 @@ def load_brand(server: Server) -> int:
     return len(events)
 
 
+def open_shop(server: Server) -> None:
+    """Products, an order that was refunded in part and one to be paid, and an item of the points mall."""
+    tin = {"sku": "T1", "label": "100g 罐装", "price_fen": 12_800, "tracked": True}
+    box = {"sku": "T2", "label": "礼盒 3 罐", "price_fen": 35_800, "tracked": True}
+    tea = {"id": "tea", "name": "凤凰单丛 鸭屎香", "category": "乌龙茶", "collections": ["tea"], "skus": [tin, box]}
+    server.put("/api/products/tea", tea)
+    server.post("/api/stock/import", {"csv": "sku,qty\nT1,20\nT2,5\n", "reason": "首批到货"})
+    who = {"kind": "user_id", "value": "user-0"}
+    lines = [{"sku": "T1", "qty": 2}, {"sku": "T2", "qty": 1}]
+    order = {"order_id": "S-1001", "end": "mini_program", "person": who, "lines": lines, "shipping_fen": 1_000}
+    server.post("/api/orders", order)
+    server.post("/api/orders/S-1001/pay", {"provider": "test"})
+    server.post("/api/orders/S-1001/refund", {"lines": [{"sku": "T1", "qty": 1}], "reason": "少发一罐"})
+    server.post("/api/orders", {**order, "order_id": "S-1002", "lines": lines[:1]})
+    item = {"id": "vip", "label": "茶友会门票", "gives": "code", "points": 200, "per_person": 1}
+    server.put("/api/mall/items/vip", item)
+    server.post("/api/mall/items/vip/codes", {"codes": ["TEA-1", "TEA-2"]})
+    server.post("/api/points/earn", {"person": who, "points": 500})
+    server.post("/api/mall/items/vip/redeem", {"person": who})
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not server.get("/api/orders?source=events")["items"]:
+        time.sleep(0.1)
+
+
 @contextmanager
 def open_brand_server(home: Path) -> Iterator[Server]:
     """A running server that holds the brand."""
     server = Server(home)
     server.start()
     load_brand(server)
+    open_shop(server)
     yield server
     server.stop()
     remove_home(home)

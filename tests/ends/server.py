@@ -83,6 +83,10 @@ class Server:
         """POST JSON with the API token."""
         return self._call("POST", path, body)
 
+    def put(self, path: str, body: Any) -> Any:
+        """PUT JSON with the API token."""
+        return self._call("PUT", path, body)
+
     def _call(self, method: str, path: str, body: Any) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}

@@ -30,6 +30,9 @@ KEPT = {
     "/console/sources": "sources",
     "/console/segments": "segments",
     "PERSON/accounts": "accounts",
+    "/console/orders": "orders",
+    "ORDER": "order",
+    "/console/products": "products",
     "/console/counter": "counter",
     "/console/tiers": "tiers",
     "PERSON/membership": "membership",
@@ -47,6 +50,15 @@ PATHS = (
     "/console/checkins",
     "/console/segments",
     "/console/segments/lifecycle.new",
+    "/console/orders",
+    "/console/orders?state=refunded",
+    "ORDER",
+    "FOREIGN",
+    "/console/products",
+    "/console/products/tea",
+    "/console/mall",
+    "/console/segments/-new",
+    "/console/segments/rfm.important_value/edit",
     "/console/counter",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
@@ -98,11 +110,14 @@ class Visitor:
         first = self.page.request.get(self.base + "/console/persons?sort=orders").text()
         self.person = "/console/persons/" + re.findall(r"/console/persons/([0-9a-f-]{36})", first)[0]
         keys = self.page.request.get(self.base + "/console/sources").text()
+        shop, told = (server.get(f"/api/orders?source={name}")["items"] for name in ("shop", "events"))
+        self.order, self.foreign = (f"/console/orders/{one[-1]['number']}" for one in (shop, told))
         self.source = "/console/sources/" + re.findall(r"/console/sources/([0-9a-f]{12})", keys)[0]
 
     def open(self, path: str) -> None:
         """Go there and wait until answers and charts stand."""
         path = path.replace("PERSON", self.person).replace("SOURCE", self.source)
+        path = path.replace("ORDER", self.order).replace("FOREIGN", self.foreign)
         answer = self.page.goto(self.base + path)
         assert answer.status == 200, path
         # No wait_for_function: it evaluates text inside the page, which the pages' own policy forbids.
@@ -239,4 +254,18 @@ def test_a_slow_question_can_be_given_up(browser: Any, server: Server) -> None:
     visitor.page.goto(visitor.base + "/console/questions/rfm")
     visitor.page.get_by_role("button", name="取消").last.click()
     visitor.page.wait_for_selector("text=已取消")
+    visitor.context.close()
+
+
+def test_an_order_is_sent_and_a_refusal_says_why(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    visitor.page.on("dialog", lambda dialog: dialog.accept())
+    visitor.open("ORDER")
+    visitor.page.get_by_role("button", name="确认发货").click()
+    visitor.page.wait_for_selector("text=订单已发货")
+    visitor.page.locator("details.fold summary").first.click()
+    visitor.page.locator("input[name=amount]").fill("99999")
+    visitor.page.get_by_role("button", name="退款", exact=True).click()
+    visitor.page.wait_for_selector(".note.tone-gold")
+    assert visitor.page.locator(".note.tone-gold").count() == 1
     visitor.context.close()

@@ -63,7 +63,7 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
                 {"has_tag": "广州"},
                 {"all": [{"segment": "vip"}, {"not": {"person": "lifecycle", "op": "eq", "value": "lost"}}]},
             ]},
-            "标签 带有 “广州” 或 （人群 包含 “vip” 且 不满足（生命周期 等于 “lost”））",
+            "标签 带有 “广州” 或 （人群 包含 “vip” 且 不满足（生命周期 等于 “流失”））",
             "tags has the tag “广州” or (segments contains “vip” and not (lifecycle equals “lost”))",
         ),
         (
@@ -71,8 +71,8 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
                 "metric": "sum", "event": "order.paid", "net": True, "where": {"@end": "web"},
                 "window": {"this": "month"}, "op": "gte", "value": 20000,
             },
-            "本月“支付订单”，其中（全部满足（终端 等于 “web”）），扣除退款的金额（分） 至少 20000",
-            "the money in fen of “Order paid” where (all of (end equals “web”)) net of refunds this month"
+            "本月“支付订单”，其中（全部满足（终端 等于 “网站”）），扣除退款的金额（分） 至少 20000",
+            "the money in fen of “Order paid” where (all of (end equals “Website”)) net of refunds this month"
             " is at least 20000",
         ),
         (

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from siyu.coupons import managing, template_records
 from siyu.coupons.jobs import end_what_is_over
-from siyu.coupons.request import Part
+from siyu.coupons.request import Part, Redeem
 from siyu.coupons.rights import coupons_file, scrub_coupons
-from siyu.errors import PersonNotFound, Refused
+from siyu.coupons.till import Till
+from siyu.errors import PersonNotFound, Refused, SiyuError
 from siyu.identity.actions import retract
 from siyu.identity.outbox import send_waiting
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
-from tests.coupon_world import Brand, rule, template
+from tests.coupon_world import Brand, rule, template, user
 
 N88 = template("N88", "percent_pay", pay_percent=88, valid="same_local_day", per_user=1, new_user_only=True)
 FIRST = {"person": "first_paid_order", "op": "eq", "value": True}
@@ -276,3 +279,66 @@ async def test_codes_of_a_large_pool_are_found_again(brand: Brand) -> None:
     held = await brand.lock("U1", coupon=codes[7])
     assert (await brand.commit(held.id)).state == "committed"
     assert len({one.code for one in await brand.coupons("U1")}) == 1
+
+
+async def test_many_at_the_till_at_once(brand: Brand) -> None:
+    """A group answers each as it would have been answered alone."""
+    await brand.people("U1", "U2")
+    await brand.template(template("T"))
+    await brand.template(template("APP", scope={"ends": ["app"]}))
+    await brand.template(template("B", budget_fen=2000))
+    await brand.template(template("DAY", valid="same_local_day"))
+    mine, other, app, rich, poor, late = [
+        (await brand.give(name, who)).code
+        for name, who in (("T", "U1"), ("T", "U2"), ("APP", "U1"), ("B", "U1"), ("B", "U1"), ("DAY", "U1"))
+    ]
+    held = (await brand.give("T", "U1")).code
+    lock = await brand.lock("U1", ttl_s=86_400, coupon=held)
+    brand.later(hours=14)
+    till = Till(brand.db, lambda: brand.now, brand.pricing)
+
+    async def use(code: str, key: str | None = None, who: str | None = None) -> str:
+        told = {"code": code} | ({} if who is None else {"person": user(who)})
+        try:
+            return (await till.redeem(msgspec.convert(told, Redeem), key)).state
+        except SiyuError as error:
+            return error.code
+
+    asked = [
+        use(mine), use(mine), use(other, who="U1"), use(other, "k", "U2"), use(app), use(late), use(held),
+        use("NO SUCH"), use(rich, "b1"), use(poor, who="nobody"),
+    ]  # fmt: skip
+    found = await asyncio.gather(*asked)
+    assert sorted(found[:2]) == ["COUPON_USED", "committed"]
+    assert found[2:] == [
+        "COUPON_NOT_YOURS", "committed", "CHANNEL_NOT_ALLOWED", "COUPON_EXPIRED", "LOCKED", "COUPON_NOT_FOUND",
+        "committed", "PERSON_NOT_FOUND",
+    ]  # fmt: skip
+    assert list(await asyncio.gather(use(other, "k", "U2"), use(rich, "b1"), use(other, "k"))) == [
+        "committed", "committed", "IDEMPOTENCY_CONFLICT",
+    ]  # fmt: skip
+    assert await use(poor) == "BUDGET_EXHAUSTED"
+    brand.later(hours=10)
+    assert await use(held) == "committed", "the lock is over"
+    with pytest.raises(Refused):
+        await brand.commit(lock.id)
+    assert Counter(one.state for one in await brand.coupons("U1"))["redeemed"] == 3
+    async with brand.db.driver() as connection:
+        used = await connection.fetchval("SELECT id FROM coupon_locks WHERE state = 'committed' ORDER BY at LIMIT 1")
+    assert (await brand.rollback(used)).state == "rolled_back"
+
+
+async def test_a_group_of_one_till_and_another_till_meet(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("T"))
+    codes = [(await brand.give("T", "U1")).code for _ in range(20)]
+    tills = [Till(brand.db, lambda: brand.now, brand.pricing) for _ in range(3)]
+
+    async def use(till: Till, code: str) -> str:
+        try:
+            return (await till.redeem(Redeem(code=code), None)).state
+        except SiyuError as error:
+            return error.code
+
+    found = Counter(await asyncio.gather(*(use(till, code) for code in codes for till in tills)))
+    assert found == Counter(committed=20, COUPON_USED=40)

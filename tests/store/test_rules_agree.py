@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from siyu.dimensions.catalogue import DIMENSIONS
+from siyu.dimensions.evaluate import value_of
 from siyu.identity.spans import touched_by
 from siyu.ids import base_kind
 from siyu.profile.attributes import days_to_birthday
@@ -26,7 +28,7 @@ from siyu.segments.population import Population, Source, survey
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
-from tests.rule_world import ZONES, World, rules, setting, settle, world
+from tests.rule_world import DIMENSION_TIMES, DIMENSIONS_ASKED, ZONES, World, rules, setting, settle, world
 
 PERSONS = 70
 RULES = 8
@@ -68,6 +70,12 @@ def attributes(portrait: Portrait, here: Setting) -> dict[str, Any]:
     return found
 
 
+def computed(made: World, person: int, here: Setting) -> dict[str, Any]:
+    """The dimensions that rules ask for, worked out from the list of events."""
+    asked = [DIMENSIONS.entries[key] for key in (*DIMENSIONS_ASKED, *DIMENSION_TIMES)]
+    return {f"dim.{one.key}": value_of(one, made.events_of(person), here, WORDS) for one in asked}
+
+
 def of_touch(which: str, touch: TouchSeen) -> dict[str, Any]:
     fields = {f"{which}.{name}": value for name, value in touch.fields.items()}
     return fields | {f"{which}.end": touch.end, f"{which}_at": epoch_ms(touch.at)}
@@ -83,7 +91,8 @@ async def house(request: pytest.FixtureRequest, db: Database, events: EventStore
         here = setting(zone)
         known = await portraits_of(db, made.persons, Moment(here.now, here.zone))
         facts[zone] = {
-            person: Facts(attributes(known[person], here), made.events_of(person)) for person in made.persons
+            person: Facts(attributes(known[person], here) | computed(made, person, here), made.events_of(person))
+            for person in made.persons
         }
     house = House(Source(db, events, WORDS), made, facts, [])
     yield house

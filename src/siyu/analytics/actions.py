@@ -23,13 +23,15 @@ from siyu.analytics.question import Breakdown, Question, refuse, zone_of
 from siyu.analytics.scope import Query, Scope, Shard, Stored
 from siyu.analytics.segment_size import SegmentSize, outcome_of
 from siyu.analytics.timeline import TimelineQuestion, page_of
+from siyu.dimensions.catalogue import DIMENSIONS
 from siyu.errors import NotFound, PersonNotFound
 from siyu.identity.mirror import person_sql
 from siyu.profile.actions import timeline
 from siyu.profile.trait_values import values_of_all
 from siyu.rules import text_of
+from siyu.rules.rule import Person
 from siyu.rules.window import Setting
-from siyu.segments.population import Source
+from siyu.segments.population import Source, survey
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -117,11 +119,24 @@ async def _scope(db: Database, events: EventStore, question: Question, now: date
     if breakdown is None or breakdown.person_prop is None:
         yield scope
         return
-    async with db.driver() as connection:
-        values = await values_of_all(connection, breakdown.person_prop)
+    if DIMENSIONS.named(breakdown.person_prop) is not None:
+        values = await _dimension_of_all(Source(db, events, WORDS), breakdown.person_prop, Setting(now, zone))
+    else:
+        async with db.driver() as connection:
+            values = await values_of_all(connection, breakdown.person_prop)
     texts = await asyncio.to_thread(lambda: {person: text_of(value) for person, value in values.items()})
     async with person_values(events, texts) as table:
         yield scope._replace(traits={breakdown.person_prop: table})
+
+
+async def _dimension_of_all(source: Source, name: str, setting: Setting) -> dict[int, Any]:
+    """Person number → the value of a dimension, 0 too. Raises QueryTooExpensive, EngineUnavailable."""
+    population = await survey(source, [Person(name, "exists", None)], setting)
+    for error in population.failed.values():
+        raise error
+    codes, values = population.columns.attributes[name]
+    everybody = zip(population.persons.tolist(), codes.tolist(), strict=True)
+    return {person: values[code] for person, code in everybody if values[code] is not None}
 
 
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:

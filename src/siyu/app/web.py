@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -47,8 +47,12 @@ from siyu.collect.report import DoorReport, Doors, report_of
 from siyu.connectors.shop.http import callbacks as shop_callbacks
 from siyu.connectors.shop.http import routes as connector_routes
 from siyu.console.http import routes as console_routes
+from siyu.coupons.http import redeem
 from siyu.coupons.http import routes as coupon_routes
 from siyu.coupons.http_manage import routes as promotion_routes
+from siyu.coupons.request import Redeem
+from siyu.coupons.till import Till
+from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.loyalty import Points
@@ -75,11 +79,20 @@ SHORTCUTS: Final = (
     Shortcut(person_timeline, {}, {"limit": page_limit}),
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
+QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
 SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, orders: Orders) -> Litestar:
+class Desks(NamedTuple):
+    """Where requests about value are done in groups."""
+
+    points: Points
+    orders: Orders
+    till: Till
+
+
+def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Litestar:
     """Console and API as one Litestar application."""
 
     def provided(value: Any) -> Provide:
@@ -94,6 +107,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
             *analytics_routes,
             *rule_routes,
             *segment_routes,
+            *dimension_routes,
         ],
         guards=[require_token],
     )
@@ -110,10 +124,11 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desk: Points, order
             "scrubs": provided(ERASURE_SCRUBS),
             "files": provided(EXPORT_FILES),
             "doors": provided(doors),
-            "desk": provided(desk),
-            "pricing": provided(orders.tools.pricing),
-            "orders": provided(orders),
-            "stock_desk": provided(Stock(services.db, orders.tools.ledger, services.now)),
+            "desk": provided(desks.points),
+            "pricing": provided(desks.orders.tools.pricing),
+            "till": provided(desks.till),
+            "orders": provided(desks.orders),
+            "stock_desk": provided(Stock(services.db, desks.orders.tools.ledger, services.now)),
         },
         exception_handlers={
             SiyuError: on_siyu_error,
@@ -166,11 +181,13 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
     orders = Orders(services.db, services.now, order_tools(services, desk.ledger))
+    till = Till(services.db, services.now, orders.tools.pricing)
     framework = cast(
-        ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desk, orders)))
+        ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, Desks(desk, orders, till))))
     )
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
     quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk}, entrance.ring)
+    quick_tills = QuickPosts(QUICK_TILLS, {"till": till}, entrance.ring)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -179,6 +196,9 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
                 return
             if quick_posts.handles(scope):
                 await quick_posts(cast(Any, scope), cast(Any, receive), cast(Any, send), cast(Any, framework))
+                return
+            if quick_tills.handles(scope):
+                await quick_tills(cast(Any, scope), cast(Any, receive), cast(Any, send), cast(Any, framework))
                 return
         await framework(scope, receive, send)
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -23,9 +24,11 @@ from siyu.demo.actions import DemoProgress, DemoReport, demo_begun, load_demo
 from siyu.demo.book import DOORS
 from siyu.demo.brand import NAME_EN, NAME_ZH
 from siyu.demo.generate import END_OF_DOOR, SEED
+from siyu.demo.goods import open_shop
 from siyu.errors import EngineUnavailable
 from siyu.importer import ImportReport, import_file, load_mapping
 from siyu.importer import Progress as ImportProgress
+from siyu.ledger import Ledger
 from siyu.processor.actions import stream_state
 from siyu.settings import Settings
 from siyu.store.processes import Program, start
@@ -81,6 +84,7 @@ async def _load(services: Services, server: Server, wanted: Wanted) -> DemoRepor
             _, made[end] = await create_key(services.db, kind="write", name=label, end=end, now=services.now())
         return made
 
+    await open_shop(services.db, Ledger(ZoneInfo(services.settings.timezone)), services.now())
     with Bar(say("Demo brand", "示例品牌"), 100, lines=wanted.first) as bar:
 
         def show(progress: DemoProgress) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 from litestar import Response, get, post
 from litestar.response import Stream
 
 from siyu.console.http_persons import listed
+from siyu.console.http_rules import count_rule, lang_of
 from siyu.console.i18n import mark as _
 from siyu.console.page import SECURITY_HEADERS, redirect
+from siyu.console.rule_form import Editor, editor_of, rule_from
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.profile.many import portraits_of
@@ -17,15 +20,11 @@ from siyu.rules.parse import parse_rule
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import Rule
 from siyu.rules.sentence import say
-from siyu.rules.vocabulary import Lang
-from siyu.rules.window import Setting
 from siyu.rules.write import rule_json
 from siyu.segments import actions
 from siyu.segments.actions import Wanted
-from siyu.segments.population import Source
 from siyu.segments.segment import Segment
 from siyu.segments.words import WORDS
-from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
@@ -53,18 +52,19 @@ class Shown(NamedTuple):
 
     segment: Segment
     sentence: str
-
-
-def _lang(visit: Visit) -> Lang:
-    return "zh" if visit.locale.startswith("zh") else "en"
+    problem: str | None
+    """Why its members wait."""
 
 
 def _sentence(rule: Rule, visit: Visit) -> str:
-    return say(rule, WORDS, _lang(visit))
+    return say(rule, WORDS, lang_of(visit))
 
 
 def _shown(segment: Segment, visit: Visit) -> Shown:
-    return Shown(segment, _sentence(parse_rule(segment.rule, WORDS), visit))
+    try:
+        return Shown(segment, _sentence(parse_rule(segment.rule, WORDS), visit), segment.problem)
+    except MalformedRequest as error:
+        return Shown(segment, "", str(error))
 
 
 def _said(request: AnyRequest, visit: Visit) -> str | None:
@@ -74,35 +74,51 @@ def _said(request: AnyRequest, visit: Visit) -> str | None:
 
 @get("/segments", include_in_schema=False)
 async def segments(request: AnyRequest, visit: Visit, db: Database) -> Response[str]:
-    """All segments, the largest groups first by their key, and the form of a new one."""
+    """All segments by key."""
     found = [_shown(one, visit) for one in await actions.all_of(db)]
-    examples = [_sentence(parse_rule(one, WORDS), visit) for one in EXAMPLES]
-    return visit.page("segments.html", segments=found, examples=examples, said=_said(request, visit))
+    return visit.page("segments.html", segments=found, said=_said(request, visit))
+
+
+@get("/segments/-new", include_in_schema=False)
+async def new(request: AnyRequest, visit: Visit) -> Response[str]:
+    """A new segment in the rule builder; `text`: begun with a sentence."""
+    visit.operator.require("persons")
+    text = request.query_params.get("text", "")
+    rule = rule_json(read_sentence(text, WORDS, lang_of(visit))) if text else None
+    examples = [(sentence, "?" + urlencode({"text": sentence})) for sentence in _examples(visit)]
+    editor = editor_of(rule, lang_of(visit))
+    return visit.page("segment_edit.html", one=None, editor=editor, examples=examples, said=None)
+
+
+def _examples(visit: Visit) -> list[str]:
+    return [_sentence(parse_rule(one, WORDS), visit) for one in EXAMPLES]
+
+
+@get("/segments/{key:str}/edit", include_in_schema=False)
+async def edit(key: str, visit: Visit, db: Database) -> Response[str]:
+    """A segment in the rule builder."""
+    visit.operator.require("persons")
+    one = await actions.show(db, key)
+    editor = _editor(one, visit)
+    return visit.page("segment_edit.html", one=one, editor=editor, examples=[], said=None)
+
+
+def _editor(one: Segment, visit: Visit) -> Editor:
+    try:
+        return editor_of(None if one.listed else one.rule, lang_of(visit))
+    except MalformedRequest:
+        return editor_of(None, lang_of(visit))  # not understood any more: to be said anew
 
 
 @post("/segments/count", include_in_schema=False, status_code=200)
-async def count(
-    request: AnyRequest, visit: Visit, db: Database, events: EventStore, settings: Settings
-) -> Response[str]:
-    """How many persons a sentence means, while it is being written; where it goes wrong, the place."""
-    text = str((await request.form()).get("text", ""))
-    context: dict[str, Any] = {"text": text, "error": None, "count": 0, "total": 0, "at": None}
-    if not text.strip():
-        return visit.page("segment_count.html", **context)
-    try:
-        rule = read_sentence(text, WORDS, _lang(visit))
-        source = Source(db, events, WORDS, settings.question_seconds_max)
-        total, found = await actions.preview(source, rule, Setting(visit.moment.now, visit.moment.zone))
-        context |= {"count": len(found), "total": total}
-    except MalformedRequest as error:
-        context |= {"error": error, "at": error.details.get("at")}
-    return visit.page("segment_count.html", **context)
+async def count(request: AnyRequest, visit: Visit, db: Database, events: EventStore) -> Response[str]:
+    """How many persons a sentence means; where it goes wrong, the place."""
+    return await count_rule(await request.form(), visit, db, events)
 
 
 async def _wanted(request: AnyRequest, visit: Visit, key: str | None = None) -> Wanted:
     form = await request.form()
-    text = str(form.get("text", "")).strip()
-    rule = rule_json(read_sentence(text, WORDS, _lang(visit))) if text else None
+    rule = rule_from(form, "rule", lang_of(visit))
     return Wanted(key or str(form.get("key", "")), str(form.get("label", "")), rule, bool(form.get("events")))
 
 
@@ -170,4 +186,4 @@ async def export(key: str, visit: Visit, db: Database) -> Stream:
     )
 
 
-routes: list[Any] = [segments, count, create, segment, change, upload, delete, export]
+routes: list[Any] = [segments, new, count, create, edit, segment, change, upload, delete, export]

@@ -1,8 +1,7 @@
 """Codes of coupons: unguessable, readable aloud, and of no use to who finds the table. Pure.
 
-A code made here has 14 letters and digits of an alphabet without look-alikes: 68 bits. Stored are its keyed hash, by
-which it is found, and the code sealed under the hash; both keys are derived from the installation's secret (decision
-0312).
+A code made here has 14 letters and digits of an alphabet without look-alikes: 68 bits. What is stored of it can be
+found and opened with the installation's secret only (decision 0312).
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without 0 O 1 I L U."""
@@ -23,6 +24,11 @@ CODE_CHARS_MIN: Final = 4
 _SEPARATORS: Final = str.maketrans("", "", " -_\t\r\n")
 _DRAWS_SPARE: Final = 1.2
 
+_LETTERS: Final = frozenset(ALPHABET)
+_BLOCK: Final = 16
+
+Codes = npt.NDArray[np.uint8]
+"""Codes of ours, or what is stored of them: one a row, its bytes."""
 Random = Callable[[int], bytes]
 """So many random bytes, such as `os.urandom`."""
 
@@ -44,51 +50,76 @@ def shown(code: str) -> str:
     return "-".join(code[start : start + 5] for start in range(0, len(code), 5)) if len(code) == LENGTH else code
 
 
-def make_codes(count: int, random: Random) -> list[str]:
-    """Different codes, evenly drawn."""
+def draw(count: int, random: Random) -> Codes:
+    """Different codes, evenly drawn; one a row, in no order that says anything."""
     letters = np.frombuffer(ALPHABET.encode(), np.uint8)
-    size = len(letters)
-    codes: dict[str, None] = {}
-    while len(codes) < count:
-        wanted = (count - len(codes)) * LENGTH
+    found: Codes = np.empty((0, LENGTH), np.uint8)
+    while len(found) < count:
+        wanted = (count - len(found)) * LENGTH
         drawn = np.frombuffer(random(int(wanted * _DRAWS_SPARE) + 64), np.uint8) & 31
         # What lies beyond the alphabet is thrown away: every letter is equally likely.
-        drawn = drawn[drawn < size][: len(drawn) // LENGTH * LENGTH]
-        drawn = drawn[: len(drawn) // LENGTH * LENGTH]
-        text = letters[drawn].tobytes().decode()
-        codes.update((text[start : start + LENGTH], None) for start in range(0, len(text), LENGTH))
-    return list(codes)[:count]
+        drawn = drawn[drawn < len(letters)]
+        rows = letters[drawn[: len(drawn) // LENGTH * LENGTH]].reshape(-1, LENGTH)
+        found = np.unique(np.concatenate((found, rows[: count - len(found)])), axis=0)
+    return found
+
+
+def make_code(random: Random) -> str:
+    """One code."""
+    return draw(1, random).tobytes().decode()
+
+
+def is_ours(code: str) -> bool:
+    """Whether a code in normal form could have been made here."""
+    return len(code) == LENGTH and _LETTERS.issuperset(code)
 
 
 class Vault:
-    """Hashes, seals and opens codes of one installation."""
+    """Hashes, seals and opens codes of one installation.
+
+    A code of ours is a block of AES under a key of the installation: found by it, opened from it. A code from outside
+    may be of any length: it is found by a keyed hash, and sealed with a stream that belongs to that hash only."""
 
     def __init__(self, secret: bytes) -> None:
         root = hashlib.sha256(b"coupon codes\n" + secret).digest()
+        self._cipher = Cipher(algorithms.AES(root), modes.ECB())  # noqa: S305 - one block each, and no two are equal
         self._hash = hashlib.blake2b(key=root, digest_size=16, person=b"number").copy
         self._stream = hashlib.blake2b(key=root, digest_size=64, person=b"seal").copy
 
     def number(self, code: str) -> UUID:
         """What a code is found by."""
+        text = normal(code)
+        if is_ours(text):
+            return UUID(bytes=self._cipher.encryptor().update(text.encode().ljust(_BLOCK, b"\0")))
         keyed = self._hash()
-        keyed.update(normal(code).encode())
+        keyed.update(text.encode())
         return UUID(bytes=keyed.digest())
 
     def seal(self, code: str) -> Sealed:
         """A code as it is stored."""
-        number = self.number(code)
-        return Sealed(number, self._mixed(number, normal(code).encode()))
+        number, text = self.number(code), normal(code)
+        return Sealed(number, b"" if is_ours(text) else self._mixed(number, text.encode()))
 
     def seal_all(self, codes: Iterable[str]) -> list[Sealed]:
         """Many at once."""
         return [self.seal(code) for code in codes]
 
+    def blocks(self, codes: Codes) -> Codes:
+        """The numbers of many codes of ours, 16 bytes a row, ascending: an index takes them in that order at once."""
+        plain = np.zeros((len(codes), _BLOCK), np.uint8)
+        plain[:, :LENGTH] = codes
+        sealed = np.frombuffer(self._cipher.encryptor().update(plain.tobytes()), ">u8").reshape(-1, 2)
+        ordered = sealed[np.lexsort((sealed[:, 1], sealed[:, 0]))]
+        return np.frombuffer(ordered.tobytes(), np.uint8).reshape(-1, _BLOCK)
+
     def open(self, number: UUID, body: bytes) -> str:
         """The code again."""
+        if not body:
+            return self._cipher.decryptor().update(number.bytes).rstrip(b"\0").decode()
         return self._mixed(number, body).decode()
 
     def _mixed(self, number: UUID, body: bytes) -> bytes:
-        """`body` with a stream that belongs to one hash only, so that no stream is used for two codes."""
+        """`body` with the stream of one hash."""
         stream = self._stream()
         stream.update(number.bytes)
         mask = stream.digest()[: len(body)]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from siyu.coupons import records, template_records
-from siyu.coupons.code import make_codes
+from siyu.coupons.code import make_code
 from siyu.coupons.eligible import may_have
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
@@ -62,7 +62,7 @@ async def give_to(turn: Turn, owner: Owner, stored: Stored, *, pooled: int | Non
     taker = Taker(owner.anchors, owner.holders)
     limits = Limits(template.id, template.per_user, template.per_user_per_day)
     if pooled is None:
-        sealed = pricing.vault.seal(make_codes(1, pricing.random)[0])
+        sealed = pricing.vault.seal(make_code(pricing.random))
         coupon = await records.give(connection, limits, taker, gift, sealed)
     else:
         coupon = await records.give_pooled(connection, limits, taker, gift, pooled)

@@ -11,13 +11,14 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.coupons import giving, locks, read, records, redeeming
+from siyu.coupons import giving, locks, read, records
 from siyu.coupons.actions import quote
 from siyu.coupons.lock_records import Lock
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.quote import Quote
 from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteRequest, Redeem
 from siyu.coupons.template import Id
+from siyu.coupons.till import Till
 from siyu.errors import PersonNotFound
 from siyu.loyalty.request import PersonRef
 from siyu.store.postgres import Database
@@ -163,14 +164,9 @@ async def show_lock(lock_id: UUID, db: Database, now: Now) -> LockSeen:
 
 
 @post("/api/coupons/redeem", summary="Use a coupon at once", status_code=200, tags=["coupons"])
-async def redeem(data: Redeem, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
+async def redeem(data: Redeem, till: Till, idempotency_key: Key = None) -> LockSeen:
     """核销 in one step, for who has nothing to do between setting aside and using. 409 with the true reason."""
-
-    async def use(connection: Any) -> LockSeen:
-        at = now()
-        return await read.lock_seen(connection, await redeeming.redeem(connection, pricing, data, at), at)
-
-    return await once(db, Asked(idempotency_key, "redeem", data), LockSeen, use, now)
+    return await till.redeem(data, idempotency_key)
 
 
 routes: list[Any] = [

@@ -71,11 +71,15 @@ async def templates(db: Database) -> TemplatesPage:
 @get("/api/coupons/templates/{template_id:str}", summary="A template", tags=["coupons"])
 async def show_template(template_id: str, db: Database) -> TemplateSeen:
     """404 TEMPLATE_NOT_FOUND."""
+    return _shown(await _template(template_id, db))
+
+
+async def _template(template_id: str, db: Database) -> Stored:
     async with db.driver() as connection:
         found = (await template_records.newest(connection, {template_id})).get(template_id)
     if found is None:
         raise TemplateNotFound(f"There is no template {template_id[:80]!r}.")
-    return _shown(found)
+    return found
 
 
 class PriceRuleSeen(msgspec.Struct, frozen=True):
@@ -164,6 +168,8 @@ async def fill_pool(
     out of its pools, and a code that nobody has can be used by whoever has it in hand."""
     if (data.count is None) == (not data.codes):
         raise InvalidTemplate("Give count or codes, one of them.", path="count")
+    await _template(template_id, db)
+    # Made before the transaction begins: nobody waits for the CPU with a row locked.
     fresh = None if data.count is None else await asyncio.to_thread(managing.fresh_codes, pricing, data.count)
 
     async def do(connection: Any) -> Filled:

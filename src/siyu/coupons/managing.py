@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from siyu.coupons import template_records
-from siyu.coupons.code import Sealed, make_codes, usable
+from siyu.coupons.code import Codes, draw, usable
 from siyu.coupons.offers import budget_holder
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.request import TemplateNotFound
@@ -90,15 +90,15 @@ async def open_pool(connection: Any, template: str, pool: str, now: datetime) ->
         raise TooLarge(f"A template has at most {POOLS_MAX} pools.")
 
 
-async def fill(connection: Any, pool: str, template: str, codes: list[Sealed]) -> None:
+async def fill(connection: Any, pool: str, template: str, codes: Codes) -> None:
     """Put codes that were just made into a pool."""
     await template_records.copy_codes(connection, pool, template, codes)
     await template_records.count_codes(connection, pool, len(codes), 0)
 
 
-def fresh_codes(pricing: Pricing, count: int) -> list[Sealed]:
-    """New codes, sealed. Takes CPU: for a thread."""
-    return pricing.vault.seal_all(make_codes(count, pricing.random))
+def fresh_codes(pricing: Pricing, count: int) -> Codes:
+    """What is stored of new codes. Takes a second of CPU for a million: for a thread."""
+    return pricing.vault.blocks(draw(count, pricing.random))
 
 
 async def bring(connection: Any, pricing: Pricing, pool: str, template: str, codes: list[str]) -> tuple[int, int]:

@@ -46,6 +46,11 @@ WHERE id = $1 AND holder = ANY($4::text[]) AND state = 'given'
 _REDEEM: Final = """
 UPDATE coupons SET state = 'redeemed', locked_until = NULL, redeemed_at = $2
 WHERE id IN (SELECT coupon FROM coupon_lock_parts WHERE lock = $1) AND lock = $1 AND state = 'locked'"""
+_USE_ALL: Final = """
+UPDATE coupons c SET state = 'redeemed', lock = n.lock, redeemed_at = $3
+FROM unnest($1::bigint[], $2::uuid[]) AS n(id, lock)
+WHERE c.id = n.id AND c.state = 'given' AND (c.valid_from IS NULL OR c.valid_from <= $3)
+  AND (c.valid_until IS NULL OR c.valid_until > $3)"""
 _FREE: Final = """
 UPDATE coupons SET state = 'given', lock = NULL, locked_until = NULL
 WHERE id IN (SELECT coupon FROM coupon_lock_parts WHERE lock = ANY($1::uuid[])) AND lock = ANY($1::uuid[])
@@ -204,6 +209,12 @@ async def lock(connection: Any, coupon: int, hold: Hold, holders: Sequence[str],
 async def redeem(connection: Any, lock_id: UUID, now: datetime) -> int:
     """Use what a lock holds; how many."""
     return int(str(await connection.execute(_REDEEM, lock_id, now)).rpartition(" ")[2])
+
+
+async def use_all(connection: Any, uses: Sequence[tuple[int, UUID]], now: datetime) -> int:
+    """Use coupons that are free, each by a lock; how many."""
+    coupons, locks = zip(*uses, strict=True)
+    return int(str(await connection.execute(_USE_ALL, coupons, locks, now)).rpartition(" ")[2])
 
 
 async def free(connection: Any, lock_ids: Sequence[UUID]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
+from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
-from siyu.coupons.code import Sealed
+from siyu.coupons.code import Codes, Sealed
 from siyu.coupons.template import PriceRule, Template
 
 _NEWEST: Final = "SELECT DISTINCT ON (id) id, version, {0} FROM {1} {2} ORDER BY id, version DESC"
@@ -24,6 +26,10 @@ _PUT: Final = """
 INSERT INTO coupons (code, sealed, template, version, pool, state)
 SELECT code, sealed, $3, 0, $4, 'pooled' FROM unnest($1::uuid[], $2::bytea[]) AS n(code, sealed)
 ON CONFLICT (code) DO NOTHING"""
+
+
+_BLOCK_BYTES: Final = 16
+COPY_SECONDS_MAX: Final = 300.0
 
 
 class Stored(NamedTuple):
@@ -67,6 +73,21 @@ async def versions(connection: Any, wanted: Collection[tuple[str, int]]) -> dict
         [one for one, _ in wanted], [version for _, version in wanted],
     )  # fmt: skip
     return {(row[0], row[1]): _template(row[2]) for row in rows}
+
+
+_known: dict[tuple[str, int], Template] = {}
+"""Versions never change: what was read once need not be read again."""
+_KNOWN_MAX: Final = 20_000
+
+
+async def terms(connection: Any, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], Template]:
+    """`versions`, remembered. Not for a transaction that may have stored one itself."""
+    missing = [one for one in wanted if one not in _known]
+    if missing:
+        if len(_known) > _KNOWN_MAX:
+            _known.clear()
+        _known.update(await versions(connection, missing))
+    return {one: _known[one] for one in wanted}
 
 
 async def add_template(connection: Any, one: Template, at: datetime) -> int | None:
@@ -119,12 +140,24 @@ async def put_codes(connection: Any, pool: str, template: str, codes: Sequence[S
     return int(str(status).rpartition(" ")[2])
 
 
-async def copy_codes(connection: Any, pool: str, template: str, codes: Sequence[Sealed]) -> None:
-    """Put codes that nobody has yet into a pool, as fast as it goes."""
-    await connection.copy_records_to_table(
+async def copy_codes(connection: Any, pool: str, template: str, codes: Codes) -> None:
+    """Put codes that were just made into a pool, as fast as it goes: rows that differ in one column, as the bytes of
+    COPY."""
+    before = (6).to_bytes(2) + _BLOCK_BYTES.to_bytes(4)
+    after = b"".join(
+        len(field).to_bytes(4) + field for field in (b"", template.encode(), (0).to_bytes(4), pool.encode(), b"pooled")
+    )
+    rows = np.frombuffer(before + bytes(_BLOCK_BYTES) + after, np.uint8)
+    body = np.tile(rows, (len(codes), 1))
+    body[:, len(before) : len(before) + _BLOCK_BYTES] = codes
+    # The head of the binary format: signature, no flags, no extension; and its end.
+    whole = b"PGCOPY\n\xff\r\n\0" + bytes(8) + body.tobytes() + b"\xff\xff"
+    await connection.copy_to_table(
         "coupons",
-        records=((one.number, one.body, template, 0, pool, "pooled") for one in codes),
+        source=BytesIO(whole),
         columns=("code", "sealed", "template", "version", "pool", "state"),
+        format="binary",
+        timeout=COPY_SECONDS_MAX,
     )
 
 

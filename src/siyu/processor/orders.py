@@ -49,7 +49,7 @@ class OrderReaction:
             },
             schema=HEARD,
         )
-        await add_heard(await driver_of(connection), pack(table))
+        await add_heard(await driver_of(connection), table.num_rows, pack(table))
         self._noted = True
         return []
 

@@ -27,22 +27,40 @@ from siyu.profile.portrait import LIFECYCLE_FIGURE, RFM_FIGURE
 from siyu.profile.records import read_declared
 from siyu.profile.rfm import NO_CUTS, Cuts
 from siyu.profile.trait import TraitEffects, TraitEvent, TraitOp, fold
-from siyu.rules.vocabulary import AttributeKind
+from siyu.rules.vocabulary import AttributeKind, Choice
 from siyu.rules.window import Setting
 
+STAGES: Final = (
+    Choice("new", "新客", "new"),
+    Choice("active", "活跃", "active"),
+    Choice("vip", "VIP", "VIP"),
+    Choice("sleeping", "沉睡", "sleeping"),
+    Choice("lost", "流失", "lost"),
+)
+IDENTIFIERS: Final = (
+    Choice("user_id", "用户 ID", "user ID"),
+    Choice("unionid", "UnionID", "UnionID"),
+    Choice("external_userid", "企业微信客户", "WeCom contact"),
+    Choice("openid", "OpenID", "OpenID"),
+    Choice("member_card", "会员卡", "member card"),
+    Choice("phone", "手机号", "phone"),
+    Choice("email", "邮箱", "email"),
+    Choice("anonymous_id", "匿名 ID", "anonymous ID"),
+    Choice("device", "设备", "device"),
+)
 ATTRIBUTES: Final = (
     AttributeKind("trait.", "属性", "trait", open=True),
     AttributeKind("tags", "标签", "tags", "list"),
     AttributeKind("consent.", "授权", "consent", open=True),
-    AttributeKind("lifecycle", "生命周期", "lifecycle", ages=True),
-    AttributeKind("rfm.r", "RFM 的 R 分", "RFM recency score", ages=True),
-    AttributeKind("rfm.f", "RFM 的 F 分", "RFM frequency score", ages=True),
-    AttributeKind("rfm.m", "RFM 的 M 分", "RFM money score", ages=True),
-    AttributeKind("rfm.recency_days", "距上次购买天数", "days since last purchase", ages=True),
-    AttributeKind("rfm.frequency", "购买天数", "purchase days", default=0),
-    AttributeKind("rfm.monetary_fen", "累计净消费（分）", "net spend (fen)", default=0),
-    AttributeKind("identities", "身份", "identities", "list"),
-    AttributeKind("birthday_in_days", "距生日天数", "days to birthday", ages=True),
+    AttributeKind("lifecycle", "生命周期", "lifecycle", ages=True, choices=STAGES),
+    AttributeKind("rfm.r", "RFM 的 R 分", "RFM recency score", ages=True, number=True),
+    AttributeKind("rfm.f", "RFM 的 F 分", "RFM frequency score", ages=True, number=True),
+    AttributeKind("rfm.m", "RFM 的 M 分", "RFM money score", ages=True, number=True),
+    AttributeKind("rfm.recency_days", "距上次购买天数", "days since last purchase", ages=True, number=True),
+    AttributeKind("rfm.frequency", "购买天数", "purchase days", default=0, number=True),
+    AttributeKind("rfm.monetary_fen", "累计净消费（分）", "net spend (fen)", default=0, number=True),
+    AttributeKind("identities", "身份", "identities", "list", choices=IDENTIFIERS),
+    AttributeKind("birthday_in_days", "距生日天数", "days to birthday", ages=True, number=True),
     AttributeKind("first_seen", "首次出现", "first seen", "time"),
     AttributeKind("last_seen", "最近出现", "last seen", "time"),
     AttributeKind("first_touch_at", "首次触点时间", "first touch time", "time"),

@@ -14,7 +14,7 @@ _MS: Final = "toUnixTimestamp64Milli({0})"
 _FROM_MS: Final = "fromUnixTimestamp64Milli({0}, 'UTC')"
 
 
-def _of_members(spans: Sequence[Span]) -> tuple[str, dict[str, Any]]:
+def members_sql(spans: Sequence[Span]) -> tuple[str, dict[str, Any]]:
     """A condition on anchor and time, and its parameters."""
     whole = sorted({s.anchor for s in spans if s.since_ms <= BEGINNING_MS and s.until_ms >= END_MS})
     parts = ["anchor IN {whole:Array(UInt32)}"] if whole else []
@@ -40,7 +40,7 @@ def _clamped(ms: int) -> int:
 async def page(events: EventStore, spans: Sequence[Span], wanted: Page) -> list[tuple[Any, ...]]:
     """Up to `wanted.limit` events before `wanted.before`, newest first, and those at the very place of the last:
     (anchor, at_ms, place, event_id, name, end, received_ms, properties, context)."""
-    where, params = _of_members(spans)
+    where, params = members_sql(spans)
     if (before := wanted.before) is not None:
         at = _FROM_MS.format("{before:Int64}")
         where += f" AND occurred_at <= {at} AND (occurred_at < {at} OR {_PLACE} < {{place:UInt16}})"
@@ -56,7 +56,7 @@ async def page(events: EventStore, spans: Sequence[Span], wanted: Page) -> list[
 
 async def count(events: EventStore, spans: Sequence[Span]) -> int:
     """How many events there are."""
-    where, params = _of_members(spans)
+    where, params = members_sql(spans)
     return int((await events.rows(f"SELECT count() FROM events WHERE {where}", params))[0][0])
 
 
@@ -64,6 +64,6 @@ async def delete(events: EventStore, spans: Sequence[Span]) -> int:
     """Remove the events, on every replica before it returns, and answer how many there were."""
     found = await count(events, spans)
     if found:
-        where, params = _of_members(spans)
+        where, params = members_sql(spans)
         await events.command(f"ALTER TABLE events DELETE WHERE {where}", params, settings={"mutations_sync": 2})
     return found

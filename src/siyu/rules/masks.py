@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from siyu.rules.evaluate import EXACT_MAX
 from siyu.rules.judge import bounds_of, person_test, threshold
 from siyu.rules.rule import Group, Measured, Metric, Negation, Person, Rule, Trigger
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Duration, Setting
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+_ORDERS: Final = frozenset({"eq", "ne", "gt", "gte", "lt", "lte", "between"})
 
 
 class Figures(NamedTuple):
@@ -61,8 +65,24 @@ def mask_of(rule: Rule, columns: Columns, setting: Setting, words: Vocabulary) -
 
 def _person(rule: Person, coded: Coded, setting: Setting, words: Vocabulary) -> Mask:
     test = person_test(rule, words, setting)
-    answers = np.fromiter((test(value) for value in coded.values), np.bool_, len(coded.values))
+    if (numbers := _numbers(rule, coded.values[1:])) is not None:
+        # A figure may have as many values as there are persons: all are compared at once.
+        bounds: Any = list(rule.value) if isinstance(rule.value, tuple) else [rule.value]
+        answers = np.concatenate([[test(coded.values[0])], _compared(rule.op, numbers, bounds)])
+    else:
+        answers = np.fromiter((test(value) for value in coded.values), np.bool_, len(coded.values))
     return answers[coded.codes]
+
+
+def _numbers(rule: Person, values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """The values as numbers, where the rule compares numbers and all of them are; floats hold them exactly."""
+    bounds = rule.value if isinstance(rule.value, tuple) else (rule.value,)
+    if rule.op not in _ORDERS or not all(type(bound) in (int, float) for bound in bounds):
+        return None
+    if not values or not {int, float}.issuperset(map(type, values)):
+        return None
+    numbers = np.array(values, np.float64)
+    return numbers if np.abs(numbers).max() <= EXACT_MAX and max(map(abs, bounds)) <= EXACT_MAX else None  # type: ignore[arg-type]  # numbers
 
 
 def _measured(rule: Measured, figures: Figures, setting: Setting) -> Mask:
@@ -79,7 +99,7 @@ def _measured(rule: Measured, figures: Figures, setting: Setting) -> Mask:
     return known & _compared(op, values, bounds)
 
 
-def _compared(op: str, values: npt.NDArray[np.int64], bounds: list[int]) -> Mask:
+def _compared(op: str, values: npt.NDArray[Any], bounds: list[int]) -> Mask:
     answer: Any
     if op in ("in", "not_in"):
         answer = np.isin(values, np.array(bounds, np.int64), invert=op == "not_in")

@@ -7,13 +7,14 @@ script.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from siyu.rules.parse import parse_rule, refuse
 from siyu.rules.phrases import PHRASES, Phrases
 from siyu.rules.rule import DAY, MONEY, InvalidRule, Rule
-from siyu.rules.vocabulary import Lang, Vocabulary
+from siyu.rules.sentence import NAMED_OPERATORS
+from siyu.rules.vocabulary import Choice, Lang, Vocabulary, choice_value
 
 TEXT_MAX: Final = 20_000
 DEPTH_MAX: Final = 40
@@ -186,7 +187,7 @@ class _Reader:
         for label, kind in self._attributes:
             if self._said(label):
                 name = kind.name + self._quoted() if kind.open else kind.name
-                return {"person": name} | self._test()
+                return {"person": name} | self._test(self._words.choices_of(name))
         raise _Astray
 
     def _metric(self) -> dict[str, Any]:
@@ -220,7 +221,8 @@ class _Reader:
         return {"where": found["condition"]} if worked else {}
 
     def _condition(self) -> dict[str, Any]:
-        return {"property": self._field()} | self._test()
+        name = self._field()
+        return {"property": name} | self._test(self._words.choices_of(name))
 
     def _net(self) -> dict[str, Any]:
         return {"net": True} if self._said(self._phrases.net) else {}
@@ -253,7 +255,18 @@ class _Reader:
         window = windows[form]()
         return {"window": window} if window else {}
 
-    def _test(self) -> dict[str, Any]:
+    def _test(self, choices: Sequence[Choice] = ()) -> dict[str, Any]:
+        found = self._tested()
+        value = found.get("value")
+        if choices and found["op"] in NAMED_OPERATORS:
+            if isinstance(value, str):
+                found["value"] = choice_value(value, choices, self._lang)
+            elif isinstance(value, list):
+                named = [choice_value(one, choices, self._lang) if isinstance(one, str) else one for one in value]
+                found["value"] = named
+        return found
+
+    def _tested(self) -> dict[str, Any]:
         slots = {
             "value": self._value,
             "value2": self._value,

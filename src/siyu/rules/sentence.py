@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from siyu.rules.condition import All as AllConditions
 from siyu.rules.condition import AnyOf, Compare, Condition
 from siyu.rules.phrases import PHRASES, Phrases
 from siyu.rules.rule import DAY, MONEY, Group, Measured, Metric, Negation, Person, Rule, Trigger
-from siyu.rules.vocabulary import Lang, Vocabulary
+from siyu.rules.vocabulary import Choice, Lang, Vocabulary, choice_label
 from siyu.rules.window import Duration, Window
+
+NAMED_OPERATORS: Final = frozenset({"eq", "ne", "in", "not_in", "contains", "not_contains"})
+"""Where a value stands for itself, so that its name may stand for it."""
 
 
 def say(rule: Rule, words: Vocabulary, lang: Lang = "zh") -> str:
     """The sentence of a rule."""
     return _Writer(words, lang).rule(rule)
+
+
+def say_metric(metric: Metric, words: Vocabulary, lang: Lang, measure: str | None = None) -> str:
+    """What a metric is, without a test; `measure`: in place of its own, of the same events."""
+    return _Writer(words, lang).metric(metric, "", measure).strip()
 
 
 def quoted(text: str) -> str:
@@ -40,7 +48,8 @@ class _Writer:
         if isinstance(rule, Negation):
             return self._phrases.negation.format(part=self.rule(rule.part))
         if isinstance(rule, Person):
-            return f"{self._attribute(rule.name)} {self._test(rule.op, rule.value)}"
+            test = self._test(rule.op, rule.value, self._words.choices_of(rule.name))
+            return f"{self._attribute(rule.name)} {test}"
         if isinstance(rule, Measured):
             return self._measured(rule)
         return self._trigger(rule)
@@ -62,14 +71,16 @@ class _Writer:
         return f"{label} {quoted(name.removeprefix(kind.name))}" if kind.open else label
 
     def _measured(self, rule: Measured) -> str:
-        metric = rule.metric
+        return self.metric(rule.metric, self._test(rule.op, rule.value))
+
+    def metric(self, metric: Metric, test: str, measure: str | None = None) -> str:
         return self._phrases.metric.format(
             window=self._window(metric.window),
             events=self._events(metric.events),
             where=self._where(metric.where),
             net=self._phrases.net if metric.net else "",
-            measure=self._measure(metric),
-            test=self._test(rule.op, rule.value),
+            measure=measure or self._measure(metric),
+            test=test,
         )
 
     def _trigger(self, rule: Trigger) -> str:
@@ -107,7 +118,8 @@ class _Writer:
 
     def _condition(self, condition: Condition) -> str:
         if isinstance(condition, Compare):
-            return f"{self._field(condition.field.name)} {self._test(condition.op, condition.value)}"
+            test = self._test(condition.op, condition.value, self._words.choices_of(condition.field.name))
+            return f"{self._field(condition.field.name)} {test}"
         if isinstance(condition, AllConditions | AnyOf):
             bare = [self._condition(part) for part in condition.parts]
             wrapped = [
@@ -122,8 +134,14 @@ class _Writer:
     def _field(self, name: str) -> str:
         return self._phrases.fields.get(name) or quoted(name)
 
-    def _test(self, op: str, value: Any) -> str:
+    def _test(self, op: str, value: Any, choices: Sequence[Choice] = ()) -> str:
         template = self._phrases.operators[op]
+        if choices and op in NAMED_OPERATORS:
+            value = (
+                tuple(self._named(one, choices) for one in value)
+                if isinstance(value, tuple)
+                else self._named(value, choices)
+            )
         if isinstance(value, Duration):
             return template.format(n=value.n, unit=self._phrases.units[value.unit])
         if op == "between":
@@ -131,6 +149,10 @@ class _Writer:
         if isinstance(value, tuple):
             return template.format(values=f"[{', '.join(self._value(item) for item in value)}]")
         return template.format(value=self._value(value))
+
+    def _named(self, value: Any, choices: Sequence[Choice]) -> Any:
+        label = choice_label(value, choices, self._lang)
+        return value if label is None else label
 
     def _value(self, value: Any) -> str:
         if isinstance(value, bool):

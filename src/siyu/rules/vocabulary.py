@@ -15,6 +15,14 @@ milliseconds."""
 Lang: TypeAlias = Literal["zh", "en"]
 
 
+class Choice(NamedTuple):
+    """One of the few values something can have, and what people call it."""
+
+    value: str | int
+    zh: str
+    en: str
+
+
 class AttributeKind(NamedTuple):
     """One thing known about persons, or, with `open`, a family of them: `trait.` stands for `trait.city` and all."""
 
@@ -25,8 +33,16 @@ class AttributeKind(NamedTuple):
     open: bool = False
     ages: bool = False
     """Whether its value may change by the passing of time alone."""
-    default: int | None = None
+    default: int | float | str | None = None
     """What it is of who has none."""
+    choices: tuple[Choice, ...] = ()
+    """What its values are called, where they are few; other values are welcome."""
+    group: tuple[str, str] = ("", "")
+    """Under which heading it is offered, Chinese and English."""
+    number: bool = False
+    """Whether its values are numbers, where the type leaves it open."""
+    note: tuple[str, str] = ("", "")
+    """What it tells, and in which unit, Chinese and English."""
 
 
 class EventName(NamedTuple):
@@ -49,6 +65,13 @@ class Vocabulary(NamedTuple):
     """Stored names of messages that are nothing a person did."""
     refunds: tuple[str, ...] = ()
     """Stored names of refunds."""
+    values: Mapping[str, tuple[Choice, ...]] = {}
+    """What the values of some properties and attributes are called, by their full name."""
+
+    def choices_of(self, name: str) -> tuple[Choice, ...]:
+        """What the values of an attribute or property are called; other values are welcome."""
+        kind = self.attributes.get(name)
+        return self.values.get(name, ()) if kind is None or not kind.choices else kind.choices
 
     def kind_of(self, name: str) -> AttributeKind | None:
         """The kind of an attribute's full name; None where nobody declared it."""
@@ -86,6 +109,23 @@ class Vocabulary(NamedTuple):
 
 LITERAL: Final = "="
 """Before a name in a sentence: the name itself, whatever else is called so."""
+
+
+def choice_label(value: object, choices: Iterable[Choice], lang: Lang) -> str | None:
+    """What people read for a value; None: the value as it is. `choice_value` leads back."""
+    for choice in choices:
+        if type(choice.value) is type(value) and choice.value == value:
+            return choice.zh if lang == "zh" else choice.en
+    if isinstance(value, str) and (value.startswith(LITERAL) or choice_value(value, choices, lang) != value):
+        return LITERAL + value
+    return None
+
+
+def choice_value(label: str, choices: Iterable[Choice], lang: Lang) -> str | int:
+    """The value that people mean by a text."""
+    if label.startswith(LITERAL):
+        return label.removeprefix(LITERAL)
+    return next((choice.value for choice in choices if label == (choice.zh if lang == "zh" else choice.en)), label)
 
 
 def vocabulary(

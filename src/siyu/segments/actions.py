@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from siyu.collect.identifiers import clean_value
-from siyu.errors import TooLarge
+from siyu.errors import MalformedRequest, TooLarge
 from siyu.identity.spans import END_MS
 from siyu.profile.many import portraits_of
 from siyu.profile.portrait import Moment
@@ -27,6 +27,7 @@ from siyu.segments.records import Definition
 from siyu.segments.segment import (
     LISTED,
     SEGMENTS_MAX,
+    Live,
     Segment,
     SegmentInUse,
     SegmentNotFound,
@@ -75,7 +76,7 @@ async def create(db: Database, wanted: Wanted, now: datetime, by: str) -> Segmen
         if len(known) >= SEGMENTS_MAX:
             raise TooLarge(f"There are at most {SEGMENTS_MAX} segments.")
         await records.write_segment(connection, definition, now, by, changed=True)
-        live_of(await records.all_segments(connection), WORDS)
+        _check(live_of(await records.all_segments(connection), WORDS), definition.key)
     return await show(db, definition.key)
 
 
@@ -90,10 +91,18 @@ async def update(db: Database, wanted: Wanted, now: datetime, by: str) -> Segmen
         definition = definition_of(wanted if before.listed or wanted.rule else wanted._replace(rule=before.rule))
         changed = definition.rule != before.rule
         await records.write_segment(connection, definition, now, by, changed=changed)
-        live = live_of(await records.all_segments(connection), WORDS)
+        live = _check(live_of(await records.all_segments(connection), WORDS), wanted.key)
         if changed:
             await records.unbuild(connection, [key for key, one in live.items() if wanted.key in one.uses])
     return await show(db, wanted.key)
+
+
+def _check(found: tuple[dict[str, Live], dict[str, MalformedRequest]], key: str) -> dict[str, Live]:
+    """Refuse a definition that cannot be, whatever is wrong with others."""
+    live, wrong = found
+    if key in wrong:
+        raise wrong[key]
+    return live
 
 
 async def delete(db: Database, key: str, now: datetime, by: str) -> None:
@@ -103,7 +112,7 @@ async def delete(db: Database, key: str, now: datetime, by: str) -> None:
         await records.lock_definitions(connection)
         segments = await records.all_segments(connection)
         _find(segments, key)
-        if users := sorted(name for name, one in live_of(segments, WORDS).items() if key in one.uses):
+        if users := sorted(name for name, one in live_of(segments, WORDS)[0].items() if key in one.uses):
             raise SegmentInUse(f"Named by: {', '.join(users[:10])}.", segments=users)
         await records.delete_segment(connection, key, now, by)
 
@@ -147,9 +156,9 @@ async def versions(db: Database, key: str) -> list[Version]:
 
 async def preview(source: Source, rule: Rule, setting: Setting) -> tuple[int, Persons]:
     """How many persons there are, and of whom a rule holds now. Raises InvalidRule, QueryTooExpensive."""
-    segments = await all_of(source.db)
-    parsed = {one.key: parse_rule(one.rule, WORDS) for one in segments}
-    total, found = await who(source, {"": expand(rule, parsed, (), set())}, setting)
+    live, _ = live_of(await all_of(source.db), WORDS)
+    written = {key: one.rule for key, one in live.items()}
+    total, found = await who(source, {"": expand(rule, written, (), set())}, setting)
     return total, found[""]
 
 
@@ -181,7 +190,7 @@ async def upload(db: Database, key: str, values: Sequence[str], kind: str | None
         spellings = sorted({text for texts in cleaned.values() for text in texts})
         found = await records.find_anchors(connection, spellings, kind)
         added = await records.add_to_list(connection, key, sorted({anchor for _, anchor in found}))
-        live = live_of(await records.all_segments(connection), WORDS)
+        live, _ = live_of(await records.all_segments(connection), WORDS)
         await records.unbuild(connection, [key, *(name for name, one in live.items() if key in one.uses)])
     there = {value for value, _ in found}
     unknown = [value for value, texts in cleaned.items() if not there.intersection(texts)]

@@ -8,14 +8,14 @@ an erasure cannot make one wrong.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from siyu.rules.clickhouse import Params
 from siyu.rules.measure import names_of
 from siyu.rules.metric_sql import Compiling, during_sql, named_sql
-from siyu.rules.rule import Measured, Rule, leaves
+from siyu.rules.rule import Leaf, Measured, Person, Rule, leaves
 from siyu.rules.window import Duration, Interval, Setting, epoch_ms
 from siyu.segments.population import Source
 
@@ -44,12 +44,18 @@ def _rolling(rules: Iterable[Rule], source: Source) -> dict[int, set[str] | None
     found: dict[int, set[str] | None] = defaultdict(set)
     for rule in rules:
         for leaf in leaves(rule):
-            if not isinstance(leaf, Measured):
-                continue
-            lengths = {leaf.metric.window.fades_ms, leaf.value.ms if isinstance(leaf.value, Duration) else None}
-            names = names_of(leaf.metric, source.words)
-            for length in lengths - {None}:
-                assert length is not None
+            for length, names in _fading(leaf, source):
                 known = found[length]
                 found[length] = known | set(names) if names and known is not None else None
     return found
+
+
+def _fading(leaf: Leaf, source: Source) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Lengths of rolling windows, and the stored names counted in them; none: any behaviour."""
+    if isinstance(leaf, Person):
+        for length, metric in source.dimensions.fades(leaf.name):
+            yield length, names_of(metric, source.words)
+    elif isinstance(leaf, Measured):
+        for rolling in (leaf.metric.window.fades_ms, leaf.value.ms if isinstance(leaf.value, Duration) else None):
+            if rolling is not None:
+                yield rolling, names_of(leaf.metric, source.words)

@@ -13,6 +13,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from siyu.clock import Now
+from siyu.errors import MalformedRequest
 from siyu.rules.parse import parse_rule, refuse
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import Rule
@@ -75,10 +76,12 @@ class SegmentShown(msgspec.Struct):
     version: int
     size: int
     ready: bool
-    """Whether `size` and the members are those of this version."""
+    """Whether `size` and the members are those of this version, kept true."""
     created_at: datetime
     changed_at: datetime
     built_at: datetime | None
+    problem: str | None
+    """Why the members wait: what the rule asks for and cannot be read at the moment."""
 
 
 class Count(msgspec.Struct):
@@ -101,21 +104,27 @@ def _rule(rule: dict[str, Any] | None, text: str | None) -> dict[str, Any] | Non
 
 def shown(segment: Segment) -> SegmentShown:
     """A segment with its sentences."""
-    rule: Rule = parse_rule(segment.rule, WORDS)
+    zh, en, problem = "", "", segment.problem
+    try:
+        rule: Rule = parse_rule(segment.rule, WORDS)
+        zh, en = say(rule, WORDS, "zh"), say(rule, WORDS, "en")
+    except MalformedRequest as error:
+        problem = str(error)
     return SegmentShown(
         segment.key,
         segment.label,
         segment.rule,
-        say(rule, WORDS, "zh"),
-        say(rule, WORDS, "en"),
+        zh,
+        en,
         segment.listed,
         segment.announced,
         segment.version,
         segment.size,
-        segment.is_built,
+        segment.is_ready and problem is None,
         segment.created_at,
         segment.changed_at,
         segment.built_at,
+        problem,
     )
 
 

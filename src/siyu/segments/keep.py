@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from siyu.clock import Now
 from siyu.collect.event import Event
 from siyu.collect.frame import Arrival, frames_of
 from siyu.collect.own_events import SEGMENT_ENTERED, SEGMENT_LEFT
-from siyu.errors import SiyuError
+from siyu.errors import MalformedRequest, SiyuError
 from siyu.identity.link_records import changes_after, last_change
 from siyu.identity.mirror import mirror
 from siyu.identity.spans import Touched, touched_by
@@ -34,7 +34,7 @@ from siyu.segments import records
 from siyu.segments.fading import faded
 from siyu.segments.follower import Follower, Following, Look
 from siyu.segments.membership import Change, changes
-from siyu.segments.population import Source, survey
+from siyu.segments.population import Population, Source, survey
 from siyu.segments.ready import READY
 from siyu.segments.segment import Live, ages, live_of
 from siyu.store.postgres import driver_of
@@ -54,6 +54,9 @@ ROLL_REST: Final = 50
 """Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
 SHORT_SECONDS: Final = 0.5
 REST_SECONDS_MAX: Final = 30.0
+RETRY_SECONDS: Final = 30.0
+"""A segment whose rule could not be read is looked at again, among everybody, after so long."""
+PROBLEM_CHARS_MAX: Final = 300
 SOURCE_NAME: Final = "siyu"
 
 
@@ -88,6 +91,9 @@ class Keeper:
         self._followers = followers
         self._following: dict[Follower, Following] = {}
         self._roll_not_before = 0.0
+        self._wrong: dict[str, MalformedRequest] = {}
+        self._retry_at: dict[str | Follower, float] = {}
+        """When members that wait are looked for again."""
 
     async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
         """Keep members until `stopping` is set; look at once when `wake` is set."""
@@ -159,9 +165,12 @@ class Keeper:
         segments = await records.all_segments(connection)
         versions = tuple((one.key, one.version) for one in segments)
         if versions != self._versions:
-            self._live = live_of(segments, self._source.words)
+            self._live, self._wrong = live_of(segments, self._source.words)
             self._versions = versions
-        self._live = {one.key: self._live[one.key]._replace(segment=one) for one in segments}
+            self._retry_at = {}
+        if said := {one.key: str(self._wrong[one.key]) for one in segments if one.key in self._wrong}:
+            await records.note_problems(connection, said)
+        self._live = {one.key: self._live[one.key]._replace(segment=one) for one in segments if one.key in self._live}
 
     async def _rolled(self, ticked: datetime, until: datetime) -> set[int]:
         """Identifiers with an event that left a rolling window, or whose time has come."""
@@ -181,14 +190,18 @@ class Keeper:
         self, connection: Any, anchors: Collection[int], passed: Passed, seen: frozenset[int], *, everybody: bool
     ) -> None:
         live, now, words = self._live, passed.now, self._source.words
-        whole = {key for key, one in live.items() if not one.segment.is_built}
-        following = [one for one in self._followers if self._following[one].whole]
+        put_off = {one for one, at in self._retry_at.items() if at > time.monotonic()}
+        whole = {key for key, one in live.items() if not one.segment.is_ready}
+        following = [one for one in self._followers if self._following[one].whole or one in self._retry_at]
         if everybody or now < passed.ticked or len(anchors) > EVERYBODY_FROM:
             whole, following, anchors = set(live), list(self._followers), ()
         elif self._hour(passed.ticked) != self._hour(passed.until):
             whole |= {key for key, one in live.items() if one.ages(words)}
             aging = [f for f in self._followers if any(ages(rule, words) for rule in self._following[f].rules)]
             following = [one for one in self._followers if one in following or one in aging]
+        # Of who waits everybody is looked at when the time has come, so nothing of it is lost meanwhile.
+        whole = {key for key in whole if key not in put_off}
+        following = [one for one in following if one not in put_off]
         personal = [one for one in following if self._following[one].personal]
         together = [one for one in following if one not in personal]
         if whole or together:
@@ -197,10 +210,12 @@ class Keeper:
             for some in _slices(await records.all_anchors(connection)):
                 await self._look(connection, Aim(set(), personal, seen), some, now)
         for some in _slices(sorted(anchors)):
-            await self._look(connection, Aim(set(live), self._followers, seen), some, now)
+            able = [one for one in self._followers if one not in self._retry_at]
+            await self._look(connection, Aim({key for key in live if key not in self._retry_at}, able, seen), some, now)
         for follower in following:
-            async with connection.transaction():
-                await follower.built(connection, now)
+            if follower not in self._retry_at:
+                async with connection.transaction():
+                    await follower.built(connection, now)
 
     def _hour(self, at: datetime) -> str:
         return at.astimezone(self._zone).strftime("%Y%m%d%H")
@@ -217,6 +232,9 @@ class Keeper:
         rules = list(self._rules(aim.keys, aim.followers))
         starts = await self._starts(connection, aim.followers, touched)
         population = await survey(self._source, rules, setting, touched, starts)
+        problems = {key: population.problem_of(one.rule) for key, one in live.items()}
+        live = {key: one for key, one in live.items() if problems[key] is None}
+        halted = {one: self._problem(one, population) for one in aim.followers}
         kept = await records.kept(connection, asked) if live or asked else []
 
         def compare() -> tuple[list[Change], list[tuple[str, int]]]:
@@ -227,16 +245,18 @@ class Keeper:
 
         changed, counts = await asyncio.to_thread(compare)
         built = [(key, one.segment.version) for key, one in live.items() if not one.segment.is_built]
+        self._put_off({**problems, **halted})
         async with self._source.db.begin() as conn:
             driver = await driver_of(conn)
             await records.write_changes(driver, changed)
             await records.add_moves(driver, list(self._moves(changed)), now)
             await records.change_sizes(driver, sizes(changed))
+            await records.note_problems(driver, {key: _said(error) for key, error in problems.items()})
             if anchors is None:
                 # Counted anew, so that a sum of differences never drifts.
                 await records.set_sizes(driver, counts)
                 await records.mark_built(driver, built, now)
-            for follower in aim.followers:
+            for follower in (one for one in aim.followers if halted[one] is None):
                 await follower.decide(driver, Look(population, touched, setting, aim.seen))
 
     async def _starts(
@@ -249,6 +269,20 @@ class Keeper:
         for one in personal:
             starts |= await one.starts(connection, touched.persons)
         return starts
+
+    def _problem(self, follower: Follower, population: Population) -> Exception | None:
+        """Why a follower cannot decide."""
+        problems = (population.problem_of(rule) for rule in self._following[follower].rules)
+        return next((problem for problem in problems if problem is not None), None)
+
+    def _put_off(self, problems: Mapping[Any, Exception | None]) -> None:
+        """Segments and followers of which nothing can be said wait, the others do not wait for them."""
+        for key, error in problems.items():
+            if error is None:
+                self._retry_at.pop(key, None)
+                continue
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
+            log.warning("members wait", of=str(key), error=str(error), exc_info=error)
 
     def _moves(self, changed: Sequence[Change]) -> list[tuple[str, int, int, bool]]:
         """Who entered or left a segment that says so. The first members of a version are simply there."""
@@ -297,6 +331,14 @@ def _event(move: Any) -> Event:
         identifier_key(kind, value),
         properties=msgspec.json.encode(properties).decode(),
     )
+
+
+def _said(error: Exception | None) -> str | None:
+    """A problem in a line; what is not an error of ours is named by its kind too."""
+    if error is None:
+        return None
+    line = (str(error).strip().splitlines() or [""])[0]
+    return (line if isinstance(error, SiyuError) else f"{type(error).__name__}: {line}")[:PROBLEM_CHARS_MAX]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

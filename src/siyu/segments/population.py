@@ -6,13 +6,16 @@ One statement per few metrics and one per log of the profile, whatever the numbe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from siyu.dimensions import records as dimensions
+from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
+from siyu.errors import EngineUnavailable
 from siyu.identity.mirror import person_sql
 from siyu.identity.spans import Touched
 from siyu.profile import attributes
@@ -29,7 +32,7 @@ from siyu.segments import records
 from siyu.segments.segment import LISTED
 from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore
-from siyu.store.postgres import Database
+from siyu.store.postgres import Database, is_loss
 
 METRICS_PER_STATEMENT: Final = 12
 PERSONS_PER_STATEMENT: Final = 1_000_000
@@ -44,6 +47,13 @@ class Population(NamedTuple):
 
     persons: Persons
     columns: Columns
+    failed: Mapping[Metric | str, Exception] = {}
+    """Metrics and attributes that could not be read: they are missing in `columns`."""
+
+    def problem_of(self, rule: Rule) -> Exception | None:
+        """Why nothing can be said of a rule; None: it can."""
+        wanted: set[Metric | str] = {*metrics_of(rule), *attributes_of(rule)}
+        return next((self.failed[one] for one in sorted(wanted & self.failed.keys(), key=repr)), None)
 
 
 class Source(NamedTuple):
@@ -54,6 +64,7 @@ class Source(NamedTuple):
     words: Vocabulary
     seconds_max: int = 300
     """What one statement may take."""
+    dimensions: Catalogue = DIMENSIONS
 
     async def fetch(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The rows of a statement over the events. Raises QueryTooExpensive, EngineUnavailable."""
@@ -68,20 +79,51 @@ async def survey(
     some: Touched | None = None,
     starts: Mapping[int, int] | None = None,
 ) -> Population:
-    """Everything `rules` read of all persons with an event, or of those of `some` who have one. `starts`: from when on
-    (epoch milliseconds) the window `campaign` counts for a person; who is missing has it from the beginning on.
+    """Everything `rules` read of all persons with an event, or of those of `some` who have one. What cannot be read is
+    missing (`Population.failed`). `starts`: from when on (epoch milliseconds) the window `campaign` counts for a
+    person; who is missing has it from the beginning on.
 
-    Raises QueryTooExpensive, EngineUnavailable."""
+    Raises EngineUnavailable, and QueryTooExpensive where not even the persons can be listed."""
     metrics = sorted({metric for rule in rules for metric in metrics_of(rule)}, key=repr)
     names = {name for rule in rules for name in attributes_of(rule)}
     reading = asyncio.ensure_future(_read_attributes(source, names, setting, some))
     try:
-        persons, figures = await _read_figures(source, metrics, setting, some, starts)
-        columns = await reading
+        persons, figures, lost = await _read_figures(source, metrics, setting, some, starts)
+        columns, missing = await reading
     finally:
         reading.cancel()
     coded = await asyncio.to_thread(_coded, source.words, persons, columns)
-    return Population(persons, Columns(len(persons), figures, coded))
+    failed: dict[Metric | str, Exception] = {}
+    failed.update(lost.items())
+    failed.update(missing)
+    return Population(persons, Columns(len(persons), figures, coded), failed)
+
+
+Key = TypeVar("Key")
+Read = TypeVar("Read")
+
+
+async def _apart(
+    keys: Sequence[Key], read: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Read]]]
+) -> tuple[dict[Key, Read], dict[Key, Exception]]:
+    """All at once; where that fails one by one, so that only what cannot be read is missing: what there is, and why
+    not. Raises what says that an engine is away."""
+    if not keys:
+        return {}, {}
+    try:
+        return dict(await read(keys)), {}
+    except Exception as error:
+        if isinstance(error, EngineUnavailable) or is_loss(error):
+            raise
+        if len(keys) == 1:
+            return {}, {keys[0]: error}
+    found: dict[Key, Read] = {}
+    failed: dict[Key, Exception] = {}
+    for key in keys:
+        there, missing = await _apart([key], read)
+        found |= there
+        failed |= missing
+    return found, failed
 
 
 async def _read_figures(
@@ -90,15 +132,14 @@ async def _read_figures(
     setting: Setting,
     some: Touched | None,
     starts: Mapping[int, int] | None,
-) -> tuple[Persons, dict[Metric, Figures]]:
-    """Everybody, and the metrics of each."""
+) -> tuple[Persons, dict[Metric, Figures], dict[Metric, Exception]]:
+    """Everybody, the metrics of each, and the metrics that cannot be read."""
     ((spans, anchors),) = await source.events.rows(_STORED)
     person = f"toUInt32({person_sql(bool(spans))}) AS p"
     shards = 1 + anchors // PERSONS_PER_STATEMENT if some is None else 1
     persons = await _everybody(source, person, some)
-    figures: dict[Metric, Figures] = {}
-    for start in range(0, len(metrics), METRICS_PER_STATEMENT):
-        part = metrics[start : start + METRICS_PER_STATEMENT]
+
+    async def read(part: Sequence[Metric]) -> dict[Metric, Figures]:
         params = Params()
         compiling = Compiling(params, setting, source.words, None if starts is None else _starts_sql(starts, params))
         columns = ", ".join(f"{figure_sql(metric, compiling)} AS v{n}" for n, metric in enumerate(part))
@@ -108,13 +149,22 @@ async def _read_figures(
             shard = f" AND p % {shards} = {rest}" if shards > 1 else ""
             sql = f"SELECT {person}, {columns} FROM events WHERE {where}{shard} GROUP BY p"
             tables.append(await source.fetch(sql, compiling.params.values))
-        figures |= await asyncio.to_thread(_figures, part, persons, pa.concat_tables(tables))
-    return persons, figures
+        return await asyncio.to_thread(_figures, part, persons, pa.concat_tables(tables))
+
+    figures: dict[Metric, Figures] = {}
+    failed: dict[Metric, Exception] = {}
+    for start in range(0, len(metrics), METRICS_PER_STATEMENT):
+        found, lost = await _apart(metrics[start : start + METRICS_PER_STATEMENT], read)
+        figures |= found
+        failed |= lost
+    return persons, figures, failed
 
 
 async def who(source: Source, rules: Mapping[str, Rule], setting: Setting) -> tuple[int, dict[str, Persons]]:
-    """How many persons there are, and of whom each rule holds."""
+    """How many persons there are, and of whom each rule holds. Raises QueryTooExpensive, EngineUnavailable."""
     population = await survey(source, list(rules.values()), setting)
+    for error in population.failed.values():
+        raise error
 
     def found() -> dict[str, Persons]:
         return {
@@ -172,21 +222,36 @@ def _figures(metrics: Sequence[Metric], persons: Persons, table: pa.Table) -> di
 
 async def _read_attributes(
     source: Source, names: Iterable[str], setting: Setting, some: Touched | None
-) -> dict[str, Column]:
-    """Each attribute of whoever has it."""
+) -> tuple[dict[str, Column], dict[str, Exception]]:
+    """Each attribute of whoever has it, and those that cannot be read."""
     anchors = None if some is None else some.anchors
+    wanted = sorted(names)
+    computed = [name for name in wanted if source.dimensions.named(name)]
     async with source.db.driver() as connection:
-        columns = await attributes.columns(connection, names, setting, anchors)
-        if LISTED in columns:
-            columns[LISTED] = column_of(_lists(await records.listed(connection, anchors)))
-        if GROWTH in columns:
-            columns[GROWTH] = column_of(await records.growth(connection, anchors))
-        if TIER in columns:
-            columns[TIER] = column_of(await tiers_of(connection, None if some is None else some.persons))
-        if SEGMENTS in columns:
-            kept = await records.kept(connection, None if some is None else some.persons)
-            columns[SEGMENTS] = column_of({person: sorted(keys) for keys, members in kept for person in members})
-    return columns
+
+        async def read(part: Sequence[str]) -> dict[str, Column]:
+            columns = await attributes.columns(connection, part, setting, anchors)
+            persons = None if some is None else some.persons
+            if LISTED in columns:
+                columns[LISTED] = column_of(_lists(await records.listed(connection, anchors)))
+            if GROWTH in columns:
+                columns[GROWTH] = column_of(await records.growth(connection, anchors))
+            if TIER in columns:
+                columns[TIER] = column_of(await tiers_of(connection, persons))
+            if SEGMENTS in columns:
+                kept = await records.kept(connection, persons)
+                columns[SEGMENTS] = column_of({person: sorted(keys) for keys, members in kept for person in members})
+            return columns
+
+        found, failed = await _apart([name for name in wanted if name not in computed], read)
+    reading = dimensions.Reading(source.events, source.words, setting, source.seconds_max)
+
+    async def compute(part: Sequence[str]) -> dict[str, Column]:
+        entries = [entry for name in part if (entry := source.dimensions.named(name)) is not None]
+        return dict(zip(part, await dimensions.columns(reading, entries, anchors), strict=True))
+
+    there, missing = await _apart(computed, compute)
+    return found | there, failed | missing
 
 
 def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Column]) -> dict[str, Coded]:
@@ -204,7 +269,7 @@ def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
     return found
 
 
-def coded(persons: Persons, column: Column, default: int | None = None) -> Coded:
+def coded(persons: Persons, column: Column, default: float | str | None = None) -> Coded:
     """A column in the order of `persons`; `default` for who has none."""
     places, there = _places(persons, column.persons)
     everybody = np.zeros(len(persons), np.int32)

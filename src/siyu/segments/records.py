@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from siyu.segments.segment import Segment
 
 KEEPER_LOCK: Final = 0x51_5E
 """Advisory lock of the one process that keeps the members."""
-_SEGMENT: Final = "key, label, rule, listed, announced, version, built, size, created_at, changed_at, built_at"
+_SEGMENT: Final = "key, label, rule, listed, announced, version, built, size, created_at, changed_at, built_at, problem"
 
 
 def _segment(row: Any) -> Segment:
@@ -204,6 +204,15 @@ async def mark_built(connection: Any, built: Sequence[tuple[str, int]], at: date
         "UPDATE segments s SET built = b.version, built_at = $3 FROM unnest($1::text[], $2::int[]) b(key, version)"
         " WHERE s.key = b.key AND s.version = b.version",
         [key for key, _ in built], [version for _, version in built], at,
+    )  # fmt: skip
+
+
+async def note_problems(connection: Any, problems: Mapping[str, str | None]) -> None:
+    """Why the members of these segments wait; None: they wait no longer."""
+    await connection.execute(
+        "UPDATE segments s SET problem = p.text FROM unnest($1::text[], $2::text[]) p(key, text)"
+        " WHERE s.key = p.key AND s.problem IS DISTINCT FROM p.text",
+        list(problems), list(problems.values()),
     )  # fmt: skip
 
 

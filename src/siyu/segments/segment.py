@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from siyu.errors import Conflict, NotFound
+from siyu.errors import Conflict, MalformedRequest, NotFound
 from siyu.rules.parse import SEGMENTS, parse_rule, refuse
-from siyu.rules.rule import Group, Negation, Person, Rule, leaves, metrics_of
+from siyu.rules.rule import Group, InvalidRule, Negation, Person, Rule, leaves, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z", re.ASCII)
@@ -53,11 +53,18 @@ class Segment(NamedTuple):
     created_at: datetime
     changed_at: datetime
     built_at: datetime | None
+    problem: str | None = None
+    """Why its members wait: what could not be read."""
 
     @property
     def is_built(self) -> bool:
-        """Whether the members are those of this version."""
+        """Whether the members were those of this version once."""
         return self.built == self.version
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the members are those of this version, kept true."""
+        return self.is_built and self.problem is None
 
 
 class Live(NamedTuple):
@@ -98,18 +105,32 @@ def check_label(label: str) -> str:
     return clean
 
 
-def live_of(segments: Iterable[Segment], words: Vocabulary) -> dict[str, Live]:
-    """All segments, written out. Raises InvalidRule for a circle or an unknown key."""
+def live_of(segments: Iterable[Segment], words: Vocabulary) -> tuple[dict[str, Live], dict[str, MalformedRequest]]:
+    """The segments written out, and what is wrong with those that cannot be: a circle, an unknown key, a rule that is
+    not understood (any more). One that names such a segment cannot be either; the others can."""
+    parsed: dict[str, Rule] = {}
+    wrong: dict[str, MalformedRequest] = {}
     known = {segment.key: segment for segment in segments}
-    parsed = {key: parse_rule(segment.rule, words) for key, segment in known.items()}
-    live = {}
     for key, segment in known.items():
-        uses: set[str] = set()
-        rule = expand(parsed[key], parsed, (key,), uses)
-        if sum(1 for _ in leaves(rule)) > LEAVES_MAX:
-            raise refuse(f"With the segments it names, a segment has at most {LEAVES_MAX} conditions.", "rule")
-        live[key] = Live(segment, rule, frozenset(uses))
-    return live
+        try:
+            parsed[key] = parse_rule(segment.rule, words)
+        except MalformedRequest as error:
+            wrong[key] = error
+    live = {}
+    for key in parsed:
+        try:
+            live[key] = _live(known[key], parsed)
+        except InvalidRule as error:
+            wrong[key] = error
+    return live, wrong
+
+
+def _live(segment: Segment, parsed: Mapping[str, Rule]) -> Live:
+    uses: set[str] = set()
+    rule = expand(parsed[segment.key], parsed, (segment.key,), uses)
+    if sum(1 for _ in leaves(rule)) > LEAVES_MAX:
+        raise refuse(f"With the segments it names, a segment has at most {LEAVES_MAX} conditions.", "rule")
+    return Live(segment, rule, frozenset(uses))
 
 
 def expand(rule: Rule, parsed: Mapping[str, Rule], above: tuple[str, ...], uses: set[str]) -> Rule:

@@ -34,6 +34,7 @@ segments = Table(
     Column("created_at", TIME, nullable=False),
     Column("changed_at", TIME, nullable=False),
     Column("built_at", TIME),
+    Column("problem", Text, comment="why its members wait: what could not be read; null: nothing"),
 )
 
 segment_versions = Table(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from siyu.collect.catalogue import CATALOGUE
+from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
+from siyu.dimensions.values import ENDS
+from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
-from siyu.rules.vocabulary import AttributeKind, EventName, vocabulary
+from siyu.rules.vocabulary import AttributeKind, Vocabulary
 
 TIER: Final = "tier"
 GROWTH: Final = "growth"
@@ -17,10 +19,13 @@ SEGMENT_ATTRIBUTES: Final = (
     AttributeKind(GROWTH, "成长值", "growth", default=0),
 )
 
-WORDS: Final = vocabulary(
-    (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES),
-    (EventName(entry.name, entry.zh, entry.en, (entry.name, *entry.aliases)) for entry in CATALOGUE),
-    sorted({name for entry in CATALOGUE if not entry.behaviour for name in (entry.name, *entry.aliases)}),
-    sorted({name for entry in CATALOGUE if entry.sign < 0 for name in (entry.name, *entry.aliases)}),
-)
+
+def words_with(dimensions: Catalogue) -> Vocabulary:
+    """The vocabulary of an installation with these dimensions."""
+    kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *dimensions.kinds)
+    ends = dict.fromkeys(("@end", "first_touch.end", "last_touch.end"), ENDS)
+    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds}, values=ends)
+
+
+WORDS: Final = words_with(DIMENSIONS)
 """One vocabulary for all rules of an installation."""

@@ -30,14 +30,19 @@ ON CONFLICT (source, order_id) DO UPDATE SET anchor = excluded.anchor, "end" = e
 _told = msgspec.json.Decoder(tuple[Told, ...])
 
 
-async def add_heard(connection: Any, events: bytes) -> None:
-    """A batch heard of these steps."""
-    await connection.execute("INSERT INTO shop_heard (events) VALUES ($1)", events)
+async def add_heard(connection: Any, steps: int, events: bytes) -> None:
+    """A batch heard of so many steps."""
+    await connection.execute("INSERT INTO shop_heard (steps, events) VALUES ($1, $2)", steps, events)
 
 
-async def heard(connection: Any, limit: int) -> list[tuple[int, bytes]]:
-    """The oldest of what was heard; locked until the transaction ends."""
-    rows = await connection.fetch("SELECT seq, events FROM shop_heard ORDER BY seq LIMIT $1 FOR UPDATE", limit)
+async def heard(connection: Any, steps_max: int | None) -> list[tuple[int, bytes]]:
+    """The oldest of what was heard, about so many steps (None: all); locked until the transaction ends."""
+    rows = await connection.fetch(
+        "SELECT seq, events FROM shop_heard WHERE seq IN (SELECT seq FROM ("
+        "  SELECT seq, sum(steps) OVER (ORDER BY seq) - steps AS before FROM shop_heard) f"
+        " WHERE $1::bigint IS NULL OR before < $1) ORDER BY seq FOR UPDATE",
+        steps_max,
+    )
     return [(row[0], row[1]) for row in rows]
 
 

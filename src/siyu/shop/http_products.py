@@ -92,8 +92,12 @@ async def list_collections(db: Database) -> Collections:
 @put("/api/collections/{key:str}", summary="Name a collection", status_code=204, tags=["products"])
 async def put_collection(key: str, data: CollectionName, db: Database) -> None:
     """Products name the collections they are in."""
+    try:
+        named = msgspec.convert(key, Code)
+    except msgspec.ValidationError as error:
+        raise WrongProduct(f"This cannot name a collection: {error}", path="key") from error
     async with db.driver() as connection:
-        await product_records.put_collection(connection, msgspec.convert(key, Code), data.label)
+        await product_records.put_collection(connection, named, data.label)
 
 
 @get("/api/stock/{sku:str}", summary="Units of a SKU", tags=["products"])

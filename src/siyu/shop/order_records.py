@@ -102,6 +102,14 @@ async def find_order(connection: Any, order_id: str, source: str = OURS, *, lock
     return None if row is None else _order(row)
 
 
+async def name_of(connection: Any, number: int) -> tuple[str, str] | None:
+    """(source, order_id) of an order by its number in the table."""
+    row = await connection.fetchrow(
+        "SELECT source, order_id FROM shop_orders WHERE number = $1", min(max(number, 0), 2**62)
+    )
+    return None if row is None else (row[0], row[1])
+
+
 async def due_orders(connection: Any, now: datetime, limit: int) -> list[str]:
     """Unpaid orders whose time is over and that nobody else is at work on; locked."""
     rows = await connection.fetch(

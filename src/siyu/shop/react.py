@@ -24,7 +24,7 @@ from siyu.store.postgres import Database, driver_of
 
 log = structlog.get_logger()
 
-BATCHES_PER_STEP: Final = 20
+STEPS_AT_ONCE: Final = 3_000
 IDLE_SECONDS: Final = 0.5
 PUT_OFF_SECONDS: Final = 30.0
 """While events wait for the processor the listener rests, for so long at most."""
@@ -36,7 +36,7 @@ async def listen_once(db: Database, now: Now) -> int:
         connection = await driver_of(conn)
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", records.HEARD_LOCK):
             return 0
-        blobs = await records.heard(connection, BATCHES_PER_STEP)
+        blobs = await records.heard(connection, STEPS_AT_ONCE)
         told: dict[About, list[Told]] = {}
         count = 0
         for _, blob in blobs:

@@ -47,7 +47,7 @@ async def scrub_shop(connection: Any, erasing: Erasing) -> Mapping[str, int]:
 async def _scrub_heard(connection: Any, anchors: set[int]) -> int:
     """Steps that were heard and are not in an order yet. The rows are held, so that nobody makes an order of them."""
     gone = 0
-    for number, blob in await foreign_records.heard(connection, 2**31):
+    for number, blob in await foreign_records.heard(connection, None):
         left, removed = forget(blob, anchors)
         if removed:
             gone += removed

@@ -106,7 +106,12 @@ def take_back(units: Mapping[str, int], told: Told) -> Command:
 
 def add(sku: str, quantity: int, told: Told) -> Command:
     """Units come in."""
-    flow = Flow((Leg(account(sku, Role.ISSUED), account(sku, Role.AVAILABLE)),), quantity, reversible=False)
+    return add_to(account(sku, Role.AVAILABLE), quantity, told)
+
+
+def add_to(there: AccountName, quantity: int, told: Told) -> Command:
+    """The same for whatever is counted."""
+    flow = Flow((Leg(there._replace(role=Role.ISSUED), there),), quantity, reversible=False)
     return _command("receive", (flow,), told)
 
 

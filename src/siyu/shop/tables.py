@@ -126,6 +126,7 @@ heard = Table(
     "shop_heard",
     metadata,
     Column("seq", BigInteger, Identity(), primary_key=True),
+    Column("steps", Integer, nullable=False),
     Column("events", LargeBinary, nullable=False, comment="Arrow IPC: foreign.HEARD"),
 )
 """What batches told of orders of foreign shops, until it is in the orders."""

@@ -31,7 +31,7 @@ _READ_ONLY: Final = "25006"
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-def _is_loss(error: BaseException | None) -> bool:
+def is_loss(error: BaseException | None) -> bool:
     """Whether `error`, or what it wraps, says that the server cannot work now."""
     while error is not None:
         state = getattr(error, "sqlstate", None)
@@ -115,7 +115,7 @@ class Database:
         except (OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         except Exception as error:
-            if _is_loss(error):
+            if is_loss(error):
                 raise _unavailable(error) from error
             raise
         try:
@@ -125,7 +125,7 @@ class Database:
             await connection.invalidate()
             raise
         except (*_DRIVER_ERRORS, exc.SQLAlchemyError, ConnectionError) as error:
-            if not _is_loss(error):
+            if not is_loss(error):
                 raise
             await connection.invalidate(error)
             raise _unavailable(error) from error

@@ -107,10 +107,8 @@ def upgrade() -> None:
     op.create_table(
         "coupons",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("code", sa.UUID(), nullable=False, comment="keyed hash of the code"),
-        sa.Column(
-            "sealed", sa.LargeBinary(), nullable=False, comment="the code, readable with the installation's secret only"
-        ),
+        sa.Column("code", sa.UUID(), nullable=False, comment="the code encrypted, or its keyed hash"),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False, comment="a code from outside, sealed; empty: of ours"),
         sa.Column("template", SORTED, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False, comment="of the template; 0: in a pool, nobody's yet"),
         sa.Column("pool", SORTED, nullable=True),

@@ -90,6 +90,7 @@ def upgrade() -> None:
     op.create_table(
         "shop_heard",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("steps", sa.Integer(), nullable=False),
         sa.Column("events", sa.LargeBinary(), nullable=False, comment="Arrow IPC: foreign.HEARD"),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_shop_heard")),
     )

@@ -1,0 +1,125 @@
+"""How a dimension is worked out, as a sentence for people. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from siyu.dimensions.dimension import (
+    HOUR,
+    WEEKDAY,
+    After,
+    Aggregate,
+    Band,
+    Const,
+    Difference,
+    Dimension,
+    Expression,
+    Ratio,
+    Regularity,
+    Since,
+    Total,
+)
+from siyu.rules.rule import MONEY
+from siyu.rules.sentence import quoted, say_metric
+from siyu.rules.vocabulary import Lang, Vocabulary
+
+_KINDS: Final = {
+    "zh": {
+        "largest": "{of}的最大值", "smallest": "{of}的最小值", "commonest": "最常见的{of}", "earliest": "最早的{of}",
+        "latest": "最近的{of}", "first_day": "首日", "last_day": "末日", "gap_shortest": "最短间隔天数",
+        "gap_longest": "最长间隔天数", "gap_median": "间隔天数中位数的 2 倍", "gap_squares": "间隔天数的平方和",
+        "run": "最长连续天数",
+    },
+    "en": {
+        "largest": "largest {of}", "smallest": "smallest {of}", "commonest": "commonest {of}", "earliest": "first {of}",
+        "latest": "last {of}", "first_day": "first local day", "last_day": "last local day",
+        "gap_shortest": "shortest gap in days", "gap_longest": "longest gap in days",
+        "gap_median": "twice the median of the gaps in days", "gap_squares": "sum of the squared gaps in days",
+        "run": "longest row of local days",
+    },
+}  # fmt: skip
+_FIELDS: Final = {
+    "zh": {HOUR: "小时", WEEKDAY: "星期", MONEY: "金额（分）", "@end": "终端"},
+    "en": {HOUR: "local hour", WEEKDAY: "local weekday", MONEY: "fen", "@end": "end"},
+}
+_FORMS: Final = {
+    "zh": {
+        "ratio": "{a} ÷ {b}", "times": " × {n}", "most": "，至多 {n}", "less": "{a} − {b}", "floor": "，不低于 {n}",
+        "since": "今天 − {a}", "after": "{a} + {b}", "regular": "100 − 间隔的标准差 ÷ 间隔的平均数 × 100（{a}）",
+        "band": "{a}：{bands}", "below": "低于 {n} 为{name}", "else": "其余为{name}", "hours": "，{n} 点",
+        "weekdays": "，周 {n}", "or": " 或 ", "list": "，",
+    },
+    "en": {
+        "ratio": "{a} ÷ {b}", "times": " × {n}", "most": ", at most {n}", "less": "{a} − {b}",
+        "floor": ", at least {n}", "since": "today − {a}", "after": "{a} + {b}",
+        "regular": "100 − standard deviation of the gaps ÷ their mean × 100 ({a})", "band": "{a}: {bands}",
+        "below": "below {n} {name}", "else": "else {name}", "hours": ", hours {n}", "weekdays": ", weekdays {n}",
+        "or": " or ", "list": ", ",
+    },
+}  # fmt: skip
+
+
+def explain(dimension: Dimension, words: Vocabulary, lang: Lang) -> str:
+    """How a dimension without references is worked out."""
+    return _Teller(words, lang).tell(_plain(dimension.expression, 10**dimension.decimals))
+
+
+def _plain(expression: Expression, shift: int) -> Expression:
+    """Without the factor that only makes room for decimals."""
+    return expression._replace(scale=expression.scale // shift) if isinstance(expression, Ratio) else expression
+
+
+class _Teller:
+    def __init__(self, words: Vocabulary, lang: Lang) -> None:
+        self._words = words
+        self._lang: Lang = lang
+        self._forms = _FORMS[lang]
+
+    def _say(self, form: str, **slots: object) -> str:
+        return self._forms[form].format(**slots)
+
+    def tell(self, expression: Expression) -> str:
+        if isinstance(expression, Aggregate):
+            return self._aggregate(expression)
+        if isinstance(expression, Const):
+            return str(expression.value)
+        if isinstance(expression, Total):
+            return " + ".join(self._inner(part) for part in expression.parts)
+        if isinstance(expression, Difference):
+            floor = "" if expression.floor is None else self._say("floor", n=expression.floor)
+            return self._say("less", a=self._inner(expression.a), b=self._inner(expression.b)) + floor
+        if isinstance(expression, Ratio):
+            times = self._say("times", n=expression.scale) if expression.scale != 1 else ""
+            most = "" if expression.most is None else self._say("most", n=expression.most)
+            return self._say("ratio", a=self._inner(expression.a), b=self._inner(expression.b)) + times + most
+        if isinstance(expression, Since):
+            return self._say("since", a=self._inner(expression.day))
+        if isinstance(expression, After):
+            return self._say(
+                "after", a=self._inner(expression.at), b=self._inner(_plain(expression.days, expression.scale))
+            )
+        if isinstance(expression, Regularity):
+            return self._say("regular", a=self._inner(expression.squares))
+        assert isinstance(expression, Band), expression
+        bands = [
+            self._say("below", n=edge, name=name)
+            for edge, name in zip(expression.edges, expression.names[:-1], strict=True)
+        ]
+        bands.append(self._say("else", name=expression.names[-1]))
+        return self._say("band", a=self._inner(expression.of), bands=self._forms["list"].join(bands))
+
+    def _inner(self, expression: Expression) -> str:
+        said = self.tell(expression)
+        return said if isinstance(expression, Aggregate | Const) else f"({said})"
+
+    def _aggregate(self, aggregate: Aggregate) -> str:
+        fields = [_FIELDS[self._lang].get(name) or quoted(name) for name in aggregate.fields]
+        measure = None
+        if aggregate.kind != "metric":
+            measure = _KINDS[self._lang][aggregate.kind].format(of=self._forms["or"].join(fields))
+        local = ""
+        if aggregate.hours:
+            local += self._say("hours", n=" ".join(map(str, aggregate.hours)))
+        if aggregate.weekdays:
+            local += self._say("weekdays", n=" ".join(map(str, aggregate.weekdays)))
+        return f"[{say_metric(aggregate.base, self._words, self._lang, measure)}{local}]"
