@@ -126,7 +126,7 @@ class World:
             "reject": self._check_refusal,
             "tier": self._check_tier,
             "chances.granted": lambda one: eventually(
-                lambda: self.balance(one["user"], "lottery"), one["count"]
+                lambda: self.balance(one["user"], "chance"), one["count"]
             ),
             "orders.discounted": self._check_orders,
             "lots": self._check_lots,
@@ -149,7 +149,7 @@ class World:
 
     def _check_tier(self, one: dict[str, Any]) -> None:
         def tier() -> str:
-            found: str = self.server.get(f"/api/persons/{self.person(one['user'])}/tier")["tier"]["name_zh"]
+            found: str = self.server.get(f"/api/persons/{self.person(one['user'])}/tier")["tier"]
             return found
 
         eventually(tier, one["equals"])
