@@ -241,6 +241,33 @@ def test_silver_by_spending_or_by_coming(server: Server) -> None:
     assert world.told == {"tier": 5}
 
 
+def test_what_a_tier_brings_counts_in_quotes_and_orders(server: Server) -> None:
+    """Goes on with the silver member of the case before."""
+    bought = {"metric": "sum", "event": "order.paid", "net": True, "op": "gte", "value": 20000}
+    benefits = [{"kind": "points_percent", "percent": 200}, {"kind": "free_shipping"}]
+    ladder = {"tiers": [{"name": "普通"}, {"name": "白银", "rule": bought, "benefits": benefits}]}
+    rule_is(server, "/api/tiers", ladder)
+    world = World(server, CASES["SC31"])
+    world.clock("2026-06-11T10:00:00+08:00")
+
+    def quoted(name: str) -> tuple[int, int, int]:
+        lines = [{"sku": "SC31-tea", "qty": 1, "price_fen": 5000}]
+        body = {"person": world.user(name), "end": "web", "lines": lines, "shipping_fen": 1000}
+        status, quote = call(server, "/api/quotes", body)
+        assert status == 200, quote
+        return quote["payable_fen"], quote["shipping_fen"], quote["earns"]["points"]
+
+    eventually(lambda: quoted("U1"), (5000, 0, 100))
+    assert quoted("U3") == (6000, 1000, 60)
+    body = {
+        "person": world.user("U1"), "end": "web", "order_id": "SC31-free", "shipping_fen": 1000,
+        "lines": [{"sku": "SC31-tea", "qty": 1, "price_fen": 5000}],
+    }  # fmt: skip
+    status, order = call(server, "/api/orders", body)
+    assert (status, order["payable_fen"]) == (200, 5000), order
+    assert [(one["source"], one["amount_fen"]) for one in order["discounts"]] == [("tier/白银", 1000)]
+
+
 def test_a_chance_after_seven_days_in_a_row(server: Server) -> None:
     world = World(server, CASES["SC15"])
     world.clock("2026-06-01T08:00:00+08:00")

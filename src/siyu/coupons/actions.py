@@ -15,7 +15,7 @@ import msgspec
 
 from siyu.coupons import facts, lock_records, template_records
 from siyu.coupons.earns import earns_of
-from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer
+from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer, shipping_offer
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.quote import Basket, Earns, Line, Offer, Quote, priced
@@ -24,7 +24,9 @@ from siyu.coupons.settle import settle_budgets, settle_person
 from siyu.coupons.template import PriceRule, condition_of, holds_entitlement, is_live
 from siyu.ledger import Role
 from siyu.ledger.read_records import balances
+from siyu.loyalty.records import Benefits, benefits
 from siyu.loyalty.request import POINTS
+from siyu.profile.tiers import tiers_at
 
 
 async def quote(
@@ -53,11 +55,23 @@ async def quote(
     budgets = await _budgets(turn._replace(now=now), rules, coupons)
     offers = [rule_offer(rule, budgets) for rule in rules.values()]
     offers += [one._replace(budget_fen=budgets.get(one.source)) for one in coupons]
+    tier, given = await _benefits(turn, owner)
+    if given.free_shipping and request.shipping_fen:
+        offers.append(shipping_offer(tier))
     there = await _points(connection, owner) if owner is not None and request.points else None
     basket = Basket(lines, request.end, request.shipping_fen, request.points, there, pricing.points_per_yuan)
     found = priced(basket, offers)
-    earned = await earns_of(connection, owner, found.payable_fen, at, pricing.zone) if owner is not None else Earns()
+    earned = await earns_of(turn, owner, found.payable_fen, given.percent) if owner is not None else Earns()
     return msgspec.structs.replace(found, earns=earned)
+
+
+async def _benefits(turn: Turn, owner: Owner | None) -> tuple[str, Benefits]:
+    """The person's tier, and what it gives."""
+    known = await benefits(turn.connection) if owner is not None else {}
+    if owner is None or all(one == Benefits() for one in known.values()):
+        return "", Benefits()
+    (tier,) = await tiers_at(turn.connection, [(owner.named.person, turn.now)])
+    return tier or "", known.get(tier or "", Benefits())
 
 
 async def _points(connection: Any, owner: Owner) -> int:

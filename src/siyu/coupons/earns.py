@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 
 from siyu.collect.catalogue import spellings
 from siyu.coupons.owner import Owner
+from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import WHOLE, Earns
 from siyu.ledger.read_records import used_keys
 from siyu.loyalty.earning import EarnRule, Money, Occurrence, Once, keys_of, points_for
-from siyu.loyalty.react import all_rules, percent_of
+from siyu.loyalty.react import all_rules
 from siyu.loyalty.request import GROWTH, POINTS
 
 PAID: Final = "order.paid"
@@ -21,8 +22,10 @@ NOBODY: Final = UUID(int=0)
 """Nothing was paid yet: the money has no key."""
 
 
-async def earns_of(connection: Any, owner: Owner, payable_fen: int, at: datetime, zone: ZoneInfo) -> Earns:
-    """Points and growth for paying so much: per yuan, and what an order gives as such."""
+async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int) -> Earns:
+    """Points and growth for paying so much: per yuan, and what an order gives as such. `percent`: what the person's
+    tier makes of points."""
+    connection, at, zone = turn.connection, turn.now, turn.pricing.zone
     rules = [
         rule
         for rule in await all_rules(connection)
@@ -30,7 +33,6 @@ async def earns_of(connection: Any, owner: Owner, payable_fen: int, at: datetime
     ]
     once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
     given = await _given(connection, owner, once, at, zone) if once else set()
-    percent = await percent_of(connection, owner.named.person, at)
     sums = {POINTS: 0, GROWTH: 0}
     for rule in rules:
         mine = percent if rule.by_tier else WHOLE

@@ -19,6 +19,7 @@ from siyu.ledger import AtEnd, Command, Flow, Leg, Role, derived_key
 from siyu.loyalty.posting import account
 
 FEN: Final = "fen"
+PRICE_RULE: Final = "price_rule/"
 BY: Final = "lock"
 SAID: Final = {
     "COUPON_NOT_YOURS": "It belongs to somebody else.",
@@ -79,7 +80,7 @@ async def uses_of_order(turn: Turn, owner: Owner | None, request: OrderLock) -> 
         if asked is not None:
             coupon, template = await own_coupon(turn, owner, asked)
             uses.append(Use(source, coupon, off, template.budget_fen is not None))
-        elif (known := rules.get(source.partition("/")[2])) is not None:
+        elif source.startswith(PRICE_RULE) and (known := rules.get(source.removeprefix(PRICE_RULE))) is not None:
             rule = known[1]
             uses.append(Use(source, None, off, rule.budget_fen is not None, holds_entitlement(rule)))
     return uses

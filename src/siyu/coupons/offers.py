@@ -46,6 +46,11 @@ def template_offer(asked: str, coupon: int, template: Template) -> Offer:
     )  # fmt: skip
 
 
+def shipping_offer(tier: str) -> Offer:
+    """Free shipping as a benefit of a tier. It has its turn first among equals, so that no coupon is spent on it."""
+    return Offer(f"tier/{tier}", f"tier/{tier}", Stage.ORDER, Effect(shipping=True))
+
+
 def refused_offer(asked: str, code: str, because: str = "") -> Offer:
     """Something that was asked for and cannot be had."""
     return Offer(asked, asked, Stage.COUPON, Effect(), asked=asked, code=code, because=because)

@@ -113,20 +113,14 @@ async def absorb(
 
 async def _on_tiers(connection: Any, earners: list[Earner]) -> list[Earner]:
     """With what the tier that each had at the time of the event makes of points."""
-    percents = await records.multipliers(connection) if earners else {}
-    if all(percent == WHOLE for percent in percents.values()):
+    benefits = await records.benefits(connection) if earners else {}
+    if all(one.percent == WHOLE for one in benefits.values()):
         return earners
     tiers = await tiers_at(connection, [(one.named.person, one.event.at) for one in earners])
-    return [one._replace(percent=percents.get(tier or "", WHOLE)) for one, tier in zip(earners, tiers, strict=True)]
-
-
-async def percent_of(connection: Any, person: int, at: datetime) -> int:
-    """What the tier of one person makes of points."""
-    percents = await records.multipliers(connection)
-    if all(percent == WHOLE for percent in percents.values()):
-        return WHOLE
-    (tier,) = await tiers_at(connection, [(person, at)])
-    return percents.get(tier or "", WHOLE)
+    plain = records.Benefits()
+    return [
+        one._replace(percent=benefits.get(tier or "", plain).percent) for one, tier in zip(earners, tiers, strict=True)
+    ]
 
 
 async def _earners(connection: Any, pairs: Sequence[tuple[Occurrence, Named]]) -> list[Earner]:

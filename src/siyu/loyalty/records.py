@@ -27,9 +27,9 @@ ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key
 _MONEY: Final = """
 SELECT key, subject, anchor, fen, rule, percent FROM point_order_money WHERE subject = ANY($1::text[]) AND rule = $2
 """
-_MULTIPLIERS: Final = """
-INSERT INTO point_multipliers (tier, percent) SELECT * FROM unnest($1::text[], $2::int[])
-ON CONFLICT (tier) DO UPDATE SET percent = excluded.percent
+_BENEFITS: Final = """
+INSERT INTO tier_benefits (tier, percent, free_shipping) SELECT * FROM unnest($1::text[], $2::int[], $3::bool[])
+ON CONFLICT (tier) DO UPDATE SET percent = excluded.percent, free_shipping = excluded.free_shipping
 """
 _EARNED: Final = """
 SELECT t.cause, l.transfer, a.holder, l.amount - l.returned - l.reversed, l.state
@@ -81,15 +81,27 @@ async def money_of_subjects(connection: Any, subjects: Sequence[str], rule: str)
     return [Money(*row) for row in await connection.fetch(_MONEY, subjects, rule)]
 
 
-async def set_multipliers(connection: Any, percents: Mapping[str, int]) -> None:
-    """What each tier makes of earned points, in percent; of no other tier anything."""
-    await connection.execute("DELETE FROM point_multipliers WHERE NOT tier = ANY($1::text[])", list(percents))
-    await connection.execute(_MULTIPLIERS, list(percents), list(percents.values()))
+class Benefits(NamedTuple):
+    """What a tier gives."""
+
+    percent: int = 100
+    """Of what earn rules give."""
+    free_shipping: bool = False
 
 
-async def multipliers(connection: Any) -> dict[str, int]:
-    """Tier → percent."""
-    return dict(await connection.fetch("SELECT tier, percent FROM point_multipliers"))
+async def set_benefits(connection: Any, tiers: Mapping[str, Benefits]) -> None:
+    """What each tier gives; no other tier anything."""
+    await connection.execute("DELETE FROM tier_benefits WHERE NOT tier = ANY($1::text[])", list(tiers))
+    given = tiers.values()
+    await connection.execute(
+        _BENEFITS, list(tiers), [one.percent for one in given], [one.free_shipping for one in given]
+    )
+
+
+async def benefits(connection: Any) -> dict[str, Benefits]:
+    """Tier → what it gives."""
+    rows = await connection.fetch("SELECT tier, percent, free_shipping FROM tier_benefits")
+    return {row[0]: Benefits(row[1], row[2]) for row in rows}
 
 
 async def earned_for(connection: Any, causes: Sequence[str], by: str) -> list[Earned]:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import TIMESTAMP, UUID
 
 from siyu.store.metadata import metadata
@@ -47,14 +58,15 @@ order_money = Table(
 )
 """What was paid for an order and given back: the points for it follow from the sum, in whatever order events come."""
 
-multipliers = Table(
-    "point_multipliers",
+benefits = Table(
+    "tier_benefits",
     metadata,
     Column("tier", Text, primary_key=True),
     Column("percent", Integer, nullable=False, comment="of what earn rules give"),
+    Column("free_shipping", Boolean, nullable=False),
     CheckConstraint("percent BETWEEN 0 AND 10000", name="percent"),
 )
-"""What tiers make of earned points; a tier that is not here leaves them as they are."""
+"""What tiers give beside their name, for those who price and earn; a tier that is not here gives nothing."""
 
 earn_rules = Table(
     "earn_rules",

@@ -61,6 +61,10 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """What earn rules give on this tier, in percent."""
         return next((one.percent for one in self.benefits if one.kind is BenefitKind.POINTS), 100)
 
+    def has(self, kind: BenefitKind) -> bool:
+        """Whether it brings such a thing."""
+        return any(one.kind is kind for one in self.benefits)
+
 
 class PeriodKind(StrEnum):
     """What time figures are counted over where their condition names no window of its own."""

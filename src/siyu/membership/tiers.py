@@ -13,7 +13,7 @@ import msgspec
 from siyu.errors import Conflict, MalformedRequest, NotFound, PersonNotFound
 from siyu.identity.members import Named, named_by_uid
 from siyu.identity.spans import Touched, touched_by
-from siyu.loyalty.records import set_multipliers
+from siyu.loyalty.records import Benefits, set_benefits
 from siyu.loyalty.request import Instant, Word
 from siyu.membership import tier_records
 from siyu.membership.ladder import Benefit, BenefitKind, Ladder, Name, check, personal, steps_of
@@ -149,7 +149,8 @@ async def put_ladder(connection: Any, ladder: Ladder, now: datetime, by: str) ->
     before = await ladder_in_force(connection, now)
     if not await tier_records.add_ladder(connection, before.version + 1, ladder, now, by):
         raise Conflict("The tiers were changed by somebody else at the same time.")
-    await set_multipliers(connection, {tier.name: tier.points_percent for tier in ladder.tiers})
+    given = {tier.name: Benefits(tier.points_percent, tier.has(BenefitKind.SHIPPING)) for tier in ladder.tiers}
+    await set_benefits(connection, given)
     return (await tier_records.ladders(connection, 1))[0]
 
 

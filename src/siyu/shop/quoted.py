@@ -15,6 +15,7 @@ from siyu.coupons.quote import Quote
 from siyu.coupons.request import OrderLock, QuoteRequest
 from siyu.coupons.template import is_live
 from siyu.errors import Refused, SiyuError
+from siyu.loyalty.records import benefits
 from siyu.shop import product_records
 from siyu.shop.order import Discount, Line, Order
 from siyu.shop.placing import (
@@ -39,14 +40,19 @@ _BECAUSE: Final = {
 
 
 async def needs_quote(connection: Any, asked: Sequence[Asked], now: datetime) -> set[UUID]:
-    """Numbers of the requests that cannot be made at list price: with coupons or points, or all while a price rule is
-    live."""
+    """Numbers of the requests that cannot be made at list price: with coupons or points, with shipping where a tier has
+    it free, or all while a price rule is live."""
     if not asked:
         return set()
     rules = await template_records.price_rules(connection)
     if any(is_live(rule, now) for _, rule in rules.values()):
         return {one.number for one in asked}
-    return {one.number for one in asked if one.place.coupons or one.place.points}
+    free = any(one.free_shipping for one in (await benefits(connection)).values())
+    return {
+        one.number
+        for one in asked
+        if one.place.coupons or one.place.points or (free and one.place.shipping_fen and one.place.person is not None)
+    }
 
 
 async def place_quoted(connection: Any, asked: Asked, tools: Tools, now: datetime) -> OrderView:

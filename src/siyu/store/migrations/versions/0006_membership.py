@@ -1,4 +1,4 @@
-"""Membership: tiers of persons and what was decided about them, multipliers, check-ins, events to be sent."""
+"""Membership: tiers of persons and what was decided about them, their benefits, check-ins."""
 
 from __future__ import annotations
 
@@ -75,11 +75,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_person_tiers_tier", "person_tiers", ["tier"], unique=False)
     op.create_table(
-        "point_multipliers",
+        "tier_benefits",
         sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("percent", sa.Integer(), nullable=False, comment="of what earn rules give"),
-        sa.CheckConstraint("percent BETWEEN 0 AND 10000", name=op.f("ck_point_multipliers_percent")),
-        sa.PrimaryKeyConstraint("tier", name=op.f("pk_point_multipliers")),
+        sa.Column("free_shipping", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("percent BETWEEN 0 AND 10000", name=op.f("ck_tier_benefits_percent")),
+        sa.PrimaryKeyConstraint("tier", name=op.f("pk_tier_benefits")),
     )
     op.create_table(
         "tier_ladders",
