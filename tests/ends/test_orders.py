@@ -188,7 +188,7 @@ def test_an_unpaid_order_lapses_when_the_clock_moves(server: Server) -> None:
     sell(server, "W1", 100, 1)
     assert call(server, "/api/orders", order("W-1", "W1", pay_within_s=300, person=user(1)))[0] == 200
     server.post("/api/clock", {"advance_s": 301})
-    assert call(server, "/api/orders/W-1/pay", {})[1]["code"] == "ORDER_LAPSED"
+    assert call(server, "/api/orders/W-1/pay", {})[1]["code"] == "ENDED"
     assert server.get("/api/orders/W-1")["state"] == "cancelled"
     assert call(server, "/api/orders", order("W-2", "W1"))[0] == 200
     wait_for(lambda: "order.cancelled" in timeline(server, 1))

@@ -106,7 +106,7 @@ async def test_an_unpaid_order_lapses_and_frees_what_it_held(world: ShopWorld) -
     world.later(seconds=1)
     with pytest.raises(Refused) as late:
         await world.orders.pay("O1", Pay(provider="test"), None, "api")
-    assert late.value.code == "ORDER_LAPSED"
+    assert late.value.code == "ENDED"
     assert (await world.orders.place(order("O3", ("T1", 1, None)), None, "api")).state == "created"
     await world.tend()
     lapsed = await world.orders.show("O1")
@@ -114,7 +114,7 @@ async def test_an_unpaid_order_lapses_and_frees_what_it_held(world: ShopWorld) -
     assert await world.units("T1") == (1, 0, 1, 0)
     with pytest.raises(Refused) as code:
         await world.orders.pay("O1", Pay(provider="test"), None, "api")
-    assert code.value.code == "ORDER_LAPSED"
+    assert code.value.code == "ENDED"
 
 
 async def test_steps_out_of_turn_are_refused_with_their_reason(world: ShopWorld) -> None:

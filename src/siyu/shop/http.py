@@ -37,7 +37,7 @@ async def place_order(data: Place, orders: Orders, idempotency_key: Key = None) 
 
 @post("/api/orders/{order_id:str}/pay", summary="Pay an order", status_code=200, tags=["orders"])
 async def pay_order(order_id: str, orders: Orders, data: Pay | None = None, idempotency_key: Key = None) -> OrderView:
-    """Paid once: again answers the same. 409 AMOUNT_MISMATCH, PAYMENT_DECLINED, ORDER_LAPSED, ORDER_CANCELLED."""
+    """Paid once: again answers the same. 409 AMOUNT_MISMATCH, PAYMENT_DECLINED, ENDED, ORDER_CANCELLED."""
     return await orders.pay(order_id, data or Pay(), idempotency_key, BY_API)
 
 

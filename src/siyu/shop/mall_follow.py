@@ -21,12 +21,12 @@ def of_mall(order: Order) -> bool:
 
 
 async def order_paid(connection: Any, order: Order, tools: Tools, now: datetime) -> None:
-    """Points and stock that were held are used. Raises Refused(ORDER_LAPSED) when their time was over."""
+    """Points and stock that were held are used. Raises Refused(ENDED) when their time was over."""
     if not of_mall(order) or (one := await mall_records.of_order(connection, order.order_id)) is None:
         return
     (outcome,) = await tools.ledger.post(connection, [mall.decide(one, State.POSTED, now)])
     if outcome.refused is not None or not await mall_records.decide(connection, one.id, "held", "done"):
-        raise Refused("ORDER_LAPSED", f"The order {order.order_id} was not paid in time.")
+        raise Refused("ENDED", f"The order {order.order_id} was not paid in time.")
 
 
 async def order_given_up(connection: Any, order: Order, tools: Tools, now: datetime, *, by_time: bool) -> None:

@@ -194,7 +194,7 @@ def tracked_units(lines: Sequence[Line]) -> dict[str, int]:
 
 def _refuse_ended(order: Order) -> None:
     if order.state is State.CANCELLED:
-        code = "ORDER_LAPSED" if order.lapsed else "ORDER_CANCELLED"
+        code = "ENDED" if order.lapsed else "ORDER_CANCELLED"
         raise Refused(code, f"The order {order.order_id} was cancelled: {order.steps[-1].note or 'on request'}.")
     if order.state is State.REFUNDED:
         raise Refused("ORDER_REFUNDED", f"All money of the order {order.order_id} went back.")
@@ -214,7 +214,7 @@ def advance(order: Order, to: State, step: Step) -> Order:
 
 
 def pay(order: Order, amount_fen: int | None, step: Step) -> Order:
-    """The order is paid; itself when it was before. Raises Refused: AMOUNT_MISMATCH, ORDER_LAPSED, ORDER_CANCELLED."""
+    """The order is paid; itself when it was before. Raises Refused: AMOUNT_MISMATCH, ENDED, ORDER_CANCELLED."""
     if order.reached(State.PAID) and order.state is not State.CANCELLED:
         return order
     _refuse_ended(order)

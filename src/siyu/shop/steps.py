@@ -65,7 +65,7 @@ async def take_step(connection: Any, do: Do, tools: Tools, now: datetime) -> Ord
 
 def _refuse_lapsed(found: Order, now: datetime) -> None:
     if found.due(now):
-        raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.")
+        raise Refused("ENDED", f"The order {found.order_id} was not paid in time.")
 
 
 async def _write(connection: Any, after: Order, state: State, now: datetime, refund: Refund | None = None) -> None:
@@ -90,7 +90,7 @@ async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetim
         told = stock.Told(derived_key("sell", do.number), now, do.by, cause=f"order/{found.order_id}")
         (outcome,) = await tools.ledger.post(connection, [stock.sell(found.stock, told)])
         if outcome.refused is not None:
-            raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.")
+            raise Refused("ENDED", f"The order {found.order_id} was not paid in time.")
     await _use_lock(connection, found, tools, now)
     await mall_follow.order_paid(connection, found, tools, now)
     payment = Payment(
@@ -121,7 +121,7 @@ async def _use_lock(connection: Any, found: Order, tools: Tools, now: datetime) 
     try:
         await locks.commit(connection, tools.pricing, UUID(found.lock), now)
     except Refused as error:
-        raise Refused("ORDER_LAPSED", f"The order {found.order_id} was not paid in time.") from error
+        raise Refused("ENDED", f"The order {found.order_id} was not paid in time.") from error
 
 
 async def _free_lock(connection: Any, found: Order, tools: Tools, now: datetime) -> None:
