@@ -22,6 +22,8 @@ from tests.conftest import remove_home
 from tests.ends.cli import Cli
 
 PERSONS = 2_000
+NOT_SENT = ("import:cdnow", "siyu")
+"""Sources of events beside the doors: history, and what rooms tell (tiers reached)."""
 HISTORY = 69_659
 
 
