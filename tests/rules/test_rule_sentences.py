@@ -172,6 +172,10 @@ def test_depth_and_size_are_bounded() -> None:
         parse_rule(deep, WORDS)
     with pytest.raises(InvalidRule):
         parse_rule({"any": [{"has_tag": "a"}] * 200}, WORDS)
+    for ends in ([], ["web"] * 51):
+        with pytest.raises(InvalidRule) as caught:
+            parse_rule({"metric": "count", "event": "order.paid", "end": ends, "op": "gte", "value": 1}, WORDS)
+        assert caught.value.details["path"] == "rule.end"
 
 
 SCHEMA = Draft202012Validator(rule_schema(WORDS))

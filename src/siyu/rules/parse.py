@@ -279,12 +279,12 @@ def _number(value: object, path: str, fractions: bool) -> int | float:
     return value
 
 
-def _names(value: object, path: str) -> tuple[str, ...]:
+def _names(value: object, path: str, what: str = "event names") -> tuple[str, ...]:
     if value is None:
         return ()
     names = value if isinstance(value, list) else [value]
     if not 1 <= len(names) <= NAMES_MAX:
-        raise refuse(f"1 to {NAMES_MAX} event names are needed.", path)
+        raise refuse(f"1 to {NAMES_MAX} {what} are needed.", path)
     return tuple(dict.fromkeys(_text(name, path) for name in names))
 
 
@@ -295,8 +295,7 @@ def _where(data: Mapping[str, Any], path: str) -> Condition | None:
         condition = parse_condition(where, f"{path}.where")
         if not _is_empty(condition):
             parts.append(condition)
-    if (end := data.get("end")) is not None:
-        ends = tuple(_text(item, f"{path}.end") for item in (end if isinstance(end, list) else [end]))
+    if ends := _names(data.get("end"), f"{path}.end", "ends"):
         parts.append(Compare(parse_field("@end"), "in", ends) if len(ends) != 1 else _equals("@end", ends[0]))
     if (product := data.get("product")) is not None:
         wanted = _text(product, f"{path}.product")
