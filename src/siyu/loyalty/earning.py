@@ -61,6 +61,8 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     currency: _Name = POINTS
     by_tier: bool = True
     """Whether the benefit `points_percent` of the person's tier counts."""
+    within_days: Annotated[int, msgspec.Meta(ge=1, le=36_600)] | None = None
+    """Events older than this when they come (imported history) earn nothing. None: any that would not have ended."""
     active: bool = True
 
 
@@ -78,7 +80,7 @@ DEFAULTS: Final = (
     EarnRule(
         id="growth", event="order.paid", label_zh="消费 1 元得 1 成长值", label_en="1 yuan, 1 growth",
         points_per_yuan=1, subject=_ORDER, take_back_on=("order.refunded", "order.cancelled"),
-        currency=GROWTH, by_tier=False,
+        currency=GROWTH, by_tier=False, within_days=730,
     ),
     EarnRule(
         id="review", event="order.reviewed", label_zh="评价商品", label_en="Product review", points=10,

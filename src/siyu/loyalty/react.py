@@ -92,7 +92,9 @@ async def absorb(
     currencies = await ledger.currencies(connection)
 
     def in_time(rule: EarnRule, since: datetime) -> bool:
-        """Whether what is earned would not have ended already (history that is imported late)."""
+        """Whether what is earned would not have ended already, and is not too old (history that is imported late)."""
+        if rule.within_days is not None and since < now - timedelta(days=rule.within_days):
+            return False
         ends = lot_expiry(currencies[rule.currency], since, ledger.zone)
         return ends is None or ends > now
 
