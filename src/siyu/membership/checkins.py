@@ -7,6 +7,7 @@ rewards hold whatever else may happen.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
@@ -97,11 +98,26 @@ async def visit(connection: Any, person_id: UUID, now: datetime) -> tuple[Named,
     return one, wallets(one, known, epoch_ms(now))
 
 
-def state_of(who: Visit, rows: Sequence[Row], given: Sequence[RewardRow]) -> State:
-    """A person's check-ins out of those of many identifiers."""
-    mine = {row.day: row for row in reversed(rows) if who.owns(row.anchor, row.at)}
-    anchors = {(row.anchor, row.day) for row in rows if who.owns(row.anchor, row.at)}
-    return State(mine, [one for one in given if (one.anchor, one.day) in anchors])
+class Kept:
+    """What is known of many identifiers, found by identifier: a batch of history has thousands of each."""
+
+    def __init__(self, rows: Sequence[Row], given: Sequence[RewardRow]) -> None:
+        self._rows: dict[int, list[tuple[int, Row]]] = defaultdict(list)
+        self._given: dict[int, list[tuple[int, RewardRow]]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            self._rows[row.anchor].append((place, row))
+        for place, one in enumerate(given):
+            self._given[one.anchor].append((place, one))
+
+    def state_of(self, who: Visit) -> State:
+        """A person's check-ins out of those of many identifiers."""
+        anchors = {member.anchor for member in who.named.members} | {who.anchor}
+        found = sorted(one for anchor in anchors for one in self._rows.get(anchor, ()))
+        rows = [row for _, row in found if who.owns(row.anchor, row.at)]
+        days = {(row.anchor, row.day) for row in rows}
+        given = sorted(one for anchor in anchors for one in self._given.get(anchor, ()))
+        mine = {row.day: row for row in reversed(rows)}
+        return State(mine, [one for _, one in given if (one.anchor, one.day) in days])
 
 
 class Visits(NamedTuple):
@@ -114,11 +130,12 @@ class Visits(NamedTuple):
 
 def decide(rules: Rules, visits: Sequence[Visit], rows: Sequence[Row], given: Sequence[RewardRow]) -> Visits:
     """Which visits are check-ins, and what they bring. Pure: one after the other, the earliest day first."""
-    states: dict[int, State] = {}
+    kept, states = Kept(rows, given), dict[int, State]()
     taken: list[tuple[Visit, State, list[Grant]]] = []
     refused: list[AlreadyCheckedIn | None] = [None] * len(visits)
     for place, who in sorted(enumerate(visits), key=lambda one: (one[1].day, one[1].at, one[0])):
-        state = states.setdefault(who.named.person, state_of(who, rows, given))
+        if (state := states.get(who.named.person)) is None:
+            state = states[who.named.person] = kept.state_of(who)
         if who.day in state.rows:
             refused[place] = AlreadyCheckedIn(who.day, streak_on(state.days, who.day))
             continue
@@ -249,7 +266,7 @@ async def make_up(connection: Any, ledger: Ledger, asking: Asking, day: date, ke
     if isinstance(answer, AlreadyCheckedIn):
         raise answer
     anchors = {member.anchor for member in one.members} | {who.anchor}
-    state = state_of(who, await records.days_of(connection, anchors), ())
+    state = Kept(await records.days_of(connection, anchors), ()).state_of(who)
     filled = [
         row
         for row in state.rows.values()
@@ -276,7 +293,7 @@ async def calendar(connection: Any, ledger: Ledger, person_id: UUID, month: date
     who = Visit(one, own, today, now, "", BY_CALL)
     anchors = {member.anchor for member in one.members} | {who.anchor}
     given = await records.rewards_of(connection, anchors)
-    state = state_of(who, await records.days_of(connection, anchors), given)
+    state = Kept(await records.days_of(connection, anchors), given).state_of(who)
     (stored, *_) = await records.rules_of(connection)
     rules, days = stored.rules, state.days
     streak = streak_now(days, today)
