@@ -27,7 +27,7 @@ STATES: Final = {
     "created": (_("To be paid"), "gold", "clock"),
     "paid": (_("To be sent"), "jade", "credit-card"),
     "fulfilled": (_("On its way"), "jade", "truck"),
-    "received": (_("Received"), "jade", "package"),
+    "received": (_("Goods received"), "jade", "package"),
     "completed": (_("Completed"), "stone", "check"),
     "cancelled": (_("Cancelled"), "stone", "x"),
     "refunded": (_("Refunded"), "stone", "receipt-refund"),
