@@ -19,13 +19,12 @@ from siyu.analytics.retention import RetentionGroups, RetentionMatrix
 from siyu.analytics.rfm import RfmCounts
 from siyu.analytics.segment_size import SegmentCount
 from siyu.analytics.trend import Line, TrendGroups, TrendLines
+from siyu.cells import harmless
 from siyu.profile.timeline import Timeline
 
 Cell: TypeAlias = str | int | float | None
 Table: TypeAlias = tuple[list[str], list[list[Cell]]]
 Rows: TypeAlias = tuple[list[str], Iterable[Sequence[Cell]]]
-
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_table(answer: msgspec.Struct) -> Table:
@@ -43,12 +42,8 @@ def to_csv(answer: msgspec.Struct) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     header, rows = to_table(answer)
     writer.writerow(header)
-    writer.writerows([[_harmless(cell) for cell in row] for row in rows])
+    writer.writerows([[harmless(cell) for cell in row] for row in rows])
     return out.getvalue()
-
-
-def _harmless(cell: Cell) -> Cell:
-    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _funnel_rows(figures: FunnelFigures) -> Iterator[list[Cell]]:

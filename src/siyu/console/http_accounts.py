@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from litestar import Response, get
 
-from siyu.console.http_portrait import person_uuid
 from siyu.console.i18n import mark as _
 from siyu.console.page import SECURITY_HEADERS
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
+from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points, read
 from siyu.loyalty.holdings import statement_csv
 from siyu.loyalty.request import POINTS

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from litestar import Response, get
 
-from siyu.console.http_portrait import person_uuid
 from siyu.console.visit import Visit
 from siyu.dimensions.actions import of_person
 from siyu.dimensions.catalogue import DIMENSIONS, GROUPS, UNITS, Catalogue
@@ -15,6 +14,7 @@ from siyu.dimensions.dimension import Dimension, value_type
 from siyu.dimensions.explain import explain
 from siyu.dimensions.records import Reading
 from siyu.dimensions.words import EVENT_WORDS
+from siyu.identity.person_id import person_uuid
 from siyu.rules.vocabulary import Lang, choice_label
 from siyu.rules.window import Setting
 from siyu.settings import Settings

@@ -11,13 +11,13 @@ from litestar.params import Dependency
 from litestar.response import Stream
 
 from siyu.clock import Now
-from siyu.console.http_portrait import person_uuid
 from siyu.console.page import SECURITY_HEADERS, redirect
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.identity import actions as identity
 from siyu.identity.actions import LinkNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.identity.preview import preview_retraction
 from siyu.profile import actions as profile
 from siyu.profile import operate, rights

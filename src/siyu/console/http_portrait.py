@@ -18,9 +18,9 @@ from siyu.console.http_overview import about
 from siyu.console.i18n import mark as _
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
-from siyu.errors import PersonNotFound
 from siyu.identity import explain
 from siyu.identity.explain import EvidenceView, LinkView
+from siyu.identity.person_id import person_uuid
 from siyu.profile import actions as profile
 from siyu.profile import operate
 from siyu.profile.tag import Tag
@@ -41,14 +41,6 @@ SAID: Final = {
     "untagged": _("The tag was taken away."),
     "consent": _("The decision was written down."),
 }
-
-
-def person_uuid(text: str) -> UUID:
-    """The id in an address. Raises PersonNotFound."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {text[:80]!r}.") from None
 
 
 class Moment(NamedTuple):

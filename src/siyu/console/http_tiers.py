@@ -9,12 +9,12 @@ from litestar import Response, get, post
 
 from siyu.clock import Now
 from siyu.console.http_persons import listed
-from siyu.console.http_portrait import person_uuid
 from siyu.console.i18n import mark as _
 from siyu.console.page import redirect
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
+from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points
 from siyu.membership import cards, checkins, tiers
 from siyu.membership.checkin import Cycle, CycleKind, MakeUp, On, Reward, Rules, Streak

@@ -12,6 +12,7 @@ from litestar import get, post, put
 from litestar.params import Parameter
 from litestar.response import Stream
 
+from siyu.cells import harmless
 from siyu.clock import Now
 from siyu.coupons import giving, managing, read, records, template_records
 from siyu.coupons.code import CODE_CHARS_MAX, shown
@@ -220,8 +221,8 @@ async def _codes(db: Database, pricing: Pricing, pool: str) -> AsyncIterator[byt
 
 
 def _cell(text: str) -> str:
-    """A cell of CSV; one that a spreadsheet would take for a formula begins with an apostrophe."""
-    safe = f"'{text}" if text[:1] in "=+@" else text
+    """A cell of CSV."""
+    safe = harmless(text)
     return '"' + safe.replace('"', '""') + '"' if any(mark in safe for mark in '",\n') else safe
 
 

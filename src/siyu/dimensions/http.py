@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,7 +16,7 @@ from siyu.dimensions.dimension import Dimension, ValueType, value_type
 from siyu.dimensions.explain import explain
 from siyu.dimensions.records import Reading
 from siyu.dimensions.words import EVENT_WORDS
-from siyu.errors import PersonNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.rules.window import Setting
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
@@ -109,10 +108,7 @@ async def person_dimensions(
     person_id: str, db: Database, events: EventStore, now: Now, settings: Settings
 ) -> PersonDimensions:
     """Every dimension as it stands now. 404 PERSON_NOT_FOUND."""
-    try:
-        number = UUID(person_id)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {person_id[:80]!r}.") from None
+    number = person_uuid(person_id)
     at = now()
     found = await of_person(db, reading_of(events, at, settings), number)
     values = {

@@ -297,18 +297,6 @@ async def ensure_currencies(connection: Any, currencies: Sequence[Currency]) -> 
     )
 
 
-async def put_currency(connection: Any, currency: Currency) -> bool:
-    """Add a currency or change its words and expiry; False when it exists with or without lots, other than asked."""
-    done = await connection.execute(
-        "INSERT INTO ledger_currencies AS c (code, unit_zh, unit_en, lots, keep_months, rounding)"
-        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (code) DO UPDATE SET unit_zh = excluded.unit_zh,"
-        " unit_en = excluded.unit_en, keep_months = excluded.keep_months, rounding = excluded.rounding"
-        " WHERE c.lots = excluded.lots",
-        *_currency_row(currency),
-    )
-    return str(done).endswith("1")
-
-
 async def read_currencies(connection: Any) -> dict[str, Currency]:
     """All currencies."""
     rows = await connection.fetch(

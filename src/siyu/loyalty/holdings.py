@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from siyu.cells import harmless
 from siyu.ledger import Currency, Role
 from siyu.ledger.read_records import Holding, Line, LotSeen
 from siyu.loyalty.request import POINTS
@@ -138,6 +139,4 @@ def statement_csv(lines: Iterable[StatementLine]) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, str) and value[:1] in "=+-@\t\r":
-        return "'" + value if value else value
-    return "" if value is None else value
+    return "" if value is None else harmless(value)

@@ -11,7 +11,8 @@ from litestar import Response, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import Conflict, MalformedRequest, PersonNotFound
+from siyu.errors import Conflict, MalformedRequest
+from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
 from siyu.loyalty import approval, read, records
 from siyu.loyalty.actions import Points, TransferNotFound
@@ -210,7 +211,7 @@ async def person_accounts(person_id: str, db: Database, desk: Points, now: Now, 
     """Every currency, with lots and their expiry; with `at` as it was booked at that instant."""
     if at is not None and at.tzinfo is None:
         raise MalformedRequest("`at` needs a time zone.", path="at")
-    return await read.accounts(db, desk.ledger, _id(person_id), now, at)
+    return await read.accounts(db, desk.ledger, person_uuid(person_id), now, at)
 
 
 @get("/api/persons/{person_id:str}/statement", summary="A person's statement", tags=["points"])
@@ -224,22 +225,15 @@ async def person_statement(
     before: Annotated[int | None, Parameter(ge=1, lt=2**62)] = None,
 ) -> Statement:
     """Transfers, newest first, each with what it changed and what was there after it."""
-    return await read.statement_page(db, _id(person_id), currency, now(), before=before, limit=limit)
+    return await read.statement_page(db, person_uuid(person_id), currency, now(), before=before, limit=limit)
 
 
 @get("/api/persons/{person_id:str}/statement.csv", summary="A person's statement as CSV", tags=["points"])
 async def export_statement(person_id: str, db: Database, now: Now, currency: Code = POINTS) -> Response[str]:
     """All of it, newest first."""
-    page = await read.statement_page(db, _id(person_id), currency, now(), before=None, limit=read.EXPORT_MAX)
+    page = await read.statement_page(db, person_uuid(person_id), currency, now(), before=None, limit=read.EXPORT_MAX)
     headers = {"Content-Disposition": f'attachment; filename="statement-{page.person_id}.csv"'}
     return Response(statement_csv(page.items), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {text[:80]!r}.") from None
 
 
 routes: list[Any] = [

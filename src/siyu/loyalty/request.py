@@ -11,6 +11,7 @@ import msgspec
 
 from siyu.collect.identifiers import clean_value
 from siyu.errors import MalformedRequest, PersonNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.ids import identifier_key, identifier_uid
 
 POINTS: Final = "points"
@@ -115,10 +116,7 @@ def uid_of(person: PersonRef, secret: bytes) -> UUID:
         if cleaned is None or person.kind == "any":
             raise PersonNotFound(f"No person has the {person.kind} {person.value[:80]!r}.")
         return identifier_uid(identifier_key(person.kind, cleaned), secret)
-    try:
-        return UUID(person)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {person[:80]!r}.") from None
+    return person_uuid(person)
 
 
 def checked(request: Request) -> Request:

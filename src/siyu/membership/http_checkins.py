@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Annotated, Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,7 +11,7 @@ from litestar import get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import PersonNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points
 from siyu.loyalty.request import PersonRef
 from siyu.membership import checkins
@@ -120,10 +119,7 @@ async def put_rules(data: Rules, db: Database, desk: Points, now: Now, idempoten
 async def person_checkins(person_id: str, db: Database, desk: Points, now: Now, month: Month = None) -> Calendar:
     """The calendar of a month (`2026-06`; this month without), streak, what the next check-in brings, and what can be
     filled. Raises PERSON_NOT_FOUND."""
-    try:
-        number = UUID(person_id)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {person_id[:80]!r}.") from None
+    number = person_uuid(person_id)
     moment = now()
     first = date.fromisoformat(f"{month}-01") if month else checkins.local_day(moment, desk.ledger.zone)
     async with db.begin() as conn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,7 +11,7 @@ from litestar import Response, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import PersonNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.loyalty.request import Reason, Word
 from siyu.membership import cards, tiers
 from siyu.membership.card import barcode_svg
@@ -175,13 +174,13 @@ async def put_tiers(data: LadderWanted, db: Database, now: Now, idempotency_key:
 async def person_tier(person_id: str, db: Database, events: EventStore, now: Now, settings: Settings) -> TierShown:
     """Tier, since, until, why, and what is missing to the next. Raises PERSON_NOT_FOUND."""
     source = Source(db, events, WORDS, settings.question_seconds_max)
-    return await tiers.show(source, _id(person_id), now(), ZoneInfo(settings.timezone))
+    return await tiers.show(source, person_uuid(person_id), now(), ZoneInfo(settings.timezone))
 
 
 @get("/api/persons/{person_id:str}/tier/history", summary="How a person's tier changed", tags=[TAG])
 async def tier_history(person_id: str, db: Database) -> Changes:
     """Every change with its cause, newest first. Raises PERSON_NOT_FOUND."""
-    return Changes(await tiers.history(db, _id(person_id)))
+    return Changes(await tiers.history(db, person_uuid(person_id)))
 
 
 @post("/api/persons/{person_id:str}/tier", summary="Set a tier by hand", status_code=200, tags=[TAG])
@@ -190,7 +189,7 @@ async def fix_tier(
     idempotency_key: Key = None,
 ) -> TierShown:  # fmt: skip
     """At once, with a reason. Raises PERSON_NOT_FOUND, TIER_NOT_FOUND."""
-    number, zone = _id(person_id), ZoneInfo(settings.timezone)
+    number, zone = person_uuid(person_id), ZoneInfo(settings.timezone)
 
     async def do(connection: Any) -> str:
         await tiers.fix(connection, number, data, now(), zone)
@@ -206,7 +205,7 @@ async def release_tier(
     idempotency_key: Key = None,
 ) -> TierShown:  # fmt: skip
     """From now on the figures decide. Raises PERSON_NOT_FOUND, 409 NOT_FIXED."""
-    number, zone = _id(person_id), ZoneInfo(settings.timezone)
+    number, zone = person_uuid(person_id), ZoneInfo(settings.timezone)
 
     async def do(connection: Any) -> str:
         await tiers.unfix(connection, number, Hand(data.by, data.reason, now(), zone))
@@ -219,13 +218,13 @@ async def release_tier(
 @get("/api/persons/{person_id:str}/card", summary="A person's member card", tags=[TAG])
 async def show_card(person_id: str, db: Database) -> Card:
     """The number, and the barcode as SVG. Raises PERSON_NOT_FOUND, CARD_NOT_FOUND."""
-    return await cards.show(db, _id(person_id))
+    return await cards.show(db, person_uuid(person_id))
 
 
 @post("/api/persons/{person_id:str}/card", summary="Give a person a member card", status_code=200, tags=[TAG])
 async def issue_card(person_id: str, db: Database, now: Now, idempotency_key: Key = None) -> Card:
     """The card there is, or a new one: an identifier of the person from the next second on."""
-    number = _id(person_id)
+    number = person_uuid(person_id)
 
     async def do(connection: Any) -> Card:
         return await cards.issue(connection, number, now())
@@ -236,15 +235,8 @@ async def issue_card(person_id: str, db: Database, now: Now, idempotency_key: Ke
 @get("/api/persons/{person_id:str}/card.svg", summary="The barcode of a member card", tags=[TAG])
 async def card_barcode(person_id: str, db: Database) -> Response[str]:
     """Code 128. Raises PERSON_NOT_FOUND, CARD_NOT_FOUND."""
-    card = await cards.show(db, _id(person_id))
+    card = await cards.show(db, person_uuid(person_id))
     return Response(barcode_svg(card.number), media_type="image/svg+xml")
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {text[:80]!r}.") from None
 
 
 routes: list[Any] = [

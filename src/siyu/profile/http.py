@@ -14,7 +14,7 @@ from litestar.params import Dependency, Parameter
 from litestar.response import Stream
 
 from siyu.clock import Now
-from siyu.errors import PersonNotFound
+from siyu.identity.person_id import person_uuid
 from siyu.profile import actions, operate, rights
 from siyu.profile.catalogue_http import Persons, TagBody
 from siyu.profile.catalogue_http import routes as catalogue_routes
@@ -124,13 +124,6 @@ class ErasureBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {text[:80]!r}.") from None
-
-
 def _moment(now: Now, settings: Settings) -> Moment:
     return Moment(now(), ZoneInfo(settings.timezone))
 
@@ -170,7 +163,7 @@ async def search_persons(
 @get("/api/persons/{person_id:str}", summary="One person")
 async def show_person(person_id: str, db: Database, now: Now, settings: Settings) -> Portrait:
     """The portrait. 404 PERSON_NOT_FOUND."""
-    return await actions.show(db, _id(person_id), _moment(now, settings))
+    return await actions.show(db, person_uuid(person_id), _moment(now, settings))
 
 
 @get("/api/persons/{person_id:str}/timeline", summary="Events of a person, newest first")
@@ -179,13 +172,13 @@ async def person_timeline(
 ) -> Timeline:
     """Pages: pass `next_before` of one as `before` of the next. A page may be a little longer than `limit`."""
     wanted = Page(limit, None if before is None else parse_cursor(before))
-    return await actions.timeline(db, events, _id(person_id), wanted)
+    return await actions.timeline(db, events, person_uuid(person_id), wanted)
 
 
 @get("/api/persons/{person_id:str}/traits", summary="Traits of a person")
 async def person_traits(person_id: str, db: Database, now: Now) -> Traits:
     """The traits as they stand."""
-    traits = await actions.traits(db, _id(person_id), now())
+    traits = await actions.traits(db, person_uuid(person_id), now())
     return Traits(
         {name: trait.value for name, trait in traits.items()},
         {name: trait.problem for name, trait in traits.items() if trait.problem},
@@ -195,7 +188,7 @@ async def person_traits(person_id: str, db: Database, now: Now) -> Traits:
 @get("/api/persons/{person_id:str}/traits/{name:str}", summary="How a trait came to be")
 async def person_trait(person_id: str, name: str, db: Database) -> TraitHistory:
     """The value and every operation on it, newest first; both empty when there never was one."""
-    value, ops = await actions.history(db, _id(person_id), name)
+    value, ops = await actions.history(db, person_uuid(person_id), name)
     history = [_trait_change(op) for op in ops]
     if value is None:
         return TraitHistory(name, None, None, None, "", history)
@@ -209,13 +202,13 @@ def _trait_change(op: TraitOp) -> TraitChange:
 @get("/api/persons/{person_id:str}/touches", summary="Where a person came from")
 async def person_touches(person_id: str, db: Database, limit: Limit = 200) -> Touches:
     """Every touch, newest first."""
-    return Touches([touch_seen(touch) for touch in await actions.touches(db, _id(person_id), limit)])
+    return Touches([touch_seen(touch) for touch in await actions.touches(db, person_uuid(person_id), limit)])
 
 
 @get("/api/persons/{person_id:str}/consent", summary="What a person allows")
 async def person_consent(person_id: str, db: Database) -> Consent:
     """What counts now, and every decision."""
-    return await _consent_of(_id(person_id), db)
+    return await _consent_of(person_uuid(person_id), db)
 
 
 async def _consent_of(person_id: UUID, db: Database) -> Consent:
@@ -237,14 +230,14 @@ async def record_consent(
 ) -> Consent:
     """Counts from now on; a later event of the person's may change it."""
     said = operate.ConsentWord(data.purpose, data.channel, data.granted, data.text_version)
-    await operate.record_consent(db, _id(person_id), said, _word(now, idempotency_key))
-    return await _consent_of(_id(person_id), db)
+    await operate.record_consent(db, person_uuid(person_id), said, _word(now, idempotency_key))
+    return await _consent_of(person_uuid(person_id), db)
 
 
 @get("/api/persons/{person_id:str}/tags", summary="Tags of a person")
 async def person_tags(person_id: str, db: Database) -> PersonTags:
     """Tags carried now, and their history."""
-    return await _tags_of(_id(person_id), db)
+    return await _tags_of(person_uuid(person_id), db)
 
 
 async def _tags_of(person_id: UUID, db: Database) -> PersonTags:
@@ -261,8 +254,8 @@ async def tag_person(
     person_id: str, data: TagBody, db: Database, now: Now, idempotency_key: IdempotencyKey = None
 ) -> PersonTags:
     """The tag is created when it does not exist."""
-    await operate.tag_person(db, _id(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
-    return await _tags_of(_id(person_id), db)
+    await operate.tag_person(db, person_uuid(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
+    return await _tags_of(person_uuid(person_id), db)
 
 
 @delete("/api/persons/{person_id:str}/tags", summary="Take a tag from a person", status_code=200)
@@ -270,8 +263,8 @@ async def untag_person(
     person_id: str, path: str, db: Database, now: Now, idempotency_key: IdempotencyKey = None
 ) -> PersonTags:
     """`path` and every tag below it. 404 TAG_NOT_FOUND when there is no such tag."""
-    await operate.tag_person(db, _id(person_id), path, TagChange.REMOVE, _word(now, idempotency_key))
-    return await _tags_of(_id(person_id), db)
+    await operate.tag_person(db, person_uuid(person_id), path, TagChange.REMOVE, _word(now, idempotency_key))
+    return await _tags_of(person_uuid(person_id), db)
 
 
 @post("/api/persons/{person_id:str}/export", summary="Everything about a person, as a zip", status_code=200)
@@ -280,7 +273,8 @@ async def export_person(
 ) -> Stream:
     """Streamed; the server keeps no copy. docs/rights.md lists the files."""
     moment = _moment(now, settings)
-    subject = await rights.open_export(db, _id(person_id), moment, Record(uuid4(), [], moment.now, BY_API), None)
+    record = Record(uuid4(), [], moment.now, BY_API)
+    subject = await rights.open_export(db, person_uuid(person_id), moment, record, None)
     name = f"{subject.portrait.person_id}.zip"
     return Stream(
         rights.export(db, events, subject, moment.now, files),
@@ -302,7 +296,7 @@ async def erase_person(
 ) -> Receipt:
     """From every store, for ever; answers the receipt. Erasing again answers a receipt of zeros."""
     order = _order(reason, now, settings, scrubs)
-    return await rights.erase(db, events, _id(person_id), order)
+    return await rights.erase(db, events, person_uuid(person_id), order)
 
 
 @post("/api/persons/{person_id:str}/erasure", summary="Erase a person, with a reason", status_code=200)
@@ -318,7 +312,7 @@ async def erase_person_because(
 ) -> Receipt:
     """The same as DELETE."""
     order = _order(data.reason, now, settings, scrubs)
-    return await rights.erase(db, events, _id(person_id), order)
+    return await rights.erase(db, events, person_uuid(person_id), order)
 
 
 def _order(reason: str, now: Now, settings: Settings, scrubs: Sequence[Any]) -> rights.Order:

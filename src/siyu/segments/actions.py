@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from siyu.cells import harmless
 from siyu.collect.identifiers import clean_value
 from siyu.errors import MalformedRequest, TooLarge
 from siyu.identity.spans import END_MS
@@ -43,7 +44,6 @@ from siyu.store.postgres import Database, driver_of
 VALUES_MAX: Final = 200_000
 """Identifiers of one upload."""
 _PAGE: Final = 2_000
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Wanted(NamedTuple):
@@ -255,8 +255,7 @@ async def export(db: Database, key: str, now: datetime, zone: ZoneInfo) -> Async
 
 def _line(*cells: str) -> bytes:
     text = io.StringIO()
-    # A cell that a spreadsheet would take for a formula begins with an apostrophe.
-    csv.writer(text).writerow([f"'{cell}" if cell[:1] in _FORMULA and not _is_phone(cell) else cell for cell in cells])
+    csv.writer(text).writerow([cell if _is_phone(cell) else harmless(cell) for cell in cells])
     return text.getvalue().encode()
 
 

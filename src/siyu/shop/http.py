@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from litestar import get, post
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import MalformedRequest, PersonNotFound
+from siyu.errors import MalformedRequest
 from siyu.identity.members import named_by_uid
+from siyu.identity.person_id import person_uuid
 from siyu.shop import order_records
 from siyu.shop.buyer import find_buyer
 from siyu.shop.desk import Orders
@@ -138,13 +138,6 @@ async def person_orders(
         buyer = await find_buyer(connection, str(person_uuid(person_id)), secret, now())
         found = await order_records.orders_of(connection, buyer.spans, before, limit)
     return page([view(one, person_id=str(buyer.named.uid)) for one in found], limit)
-
-
-def person_uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise PersonNotFound(f"No person has the id {text[:80]!r}.") from None
 
 
 routes: list[Any] = [

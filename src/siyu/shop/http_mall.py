@@ -9,10 +9,11 @@ import msgspec
 from litestar import get, post, put
 
 from siyu.clock import Now
+from siyu.identity.person_id import person_uuid
 from siyu.shop import mall_records, redeeming
 from siyu.shop.buyer import find_buyer
 from siyu.shop.desk import Orders
-from siyu.shop.http import BY_API, Key, Limit, Short, person_uuid
+from siyu.shop.http import BY_API, Key, Limit, Short
 from siyu.shop.mall import CODES_MAX, Item, Redeem, RedemptionView, WrongItem
 from siyu.shop.redeeming import Taking
 from siyu.shop.stock import Told

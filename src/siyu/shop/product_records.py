@@ -220,8 +220,3 @@ async def put_in_cart(connection: Any, anchors: tuple[int, Sequence[int]], sku: 
             " ON CONFLICT (anchor, sku) DO UPDATE SET qty = $3, changed_at = $4",
             own, sku, qty, at,
         )  # fmt: skip
-
-
-async def empty_cart(connection: Any, anchors: Sequence[int]) -> None:
-    """Nothing lies in these carts any more."""
-    await connection.execute("DELETE FROM shop_carts WHERE anchor = ANY($1::bigint[])", list(anchors))
