@@ -102,6 +102,15 @@ def test_an_exclusive_one_stands_alone_when_it_is_the_better() -> None:
     assert priced(basket(10_000), [alone._replace(priority=1), off("x", 600), off("y", 600)]).payable_fen == 9_000
 
 
+def test_an_exclusive_one_that_does_nothing_alone_does_nothing_beside_others() -> None:
+    """Its budget is too small for what it takes off alone, and large enough for what it would take off beside them."""
+    alone = off("alone", 900, exclusive=True, budget_fen=500, group="g")
+    found = priced(basket(1_000), [pay("half", 60, Stage.ITEM), off("beside", 100, group="g"), alone])
+    assert [one.source for one in found.discounts] == ["price_rule/half", "coupon/beside"]
+    assert codes(found) == {"alone": "BUDGET_EXHAUSTED"}
+    assert codes(priced(basket(1_000), [off("alone2", 50, exclusive=True), alone])) == {"alone": "BUDGET_EXHAUSTED"}
+
+
 def test_shipping_and_gifts() -> None:
     free = Offer("ship", "coupon/ship", Stage.COUPON, Effect(shipping=True), asked="ship")
     gift = Offer("gift", "coupon/gift", Stage.COUPON, Effect(gift_sku="G", gift_qty=2), asked="gift")

@@ -294,7 +294,7 @@ def priced(basket: Basket, offers: Iterable[Offer], earns: Earns = Earns()) -> Q
     sheet.take(chosen)
     used = sheet.pay_points()
     refused = [Refused(one.asked, one.code, one.because) for one in given if one.code is not None and one.asked]
-    refused += [Refused(one.asked, "NOT_STACKABLE", winner) for one, winner in lost if one.asked]
+    refused += lost
     lists = [line.qty * line.price_fen for line in basket.lines]
     return Quote(
         sum(lists) + basket.shipping_fen,
@@ -319,29 +319,42 @@ def _total(basket: Basket, offers: Iterable[Offer]) -> tuple[int, int]:
     return sheet.total, -len(sheet.discounts)
 
 
-def _chosen(basket: Basket, offers: Sequence[Offer]) -> tuple[list[Offer], list[tuple[Offer, str]]]:
-    """Offers that go together, and those that do not, each with the source of what it lost against.
+def _chosen(basket: Basket, offers: Sequence[Offer]) -> tuple[list[Offer], list[Refused]]:
+    """Offers that go together, and why the others that were asked for do not.
 
     Groups are decided one after the other in the order of their names; then an exclusive offer alone is weighed
-    against all the others together."""
+    against all the others together. An exclusive offer that does nothing alone is out for its own reason: beside
+    others it could do something (a smaller sum may fit its budget), but it stands beside none."""
+    nothing = _total(basket, [])
     together = [one for one in offers if not one.exclusive and one.group is None]
-    lost: list[tuple[Offer, str]] = []
+    lost: list[Refused] = []
     for group in sorted({one.group for one in offers if one.group is not None and not one.exclusive}):
         rivals = [one for one in offers if one.group == group and not one.exclusive]
-        effective = [one for one in rivals if _total(basket, [one]) < _total(basket, [])] or rivals
+        effective = [one for one in rivals if _total(basket, [one]) < nothing] or rivals
         winner = min(effective, key=lambda one: (-one.priority, _total(basket, [*together, one]), one.stage, one.id))
         together.append(winner)
-        lost += [(one, winner.source) for one in rivals if one is not winner]
-    alone = [one for one in offers if one.exclusive and _total(basket, [one]) < _total(basket, [])]
+        lost += _beaten((one for one in rivals if one is not winner), winner)
+    alone = [one for one in offers if one.exclusive and _total(basket, [one]) < nothing]
+    idle = [refused for one in offers if one.exclusive and one not in alone for refused in _alone(basket, one).refused]
     if not alone:
-        return [*together, *(one for one in offers if one.exclusive)], lost
+        return together, lost + idle
     best = min(alone, key=lambda one: (-one.priority, _total(basket, [one]), one.stage, one.id))
-    effective = [one for one in together if _total(basket, [one]) < _total(basket, [])]
+    effective = [one for one in together if _total(basket, [one]) < nothing]
     rest = (-max((one.priority for one in effective), default=best.priority), _total(basket, together)[0])
     if effective and rest < (-best.priority, _total(basket, [best])[0]):
-        lost += [(one, effective[0].source) for one in offers if one.exclusive]
-        return together, lost
-    return [best], [(one, best.source) for one in offers if one is not best]
+        return together, lost + idle + _beaten(alone, effective[0])
+    others = [one for one in offers if one is not best and (one in alone or not one.exclusive)]
+    return [best], idle + _beaten(others, best)
+
+
+def _alone(basket: Basket, offer: Offer) -> _Sheet:
+    sheet = _Sheet(basket)
+    sheet.take([offer])
+    return sheet
+
+
+def _beaten(losers: Iterable[Offer], winner: Offer) -> list[Refused]:
+    return [Refused(one.asked, "NOT_STACKABLE", winner.source) for one in losers if one.asked]
 
 
 Kind = Literal["amount", "percent_pay", "gift", "shipping"]
