@@ -55,6 +55,7 @@ from siyu.coupons.till import Till
 from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.ledger.http import routes as ledger_routes
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
@@ -108,6 +109,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
             *rule_routes,
             *segment_routes,
             *dimension_routes,
+            *ledger_routes,
         ],
         guards=[require_token],
     )
