@@ -39,8 +39,8 @@ _SEAL_SECONDS_MAX: Final = 60.0
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=say(
-        "With --ledger: a checkpoint kept elsewhere, which the ledger must still contain.",
-        "与 --ledger 同用：另处留存的检查点，账本必须仍包含它。",
+        "As --ledger; it must also contain this checkpoint, which was kept elsewhere.",
+        "同 --ledger，且账本必须仍包含这份另处留存的检查点。",
     ),
 )
 @home_option

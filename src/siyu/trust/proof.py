@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +18,8 @@ FORMAT: Final = "siyu-proof/1"
 _PATH_MAX: Final = 64
 _LEAF_MAX: Final = 1_000_000
 _OPENED_MAX: Final = 10_000
+
+_PLACE: Final = re.compile(r"0|[1-9][0-9]{0,5}")
 
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
@@ -75,10 +78,11 @@ def _object(leaf: str) -> dict[str, Any]:
 
 
 def _check_part(leaf: dict[str, Any], one: Opened) -> None:
-    name, _, place = one.part.partition("/")
+    name, slash, place = one.part.partition("/")
     held = leaf.get(name)
-    if place and isinstance(held, list) and place.isdecimal() and len(place) < 6 and int(place) < len(held):
-        held = held[int(place)]
+    if slash:
+        many = held if isinstance(held, list) else []
+        held = many[int(place)] if _PLACE.fullmatch(place) and int(place) < len(many) else None
     try:
         salt = bytes.fromhex(one.salt)
     except ValueError:
