@@ -36,8 +36,8 @@ a row of 25,000 does, its merges included (docs/benchmarks.md)."""
 CROWD_SECONDS = 0.4
 """Time from the start of a large batch to the start of the next: small enough to be visible within the second."""
 REST = 3
-"""A small batch is followed by so many times the time it took, in which the next one grows: a batch costs the engines and
-the rooms some forty statements, be it one event or a hundred. An event after a quiet moment is never kept waiting."""
+"""A small batch is followed by so many times the time it took, in which the next one grows: a batch costs the engines
+and the rooms some forty statements, be it one event or a hundred. An event after a quiet moment never waits."""
 REST_SECONDS_MAX = 0.2
 
 
