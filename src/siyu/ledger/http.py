@@ -1,102 +1,79 @@
-"""Routes of what is sealed: checkpoints, that one continues another, the proof of a transfer."""
+"""Routes of currencies: what the ledger counts, as data."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import get
+from litestar import get, put
 from litestar.params import Parameter
 
-from siyu.ledger import proving
-from siyu.ledger import seal_records as records
-from siyu.ledger.seal_records import Block
+from siyu.clock import Now
+from siyu.ledger import currencies
+from siyu.ledger.currency import CODE_PATTERN, Currency, Rounding
 from siyu.store.postgres import Database
-from siyu.trust import Proof
+from siyu.store.replies import Asked, once
 
-PAGE_MAX = 500
-Size = Annotated[int, Parameter(ge=1, lt=proving.NUMBER_MAX)]
-
-
-class CheckpointView(msgspec.Struct, frozen=True):
-    """A signed head of the log. `checkpoint` is what is signed; the rest says the same for reading."""
-
-    number: int
-    size: int
-    """Transfers sealed up to here."""
-    root: str
-    """Of the tree, hexadecimal."""
-    chain: str
-    """The newest link of the hash chain, hexadecimal."""
-    sealed_at: datetime
-    public_key: str
-    checkpoint: str
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
+Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f]+$")]
 
 
-class CheckpointPage(msgspec.Struct, frozen=True):
-    """Newest first; pass `next_before` as `before` for the next."""
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A currency as it is asked for."""
 
-    origin: str | None
-    """Names the log; null: nothing was sealed yet."""
-    waiting: int
-    """Transfers that are not sealed yet."""
-    items: list[CheckpointView]
-    next_before: int | None
-
-
-class Consistency(msgspec.Struct, frozen=True):
-    """The larger tree begins with the smaller one: `path` as in RFC 9162, 2.1.4, hexadecimal."""
-
-    old: CheckpointView
-    new: CheckpointView
-    path: list[str]
+    unit_zh: Unit
+    unit_en: Unit
+    lots: bool | None = None
+    """In lots, each with its time of expiry; null: as it is, of a new currency false. Never changes."""
+    keep_months: Annotated[int, msgspec.Meta(ge=1, le=1_200)] | None = None
+    """A lot ends so many months after it became available; null: never. Lots that are there keep their end."""
+    rounding: Rounding = Rounding.EXACT
+    """To the end of which local period that is put off."""
+    non_negative: Literal[True] = True
+    """What somebody has is never below zero; what they owe stands on an account of its own."""
 
 
-def _view(log: str, block: Block) -> CheckpointView:
-    verifier, found = proving.opened_block(log, block)
-    return CheckpointView(
-        block.number,
-        block.size,
-        found.root.hex(),
-        found.chain.hex(),
-        block.sealed_at,
-        str(verifier),
-        block.checkpoint,
-    )
+class CurrencySeen(msgspec.Struct, frozen=True):
+    """A currency."""
+
+    code: str
+    unit_zh: str
+    unit_en: str
+    lots: bool
+    keep_months: int | None
+    rounding: Rounding
+    non_negative: bool = True
 
 
-@get("/api/ledger/checkpoints", summary="Signed checkpoints of the ledger", tags=["ledger"])
-async def checkpoints(
-    db: Database,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_MAX)] = 50,
-    before: Annotated[int | None, Parameter(ge=1, lt=proving.NUMBER_MAX)] = None,
-) -> CheckpointPage:
-    """Newest first. Keep one outside of this installation, and nobody can change what it covers unseen."""
+class CurrenciesPage(msgspec.Struct, frozen=True):
+    """All currencies, by code."""
+
+    items: list[CurrencySeen]
+
+
+def _seen(one: Currency) -> CurrencySeen:
+    return CurrencySeen(one.code, one.unit_zh, one.unit_en, one.lots, one.keep_months, one.rounding)
+
+
+@get("/api/currencies", summary="What is counted", tags=["points"])
+async def list_currencies(db: Database) -> CurrenciesPage:
+    """Those that every installation begins with, and the brand's own."""
     async with db.driver() as connection:
-        log = await proving.log_of(connection)
-        found = await records.blocks(connection, before or proving.NUMBER_MAX, limit)
-        waiting = (await records.state(connection)).waiting
-    items = [_view(log or "", block) for block in found]
-    return CheckpointPage(log, waiting, items, items[-1].number if len(items) == limit else None)
+        return CurrenciesPage([_seen(one) for one in await currencies.every(connection)])
 
 
-@get("/api/ledger/consistency", summary="That one checkpoint continues another", tags=["ledger"])
-async def consistency(db: Database, old: Size, new: Size) -> Consistency:
-    """`old` and `new` are sizes of checkpoints. 404 CHECKPOINT_NOT_FOUND."""
-    async with db.driver() as connection:
-        log = await proving.log_of(connection)
-        first, second, path = await proving.consistency(connection, old, new)
-    return Consistency(_view(log or "", first), _view(log or "", second), [one.hex() for one in path])
+@put("/api/currencies/{code:str}", summary="Add or change a currency", tags=["points"])
+async def put_currency(
+    *, code: Annotated[str, Parameter(pattern=CODE_PATTERN)], data: Terms, db: Database, now: Now,
+    idempotency_key: Key = None,
+) -> CurrencySeen:  # fmt: skip
+    """422 INVALID_CURRENCY; 409 CURRENCY_IMMUTABLE for another `lots` than it has, LIMIT_REACHED."""
+
+    async def store(connection: Any) -> CurrencySeen:
+        wanted = currencies.Wanted(code, data.unit_zh, data.unit_en, data.lots, data.keep_months, data.rounding)
+        return _seen(await currencies.put(connection, wanted))
+
+    return await once(db, Asked(idempotency_key, f"currency {code}", data), CurrencySeen, store, now)
 
 
-@get("/api/ledger/transfers/{transfer_id:int}/proof", summary="Proof of a transfer", tags=["ledger"])
-async def transfer_proof(transfer_id: int, db: Database) -> Proof:
-    """For the brand and its auditor: everything in clear. 404 TRANSFER_NOT_FOUND, 409 NOT_SEALED within a second of it.
-
-    For a payee: `GET /api/persons/{id}/proofs/{transfer_id}`."""
-    async with db.driver() as connection:
-        return await proving.proof_of(connection, transfer_id)
-
-
-routes: list[Any] = [checkpoints, consistency, transfer_proof]
+routes: list[Any] = [list_currencies, put_currency]
