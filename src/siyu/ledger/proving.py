@@ -45,6 +45,12 @@ def opened_block(log: str, block: Block) -> tuple[Verifier, Checkpoint]:
     return verifier, Checkpoint.opened(block.checkpoint, verifier)
 
 
+async def public_key(connection: Any) -> str | None:
+    """The key of the newest checkpoint, as it is published; None: nothing was ever sealed."""
+    log, newest = await log_of(connection), await records.blocks(connection, NUMBER_MAX, 1)
+    return str(Verifier(log, newest[0].key)) if log is not None and newest else None
+
+
 async def proof_of(connection: Any, transfer: int, holders: frozenset[str] | None = None) -> Proof:
     """Of one transfer under the newest checkpoint. `holders`: whose entries are shown in clear; None: everything.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,8 +11,9 @@ from siyu.clock import Now
 from siyu.errors import PersonNotFound
 from siyu.identity.members import named_by_uid
 from siyu.ledger import Ledger
-from siyu.ledger.proving import proof_of
+from siyu.ledger.proving import proof_of, public_key
 from siyu.ledger.read_records import balances, due_of, holders_from, lots_seen, statement
+from siyu.ledger.seal_records import sealed_among
 from siyu.loyalty.actions import settle
 from siyu.loyalty.holdings import Accounts, Statement, StatementLine, accounts_of, statement_line
 from siyu.loyalty.wallet import Wallets, passing_anchors, wallets
@@ -65,3 +67,10 @@ async def proof(db: Database, person_id: UUID, transfer: int, now: datetime) -> 
     async with db.driver() as connection:
         mine = await find_wallets(connection, person_id, now)
         return await proof_of(connection, transfer, frozenset(mine.holders))
+
+
+async def sealed(db: Database, transfers: Sequence[int]) -> tuple[frozenset[int], str | None]:
+    """Of these transfers those that are sealed, and the public key under which the newest was."""
+    async with db.driver() as connection:
+        found = await sealed_among(connection, transfers)
+        return found, await public_key(connection)
