@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,16 +122,24 @@ async def seal_and_check(dsn: str, transfers: int) -> None:
     await db.close()
 
 
+async def seal_waiting(dsn: str) -> None:
+    """Nothing waits after it."""
+    db = await Database.open(dsn, connections_max=1)
+    while await seal_all(db, Sealer(SECRET), system_now):
+        pass
+    await db.close()
+
+
 async def sealing(dsn: str, seconds: float) -> None:
     """A process that does nothing else."""
     db = await Database.open(dsn, connections_max=1)
     until, lags = time.monotonic() + seconds, []
     while time.monotonic() < until:
-        await seal_all(db, Sealer(SECRET), system_now)
+        await asyncio.sleep(1)
         async with db.driver() as connection:
             lags.append((await state(connection)).lag_seconds(system_now()))
-        await asyncio.sleep(1)
-    print(f"  lag after each pass: median {statistics.median(lags):.2f} s, most {max(lags):.2f} s", flush=True)
+        await seal_all(db, Sealer(SECRET), system_now)
+    print(f"  lag before each pass: median {statistics.median(lags):.2f} s, most {max(lags):.2f} s", flush=True)
     await db.close()
 
 
@@ -143,25 +152,54 @@ async def execute(dsn: str, *statements: str) -> None:
     await db.close()
 
 
+async def _postmaster(dsn: str) -> int:
+    db = await Database.open(dsn, connections_max=1)
+    async with db.driver() as connection:
+        found = _parent(await connection.fetchval("SELECT pg_backend_pid()"))
+    await db.close()
+    return found
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _server_seconds(postmaster: int) -> float:
+    """CPU time of the whole PostgreSQL, processes that have ended too."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(entry.name) == postmaster:
+                    ticks += sum(map(int, fields[11:15]))
+                elif int(fields[1]) == postmaster:
+                    ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def posting(dsn: str, cell: str, rounds: int, seconds: float) -> None:
     """Commands through a desk, in turns."""
-    found: dict[str, list[float]] = {"no indexes": [], "indexes": [], "indexes, sealer at work": []}
+    found: dict[str, list[tuple[float, float]]] = {"no indexes": [], "indexes": [], "indexes, sealer at work": []}
+    parent = asyncio.run(_postmaster(dsn))
     for _ in range(rounds):
         for name, rates in found.items():
+            asyncio.run(seal_waiting(dsn))
             asyncio.run(execute(dsn, *((_NO_INDEXES,) if name == "no indexes" else _INDEXES)))
             beside = None
             if name.endswith("work"):
                 job = [sys.executable, "-m", "bench.seals", "--sealing", dsn, "--seconds", str(seconds + 1)]
                 beside = subprocess.Popen(job)
                 time.sleep(1.0)
-            rates.append(asyncio.run(without_http(dsn, cell, seconds)).per_second)
+            engine = _server_seconds(parent)
+            done = asyncio.run(without_http(dsn, cell, seconds))
+            rates.append((done.per_second, (_server_seconds(parent) - engine) * 1e6 / len(done.latency_ms)))
             if beside is not None:
                 beside.wait()
             asyncio.run(execute(dsn, *_INDEXES))
-    floor = found["no indexes"]
     for name, rates in found.items():
-        ratio = statistics.median(rate / least for rate, least in zip(rates, floor, strict=True))
-        print(f"| {cell}, {name} | {statistics.median(rates):,.0f} | {ratio:.2f} |", flush=True)
+        per_second, engine = (statistics.median(column) for column in zip(*rates, strict=True))
+        print(f"| {cell}, {name} | {per_second:,.0f} | {engine:.0f} |", flush=True)
 
 
 def main() -> None:
@@ -187,7 +225,7 @@ def main() -> None:
         asyncio.run(begin())
         print("| what | transfers/s | Python, µs | engine, µs |\n| --- | ---: | ---: | ---: |")
         asyncio.run(seal_and_check(dsn, wanted.transfers))
-        print("\n| posting | commands/s | ratio |\n| --- | ---: | ---: |")
+        print("\n| posting | commands/s | engine, µs each |\n| --- | ---: | ---: |")
         for cell in ("spend", "hot") if wanted.rounds else ():
             if cell == "hot":
                 asyncio.run(_give(dsn))
