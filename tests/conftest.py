@@ -12,7 +12,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from siyu.clock import system_now
 from siyu.ledger.check import violations
+from siyu.ledger.sealing import Sealer, seal_all
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.embedded_postgres import lost_folders
@@ -90,8 +92,9 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def right_ledger(db: Database) -> AsyncIterator[None]:
-    """At the end of the test every invariant of the ledger in `db` holds."""
+    """At the end of the test every invariant of the ledger in `db` holds, and it can be sealed."""
     yield
+    await seal_all(db, Sealer(b"of a test"), system_now)
     async with db.driver() as connection:
         assert await violations(connection) == []
 
