@@ -81,7 +81,7 @@ def without(guards: list[str]) -> Iterator[None]:
         assert GUARDS[guard] in getattr(records, name)
         setattr(records, name, getattr(records, name).replace(GUARDS[guard], ""))
     yield
-    records.LOCK, records.WRITE = before
+    records.LOCK, records.WRITE = before  # type: ignore[misc]  # as it was
 
 
 @asynccontextmanager

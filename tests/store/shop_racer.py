@@ -12,6 +12,8 @@ from siyu.errors import SiyuError
 from siyu.loyalty.request import Identifier
 from siyu.shop import Orders, order_records
 from siyu.shop.desk import Ask
+from siyu.shop.jobs import pay_out
+from siyu.shop.payment import Taken, TestProvider
 from siyu.shop.request import BackLine, GiveBack, Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -72,7 +74,20 @@ async def work(shop: ShopWorld, job: dict[str, Any]) -> dict[str, int]:
 
 
 STEPS = ("order", "payment", "refund")
-PLACES = (*(f"{when} the {step} is committed" for step in STEPS for when in ("before", "after")), *SENDING)
+BANK = ("before the bank is asked", "before it is noted that the bank gave")
+PLACES = (*(f"{when} the {step} is committed" for step in STEPS for when in ("before", "after")), *BANK, *SENDING)
+
+
+class DyingBank(TestProvider):
+    """The test provider; whoever asks it to give back dies just before, or just after."""
+
+    die: Die
+
+    async def give_back(self, taken: Taken, refund_id: str, amount_fen: int) -> None:
+        """Give back."""
+        self.die(BANK[0])
+        await super().give_back(taken, refund_id, amount_fen)
+        self.die(BANK[1])
 
 
 class DyingOrders(Orders):
@@ -108,6 +123,9 @@ async def attempt(job: dict[str, Any], round_: int, die: Die) -> None:
     orders.step = "refund"
     await orders.move("refund", number, GiveBack(amount_fen=5_000), f"{number}-back", "race")
     die("after the refund is committed")
+    bank = DyingBank(db)
+    bank.die = die
+    await pay_out(db, {bank.name: bank}, shop.now)
     await send(db, shop.now, die)
     await events.close()
     await db.close()

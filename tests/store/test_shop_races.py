@@ -9,6 +9,8 @@ import pytest
 
 from siyu.coupons.template import Template
 from siyu.shop import order_records
+from siyu.shop.jobs import LEASE, pay_out
+from siyu.shop.payment import providers
 from siyu.shop.request import Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -92,6 +94,8 @@ async def test_processes_that_die_leave_each_step_of_an_order_taken_or_not(race:
         await world.coupon("T", who)
     await world.earn(who, CRASHES)
     await race.racers.crashes(CRASHES, **race.job)
+    world.later(seconds=LEASE.total_seconds())
+    await pay_out(world.db, providers(world.db), world.now)
     assert await world.units("T1") == (CRASHES, 0, 0, CRASHES)
     assert await world.points(who) == (0, 0)
     async with world.db.driver() as connection:
@@ -100,7 +104,12 @@ async def test_processes_that_die_leave_each_step_of_an_order_taken_or_not(race:
         steps = await connection.fetch(
             "SELECT state, paid_fen, refunded_fen, count(*) FROM shop_orders GROUP BY 1, 2, 3"
         )
+        kept = "SELECT refund <> '', count(*), sum(amount_fen)::bigint FROM shop_test_bank GROUP BY 1"
+        bank = await connection.fetch(kept)
+        states = await connection.fetch("SELECT state, count(*) FROM shop_payments GROUP BY 1")
     assert used == CRASHES
+    assert [tuple(row) for row in states] == [("done", 2 * CRASHES)]
+    assert {tuple(row) for row in bank} == {(False, CRASHES, 9_999 * CRASHES), (True, CRASHES, 5_000 * CRASHES)}
     paid = 10_000 - 1
     assert {tuple(row) for row in money} == {("payment", CRASHES, paid * CRASHES), ("refund", CRASHES, 5_000 * CRASHES)}
     assert [tuple(row) for row in steps] == [("paid", paid, 5_000, CRASHES)]
