@@ -34,7 +34,7 @@ def without(guards: list[str]) -> Iterator[None]:
     before = checkin_records.LOCK, checkin_records.ADD, derived_key
     if "lock" in guards:
         assert "pg_advisory_xact_lock" in checkin_records.LOCK
-        checkin_records.LOCK = "SELECT $1::bigint, $2::bigint[]"
+        checkin_records.LOCK = "SELECT $1::bigint, $2::bigint[], $3::bigint"
     if "key" in guards:
         assert "ON CONFLICT (anchor, day) DO NOTHING" in checkin_records.ADD
         checkin_records.ADD = checkin_records.ADD.replace("ON CONFLICT (anchor, day) DO NOTHING", "")

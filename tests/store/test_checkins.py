@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from siyu.errors import MalformedRequest, Refused
 from siyu.ids import identifier_key
 from siyu.loyalty.actions import Points
 from siyu.loyalty.request import Earn, Identifier
-from siyu.membership import checkins
+from siyu.membership import checkin_records, checkins
 from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, MakeUp, On, Reward, Rules, Streak
 from siyu.membership.checkin_shown import Calendar, CheckedIn
 from siyu.membership.checkins import Asking
@@ -261,3 +262,17 @@ async def test_killed_while_checking_in_and_asked_again(house: House, racers: Ra
     assert await house.available("points") == 5 * CRASHES
     assert await house.available(CHANCE) == CRASHES // 7
     assert (await told(house.db, lambda: house.now))["checkin"] == CRASHES
+
+
+async def test_a_batch_of_history_takes_few_locks(db: Database) -> None:
+    """One lock each for 50,000 identifiers is more than PostgreSQL's table holds: the stream stood still."""
+    async with db.driver() as first, db.driver() as second, first.transaction():
+        await checkin_records.lock(first, range(1, 50_001))
+        held = await first.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        assert held == checkin_records.LOCKS_MAX
+        await second.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            async with second.transaction():
+                await checkin_records.lock(second, [49_999])
