@@ -17,6 +17,7 @@ from siyu.ledger.check import violations
 from siyu.ledger.sealing import Sealer, seal_all
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
+from siyu.store.embedded_postgres import lost_folders
 from siyu.store.engines import Engines, open_engines
 from siyu.store.postgres import Database
 
@@ -29,6 +30,13 @@ def remove_home(home: Path) -> None:
         shutil.rmtree(outside, ignore_errors=True)
         outside.with_name(outside.name + ".home").unlink(missing_ok=True)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def pytest_sessionstart() -> None:
+    """Runs that were killed leave databases of a gigabyte; their homes are removed by pytest some runs later."""
+    for folder in lost_folders():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(folder.name + ".home").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

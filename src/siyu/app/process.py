@@ -28,6 +28,8 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.shop.jobs import Days, move_on, pay_out
+from siyu.shop.payment import providers
 from siyu.shop.react import Listener
 from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
@@ -48,6 +50,7 @@ async def process(settings: Settings) -> None:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
         tools = order_tools(services, ledger)
+        bank, days = providers(services.db), Days(settings.order_receive_days, settings.order_complete_days)
         touched, heard = asyncio.Event(), asyncio.Event()
 
         async def busy() -> bool:
@@ -81,6 +84,13 @@ async def process(settings: Settings) -> None:
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
+            keep_running("refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping),
+            keep_running(
+                "orders on their way",
+                lambda: move_on(services.db, tools, days, services.now),
+                _SETTLE_SECONDS,
+                stopping,
+            ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
             keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
             keep_sealing(services.db, services.secret, services.now, stopping),
