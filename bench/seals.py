@@ -11,16 +11,17 @@ import asyncio
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from bench.ledger import EACH, PERSONS, ZONE, command, without_http
 from siyu.clock import system_now
@@ -202,6 +203,21 @@ def posting(dsn: str, cell: str, rounds: int, seconds: float) -> None:
         print(f"| {cell}, {name} | {per_second:,.0f} | {engine:.0f} |", flush=True)
 
 
+@contextmanager
+def _own_home() -> Iterator[Path]:
+    """A data folder that is gone afterwards, with what stands outside of it when started as root."""
+    home = Path(tempfile.mkdtemp(prefix="siyu-bench-"))
+    try:
+        yield home
+    finally:
+        pointer = home / "postgres" / "folder"
+        if pointer.exists():
+            outside = Path(pointer.read_text())
+            shutil.rmtree(outside, ignore_errors=True)
+            outside.with_name(outside.name + ".home").unlink(missing_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def main() -> None:
     """Measure."""
     arguments = argparse.ArgumentParser()
@@ -213,8 +229,7 @@ def main() -> None:
     if wanted.sealing:
         asyncio.run(sealing(wanted.sealing, wanted.seconds))
         return
-    home = Path(tempfile.mkdtemp(prefix=f"seals-{uuid4().hex[:6]}-"))
-    with open_engines(Settings(home=str(home))) as engines:
+    with _own_home() as home, open_engines(Settings(home=str(home))) as engines:
         dsn = engines.database_url
 
         async def begin() -> None:
