@@ -9,7 +9,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from siyu.errors import Busy, EngineUnavailable, SiyuError
+from siyu.errors import Busy, EngineUnavailable, MalformedRequest, SiyuError
 
 log = structlog.get_logger()
 
@@ -24,6 +24,7 @@ _HTTP_CODES = {
     429: "BUSY",
 }
 DEFECT = "Something went wrong on our side; the log of the server has the details."
+HALF_CHARACTER = MalformedRequest("A text of the request holds half of a character (a lone surrogate).")
 _DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
 
 
@@ -76,6 +77,11 @@ def on_malformed_value(request: Request[Any, Any, Any], error: HTTPException) ->
         answer.status_code = 422
         answer.content["status"] = 422
     return answer
+
+
+def on_half_character(request: Request[Any, Any, Any], error: UnicodeEncodeError) -> Response[dict[str, Any]]:
+    """JSON can name half of a character (a lone surrogate, `\\ud800`): it has no UTF-8 form, so nothing can keep it."""
+    return problem(422, HALF_CHARACTER.code, str(HALF_CHARACTER))
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
