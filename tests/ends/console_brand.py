@@ -102,10 +102,31 @@ def open_shop(server: Server) -> None:
     server.put("/api/mall/items/vip", item)
     server.post("/api/mall/items/vip/codes", {"codes": ["TEA-1", "TEA-2"]})
     server.post("/api/points/earn", {"person": who, "points": 500})
+    run_promotions(server)
     server.post("/api/mall/items/vip/redeem", {"person": who})
     until = time.monotonic() + 30
     while time.monotonic() < until and not server.get("/api/orders?source=events")["items"]:
         time.sleep(0.1)
+
+
+def run_promotions(server: Server) -> None:
+    """A coupon with everything that may stand on its page, a price rule, a foreign shop."""
+    coupon = {
+        "id": "TEA88", "kind": "percent_pay", "pay_percent": 88, "label_zh": "茶友 88 折券", "label_en": "12% off tea",
+        "max_off_fen": 5_000, "min_spend_fen": 10_000, "valid": "days", "valid_days": 1, "total": 500, "per_user": 1,
+        "budget_fen": 500_000, "scope": {"collections": ["tea"], "ends": ["mini_program"]}, "stack": "exclusive",
+        "audience": {"person": "trait.city", "op": "eq", "value": "广州"},
+    }  # fmt: skip
+    server.put("/api/coupons/templates/TEA88", coupon)
+    server.put("/api/coupons/templates/TEA88", coupon | {"valid_days": 7})
+    server.post("/api/coupons/templates/TEA88/pools/flyer/codes", {"count": 100})
+    first, till = {"person": "first_paid_order", "op": "eq", "value": True}, {"ends": ["store"]}
+    server.put(
+        "/api/price-rules/member",
+        {"id": "member", "off_fen": 100, "label_zh": "首单立减", "condition": first, "scope": till},
+    )
+    mapping = {"topic": "type", "topics": {"paid": "order.paid"}}
+    server.put("/api/connectors/own-shop", {"dialect": "custom", "secret": "0123456789", "mapping": mapping})
 
 
 @contextmanager

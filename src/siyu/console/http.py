@@ -14,9 +14,13 @@ from siyu.console import (
     http_account,
     http_accounts,
     http_conflicts,
+    http_connectors,
     http_counter,
     http_coupons,
+    http_currencies,
     http_dimensions,
+    http_earn,
+    http_ladder,
     http_login,
     http_mall,
     http_orders,
@@ -37,7 +41,7 @@ from siyu.console import (
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
 from siyu.console.page import html, redirect, render
-from siyu.console.visit import AnyRequest, NotSignedIn, Visit, provide_visit, shared_context
+from siyu.console.visit import AnyRequest, NotAtTheCounter, NotSignedIn, Visit, provide_visit, shared_context
 from siyu.errors import EngineUnavailable, SiyuError
 
 log = structlog.get_logger()
@@ -56,6 +60,13 @@ def on_not_signed_in(request: AnyRequest, _error: NotSignedIn) -> Response[str]:
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     back = f"?next={quote(here, safe='')}" if request.method == "GET" and here != "/console" else ""
     return redirect("/console/login" + back)
+
+
+def on_not_at_the_counter(request: AnyRequest, error: NotAtTheCounter) -> Response[str]:
+    """Counter staff begin at the counter; everything else is closed to them."""
+    if request.method == "GET" and request.url.path == "/console":
+        return redirect("/console/counter")
+    return on_refusal(request, error)
 
 
 def on_refusal(request: AnyRequest, error: SiyuError) -> Response[str]:
@@ -111,18 +122,23 @@ routes: list[Any] = [
             *http_rules.routes,
             *http_dimensions.routes,
             *http_segments.routes,
+            *http_ladder.routes,
             *http_tiers.routes,
             *http_sources.routes,
             *http_conflicts.routes,
+            *http_connectors.routes,
             *http_counter.routes,
             *http_coupons.routes,
             *http_pools.routes,
+            *http_earn.routes,
+            *http_currencies.routes,
             *http_price_rules.routes,
             *http_try.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={
             NotSignedIn: on_not_signed_in,
+            NotAtTheCounter: on_not_at_the_counter,
             SiyuError: on_refusal,
             HTTPException: on_http_exception,
             Exception: on_unexpected,

@@ -10,7 +10,7 @@ from litestar import Response, get, post
 
 from siyu.console.i18n import mark as _
 from siyu.console.page import query, redirect
-from siyu.console.people import display_name
+from siyu.console.people import display_name, masked_name
 from siyu.console.refusals import REASONS, reason
 from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons import read, redeeming
@@ -101,7 +101,8 @@ async def _page(
             why = reason(visit, error)
     if coupon is not None and why is None and said is None and coupon.state in UNUSABLE:
         why = visit.face.text(REASONS[UNUSABLE[coupon.state]])
-    name = display_name(portrait, visit.locale) if portrait is not None else None
+    named = display_name if visit.operator.may("look") else masked_name
+    name = named(portrait, visit.locale) if portrait is not None else None
     return visit.page(
         "counter.html",
         code=text,
@@ -120,7 +121,7 @@ async def _page(
 @post("/counter", include_in_schema=False, status_code=303)
 async def verify(request: AnyRequest, visit: Visit, db: Database, pricing: Pricing) -> Response[str]:
     """Use the coupon; clicked twice it is used once."""
-    visit.operator.require("persons")
+    visit.operator.require("counter")
     form = await request.form()
     code, phone = str(form.get("code", "")).strip()[:CODE_CHARS_MAX], str(form.get("phone", "")).strip()[:64]
     person: PersonRef | None = Identifier("phone", phone) if phone else None

@@ -124,7 +124,7 @@ class Entry(NamedTuple):
 
     values: dict[str, str]
     wrong: dict[str, str]
-    editor: Editor
+    editor: Editor | None = None
 
 
 def _form_page(visit: Visit, stored: Stored | None, entry: Entry, preview: Template | None) -> Response[str]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 from litestar import Response, get, post
 
 from siyu.clock import Now
-from siyu.console.http_persons import listed
 from siyu.console.i18n import mark as _
 from siyu.console.page import redirect
 from siyu.console.people import display_name
@@ -18,24 +17,14 @@ from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points
 from siyu.membership import cards, checkins, tiers
 from siyu.membership.checkin import Cycle, CycleKind, MakeUp, On, Reward, Rules, Streak
-from siyu.membership.http_tiers import shown
 from siyu.membership.ladder import (
-    Benefit,
-    BenefitKind,
     Downgrade,
-    Ladder,
-    Period,
     PeriodKind,
-    Tier,
     Unit,
-    Validity,
 )
 from siyu.membership.tiers import Hand, Override
 from siyu.profile import actions as profile
-from siyu.profile.many import portraits_of
-from siyu.rules.read import read_sentence
 from siyu.rules.vocabulary import Lang
-from siyu.rules.write import rule_json
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
@@ -71,12 +60,14 @@ DOWNGRADES: Final = {
 }
 
 
-def _said(request: AnyRequest, visit: Visit) -> str | None:
+def said_of(request: AnyRequest, visit: Visit) -> str | None:
+    """What was just done."""
     said = request.query_params.get("said", "")
     return visit.face.text(SAID[said]) if said in SAID else None
 
 
-def _texts(visit: Visit, words: dict[Any, str]) -> dict[str, str]:
+def texts_of(visit: Visit, words: dict[Any, str]) -> dict[str, str]:
+    """Words in the reader's language, by value."""
     return {key.value: visit.face.text(text) for key, text in words.items()}
 
 
@@ -84,94 +75,11 @@ def _lang(visit: Visit) -> Lang:
     return "zh" if visit.locale.startswith("zh") else "en"
 
 
-@get("/tiers", include_in_schema=False)
-async def ladder(request: AnyRequest, visit: Visit, db: Database) -> Response[str]:
-    """The ladder with how many persons stand on each tier, its terms, its versions, and the form to change it."""
-    versions, counts = await tiers.ladders(db, visit.moment.now, tiers.VERSIONS_MAX)
-    now = shown(versions[0], counts)
-    return visit.page(
-        "tiers.html", ladder=now, versions=versions, total=sum(counts.values()), rows_more=ROWS_MORE,
-        periods=_texts(visit, PERIODS), units=_texts(visit, UNITS), downgrades=_texts(visit, DOWNGRADES),
-        said=_said(request, visit),
-    )  # fmt: skip
-
-
 def _number(text: str, path: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise MalformedRequest(f"{text[:20]!r} is no whole number.", path=path) from None
-
-
-def _benefits(percent: str, shipping: bool, more: str) -> list[Benefit]:
-    found = []
-    if percent and (number := _number(percent, "percent")) != 100:
-        found.append(Benefit(kind=BenefitKind.POINTS, percent=max(0, min(10_000, number))))
-    if shipping:
-        found.append(Benefit(kind=BenefitKind.SHIPPING))
-    for line in more.splitlines()[:10]:
-        if text := line.strip()[:100]:
-            kind = BenefitKind.BIRTHDAY if "生日" in text or "birthday" in text.lower() else BenefitKind.OTHER
-            found.append(Benefit(kind=kind, zh=text, en=text))
-    return found
-
-
-def ladder_from(form: Any, lang: Lang) -> Ladder:
-    """The ladder that a form describes. Raises InvalidRule, MalformedRequest."""
-    made: list[Tier] = []
-    names = form.getall("name", [])
-    columns = [form.getall(key, []) for key in ("en", "text", "percent", "more")]
-    for place, name in enumerate(names):
-        if not name.strip():
-            continue
-        en, text, percent, more = (str(column[place]) for column in columns)
-        rule = rule_json(read_sentence(text, WORDS, lang)) if text.strip() else None
-        shipping = str(place) in form.getall("shipping", [])
-        made.append(
-            Tier(name=name.strip()[:40], en=en.strip()[:100], rule=rule, benefits=_benefits(percent, shipping, more))
-        )
-    kind = PeriodKind(str(form.get("period", "ever")))
-    months = str(form.get("months", "")).strip()
-    period = Period(
-        kind=kind,
-        unit=Unit(str(form.get("unit", "year"))) if kind is PeriodKind.CALENDAR else None,
-        days=_number(str(form.get("days", "365")), "days") if kind is PeriodKind.ROLLING else None,
-    )
-    validity = None
-    if months and months != "0":
-        validity = Validity(months=_number(months, "months"), to_end_of=Unit(str(form.get("to_end_of", "month"))))
-    grace = _number(str(form.get("grace_days", "0") or 0), "grace_days")
-    return Ladder(
-        tiers=made, period=period, validity=validity, grace_days=grace,
-        downgrade=Downgrade(str(form.get("downgrade", "figures"))),
-    )  # fmt: skip
-
-
-@post("/tiers", include_in_schema=False, status_code=303)
-async def change(request: AnyRequest, visit: Visit, db: Database) -> Response[str]:
-    """The next version of the ladder."""
-    visit.operator.require("persons")
-    try:
-        wanted = ladder_from(await request.form(), _lang(visit))
-    except (ValueError, IndexError):
-        raise MalformedRequest("The form is not complete.") from None
-    async with db.begin() as conn:
-        await tiers.put_ladder(await driver_of(conn), wanted, visit.moment.now, f"console:{visit.operator.name}")
-    return redirect("/console/tiers?said=changed")
-
-
-@get("/tiers/{name:str}", include_in_schema=False)
-async def tier_persons(name: str, request: AnyRequest, visit: Visit, db: Database) -> Response[str]:
-    """Who is on a tier."""
-    given = request.query_params.get("after", "")
-    after = int(given) if given.isdecimal() and len(given) < 18 else 0
-    page = await tiers.persons_on(db, name, after, PAGE_PERSONS)
-    portraits = await portraits_of(db, page, visit.moment)
-    return visit.page(
-        "tier_persons.html", name=name,
-        people=listed([portraits[number] for number in page if number in portraits], visit.locale),
-        next_after=page[-1] if len(page) == PAGE_PERSONS else None,
-    )  # fmt: skip
 
 
 @get("/persons/{person_id:str}/membership", include_in_schema=False)
@@ -195,13 +103,15 @@ async def membership(
         card = await cards.find(driver, await tiers.named(driver, number))
     found, _counts = await tiers.ladders(db, moment.now, 1)
     before = (month - timedelta(days=1)).replace(day=1)
+    zh = visit.locale.startswith("zh")
+    named = [(each.name, each.name if zh else each.en or each.name) for each in found[0].ladder.tiers]
     return visit.page(
         "membership.html", one=one, name=display_name(one, visit.locale),
         tier=await tiers.show(source, number, moment.now, moment.zone),
         history=await tiers.history(db, number), calendar=shown_month, weeks=weeks_of(month),
         filled={day.day: day for day in shown_month.days}, card=card, month=month, before=before,
-        after=(month + timedelta(days=32)).replace(day=1), tiers=[each.name for each in found[0].ladder.tiers],
-        said=_said(request, visit),
+        after=(month + timedelta(days=32)).replace(day=1), tiers=named,
+        said=said_of(request, visit),
     )  # fmt: skip
 
 
@@ -256,7 +166,7 @@ async def checkin_rules(request: AnyRequest, visit: Visit, db: Database) -> Resp
     days = [today - timedelta(days=n) for n in range(29, -1, -1)]
     return visit.page(
         "checkins.html", rules=versions[0].rules, versions=versions, days=[(day, by_day.get(day, 0)) for day in days],
-        most=max([1, *by_day.values()]), total=sum(by_day.values()), said=_said(request, visit),
+        most=max([1, *by_day.values()]), total=sum(by_day.values()), said=said_of(request, visit),
     )  # fmt: skip
 
 
@@ -322,4 +232,4 @@ async def change_checkins(request: AnyRequest, visit: Visit, db: Database, desk:
     return redirect("/console/checkins?said=rules")
 
 
-routes: list[Any] = [ladder, change, tier_persons, membership, fix, issue_card, checkin_rules, change_checkins]
+routes: list[Any] = [membership, fix, issue_card, checkin_rules, change_checkins]

@@ -45,6 +45,7 @@ ROLES: Final = {
     "manager": _("Manager"),
     "operator": _("Operator"),
     "developer": _("Developer"),
+    "counter": _("Counter staff"),
 }
 
 TOUCH_FIELDS: Final = {

@@ -12,17 +12,18 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from siyu.errors import Forbidden, MalformedRequest
 
-Role = Literal["manager", "operator", "developer"]
+Role = Literal["manager", "operator", "developer", "counter"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
-Permission = Literal["persons", "erase", "sources", "operators"]
-"""persons: change tags, consent and links; erase: export and erase a person; sources: keys and dead letters;
-operators: who may sign in."""
+Permission = Literal["look", "persons", "erase", "sources", "operators", "counter"]
+"""look: see the pages; persons: change tags, consent and links; erase: export and erase a person; sources: keys and
+dead letters; operators: who may sign in; counter: look a coupon or member up by code or number, use the coupon."""
 
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     "manager": frozenset(get_args(Permission)),
-    "operator": frozenset({"persons"}),
-    "developer": frozenset({"sources"}),
+    "operator": frozenset({"look", "persons", "counter"}),
+    "developer": frozenset({"look", "sources"}),
+    "counter": frozenset({"counter"}),
 }
 PASSWORD_CHARACTERS_MIN: Final = 8
 PASSWORD_CHARACTERS_MAX: Final = 256

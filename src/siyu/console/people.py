@@ -23,3 +23,11 @@ def display_name(portrait: Portrait, locale: str) -> str:
     if not named:
         return translate(locale, _("Nameless"))
     return f"{Labels(locale).kind(base_kind(named[0].kind))} {short(named[0].value)}"
+
+
+def masked_name(portrait: Portrait, locale: str) -> str:
+    """Enough to ask “are you …?”, no more: the first letter of the name, the last four characters of the phone."""
+    name = display_name(portrait, locale) if any(portrait.traits.get(trait) for trait in _NAMES) else ""
+    phone = next((one.value for one in portrait.identifiers if one.kind == "phone"), "")
+    parts = [name[:1] + "＊" * min(2, len(name) - 1) if name else "", f"＊＊＊{phone[-4:]}" if phone else ""]
+    return " ".join(part for part in parts if part) or translate(locale, _("Nameless"))

@@ -30,6 +30,8 @@ QUOTED: Final = {
     "NOT_ELIGIBLE": _("It is not for this person."),
     "NOT_ELIGIBLE scope": _("Nothing in the basket is what it is for."),
     "NOT_ELIGIBLE min_spend": _("The basket is below the amount from which it counts."),
+    "NOT_ELIGIBLE no_shipping": _("There is no shipping to pay."),
+    "NOT_ELIGIBLE nothing_left": _("Nothing is left to take off."),
     "NOT_ELIGIBLE price": _("The articles cost no more than its price."),
     "NOT_ELIGIBLE person": _("It is for certain persons only: name one."),
     "NOT_ELIGIBLE condition": _("The person does not fulfil its condition."),

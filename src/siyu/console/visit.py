@@ -25,6 +25,8 @@ LOCALE_COOKIE = "siyu_locale"
 THEME_COOKIE = "siyu_theme"
 THEMES = ("light", "dark", "auto")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OPEN_TO_ALL = ("/console/counter", "/console/account", "/console/preferences", "/console/logout")
+"""What a role without the permission `look` may open; every other page is closed to it, new ones too."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -33,6 +35,10 @@ class NotSignedIn(Unauthorized):
     """No session, or it is over."""
 
     code: ClassVar[str] = "NOT_SIGNED_IN"
+
+
+class NotAtTheCounter(Forbidden):
+    """A page that is not for counter staff."""
 
 
 class StaleForm(Forbidden):
@@ -133,7 +139,14 @@ async def provide_visit(request: AnyRequest, db: Database, now: Now, settings: S
         host=f"{request.url.scheme}://{request.url.netloc}",
     )
     request.state.visit = visit
+    if not operator.may("look") and not _for_everybody(request.url.path):
+        raise NotAtTheCounter(f"The role {operator.role} works at the counter only.")
     return visit
+
+
+def _for_everybody(path: str) -> bool:
+    """Whether a page is for those too who may look at nothing else."""
+    return any(path == page or path.startswith(page + "/") for page in OPEN_TO_ALL)
 
 
 async def require_token(request: AnyRequest, number: bytes, secret: bytes) -> None:

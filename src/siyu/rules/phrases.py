@@ -32,6 +32,8 @@ class Phrases(NamedTuple):
     false: str
     fields: Mapping[str, str]
     units: Mapping[str, str]
+    one_unit: Mapping[str, str]
+    """The same of one."""
     periods: Mapping[str, str]
     windows: Mapping[str, str]
     measures: Mapping[str, str]
@@ -59,6 +61,7 @@ ZH: Final = Phrases(
     false="假",
     fields={"@end": "终端", "@source": "来源", "@name": "事件名", "@value_fen": "金额分"},
     units={"second": "秒", "minute": "分钟", "hour": "小时", "day": "天", "week": "周"},
+    one_unit={"second": "秒", "minute": "分钟", "hour": "小时", "day": "天", "week": "周"},
     periods={"day": "日", "week": "周", "month": "月", "quarter": "季度", "half": "半年", "year": "年"},
     windows={
         "ever": "累计",
@@ -125,6 +128,7 @@ EN: Final = Phrases(
     false="false",
     fields={"@end": "end", "@source": "source", "@name": "event name", "@value_fen": "fen"},
     units={"second": "seconds", "minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"},
+    one_unit={"second": "second", "minute": "minute", "hour": "hour", "day": "day", "week": "week"},
     periods={
         "day": "day",
         "week": "week",

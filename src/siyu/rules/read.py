@@ -234,7 +234,7 @@ class _Reader:
         return {"metric": kind} | found
 
     def _window(self) -> dict[str, Any]:
-        units = {"unit": lambda: self._named(self._phrases.units), "n": self._number}
+        units = {"unit": self._unit, "n": self._number}
         slots = units | {
             "period": lambda: self._named(self._phrases.periods),
             "start": self._quoted,
@@ -272,7 +272,7 @@ class _Reader:
             "value2": self._value,
             "values": self._values,
             "n": self._number,
-            "unit": lambda: self._named(self._phrases.units),
+            "unit": self._unit,
         }
         op, found = self._choose(self._phrases.operators, slots)
         if op == "between":
@@ -299,6 +299,11 @@ class _Reader:
 
     def _named(self, table: Mapping[str, str]) -> str:
         return self._choose(table, {})[0]
+
+    def _unit(self) -> str:
+        # “1 day” and “1 days” are the same to a reader; what is followed furthest counts.
+        one = {f"{unit} 1": word for unit, word in self._phrases.one_unit.items()}
+        return self._named({**self._phrases.units, **one}).removesuffix(" 1")
 
     def _field(self) -> str:
         worked, name = self._try(self._quoted)

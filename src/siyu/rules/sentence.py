@@ -107,11 +107,14 @@ class _Writer:
             form = "since" if window.start else "until"
         return self._phrases.windows[form].format(
             n=window.n,
-            unit=self._phrases.units.get(window.unit, ""),
+            unit=self._unit(window.unit, window.n),
             period=self._phrases.periods.get(window.unit, ""),
             start=quoted(window.start),
             end=quoted(window.end),
         )
+
+    def _unit(self, unit: str, many: float) -> str:
+        return (self._phrases.one_unit if many == 1 else self._phrases.units).get(unit, "")
 
     def _where(self, condition: Condition | None) -> str:
         return "" if condition is None else self._phrases.where.format(condition=self._condition(condition))
@@ -143,7 +146,7 @@ class _Writer:
                 else self._named(value, choices)
             )
         if isinstance(value, Duration):
-            return template.format(n=value.n, unit=self._phrases.units[value.unit])
+            return template.format(n=value.n, unit=self._unit(value.unit, value.n))
         if op == "between":
             return template.format(value=self._value(value[0]), value2=self._value(value[1]))
         if isinstance(value, tuple):

@@ -21,15 +21,21 @@ from siyu.connectors.shop.dialect import (
     Mapping,
     UnreadableDelivery,
     WrongMapping,
+    WrongSignature,
     checked,
     event_of,
     verify,
 )
-from siyu.connectors.shop.records import Connector
+from siyu.connectors.shop.records import Connector, Noted
 from siyu.errors import NotFound
 from siyu.store.postgres import Database
 from siyu.stream.stream import Stream
 
+KEPT: Final = "KEPT"
+"""A step of an order, which is durable."""
+IGNORED: Final = "IGNORED"
+"""Of a topic that is not mapped."""
+DETAIL_CHARS_MAX: Final = 300
 BODY_BYTES_KEPT: Final = 32_768
 """Of an unreadable delivery, in its dead letter."""
 
@@ -85,6 +91,16 @@ async def put(connection: Any, name: str, wanted: Wanted, key: bytes, now: datet
     return one
 
 
+async def change(connection: Any, name: str, wanted: Wanted, key: bytes, now: datetime) -> Connector:
+    """Keep a connector with the secret it has; that of `wanted` does not count. Raises ConnectorNotFound,
+    WrongMapping."""
+    before = await records.find(connection, name)
+    if before is None:
+        raise ConnectorNotFound(f"There is no connector {name[:50]!r}.")
+    kept = msgspec.structs.replace(wanted, secret=unseal(before.secret, key))
+    return await put(connection, name, kept, key, now)
+
+
 async def receive(db: Database, stream: Stream, name: str, delivery: Delivery, setting: Setting) -> bool:
     """Take a delivery in; True when it told of a step, which is durable then. Unreadable ones become dead letters.
 
@@ -93,7 +109,11 @@ async def receive(db: Database, stream: Stream, name: str, delivery: Delivery, s
         found = await records.find(connection, name)
     if found is None or not found.active:
         raise ConnectorNotFound(f"There is no connector {name[:50]!r}.")
-    verify(found.mapping, delivery, found.client_id, unseal(found.secret, setting.key))
+    try:
+        verify(found.mapping, delivery, found.client_id, unseal(found.secret, setting.key))
+    except WrongSignature as error:
+        await _note(db, name, error.code, str(error), setting)
+        raise
     rejected = []
     event = None
     try:
@@ -101,8 +121,16 @@ async def receive(db: Database, stream: Stream, name: str, delivery: Delivery, s
     except UnreadableDelivery as error:
         rejected.append(Rejected(error.code, str(error), delivery.body[:BODY_BYTES_KEPT], "", found.dialect))
     if event is None and not rejected:
+        await _note(db, name, IGNORED, "", setting)
         return False
     received_ms = int(setting.now().timestamp() * 1000)
     arrival = Arrival([event] if event is not None else [], rejected, f"connector:{name}", found.end, received_ms)
     await stream.append(frames_of([arrival], stream.shards, stream.frame_bytes_max))
+    code, detail = (KEPT, "") if event is not None else (rejected[0].code, rejected[0].reason)
+    await _note(db, name, code, detail, setting)
     return event is not None
+
+
+async def _note(db: Database, name: str, code: str, detail: str, setting: Setting) -> None:
+    async with db.driver() as connection:
+        await records.note(connection, name, Noted(code, setting.now(), detail[:DETAIL_CHARS_MAX].replace("\x00", "")))

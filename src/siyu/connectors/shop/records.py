@@ -51,3 +51,30 @@ async def connectors(connection: Any) -> list[Connector]:
         _connector(row)
         for row in await connection.fetch(f"SELECT {_COLUMNS} FROM shop_connectors ORDER BY name LIMIT 1000")
     ]
+
+
+class Noted(NamedTuple):
+    """What became of a delivery."""
+
+    code: str
+    at: datetime
+    detail: str
+
+
+async def note(connection: Any, connector: str, noted: Noted) -> None:
+    """Write down what became of a delivery: the last one of its kind, at most once a second."""
+    await connection.execute(
+        "INSERT INTO shop_connector_outcomes AS o (connector, code, at, detail) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (connector, code) DO UPDATE SET at = excluded.at, detail = excluded.detail"
+        " WHERE o.at <= excluded.at - interval '1 second'",
+        connector, *noted,
+    )  # fmt: skip
+
+
+async def noted(connection: Any) -> dict[str, list[Noted]]:
+    """Connector → what became of its deliveries, the latest first."""
+    found: dict[str, list[Noted]] = {}
+    rows = await connection.fetch("SELECT connector, code, at, detail FROM shop_connector_outcomes ORDER BY at DESC")
+    for row in rows:
+        found.setdefault(row[0], []).append(Noted(row[1], row[2], row[3]))
+    return found
