@@ -231,11 +231,17 @@ class Keeper:
             asked = sorted({*touched.persons, *anchors})
         rules = list(self._rules(aim.keys, aim.followers))
         starts = await self._starts(connection, aim.followers, touched)
-        population = await survey(self._source, rules, setting, touched, starts)
+        reading = asyncio.ensure_future(records.kept(connection, asked if asked is not None or live else ()))
+        try:
+            population = await survey(self._source, rules, setting, touched, starts)
+            kept = await reading
+        finally:
+            # The connection does one thing at a time.
+            reading.cancel()
+            await asyncio.wait({reading})
         problems = {key: population.problem_of(one.rule) for key, one in live.items()}
         live = {key: one for key, one in live.items() if problems[key] is None}
         halted = {one: self._problem(one, population) for one in aim.followers}
-        kept = await records.kept(connection, asked) if live or asked else []
 
         def compare() -> tuple[list[Change], list[tuple[str, int]]]:
             words = self._source.words
