@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from bench.server import Server
+from bench.server import Server, own_engines
 from siyu.identity.mirror import rebuild_mirror
 from siyu.profile.jobs import refresh_rfm
 from siyu.rules.clickhouse import Params
@@ -37,9 +36,7 @@ from siyu.segments.population import Source
 from siyu.segments.ready import READY
 from siyu.segments.segment import live_of
 from siyu.segments.words import WORDS
-from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
-from siyu.store.engines import open_engines
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 
@@ -224,7 +221,7 @@ async def measure(persons: int) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    with tempfile.TemporaryDirectory() as folder, open_engines(Settings(home=folder)) as engines:
+    with own_engines() as engines:
         db, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
         await db.create_all()
         await events.create_all()
