@@ -1,7 +1,7 @@
 """What live rules and segments cost ingest: the same load with none, and with `--rules` earn rules and `--segments`
 segments, in turns on one server.
 
-`python -m bench.live [--events N] [--persons N] [--rounds N]`. An eighth of the events earns points,
+`python -m bench.live [--events N] [--persons N] [--rounds N]`. One event in fifty earns points,
 once per person and day.
 """
 
@@ -19,10 +19,9 @@ from typing import Any
 from bench.ingest import Run, run
 from bench.load import NAMES
 from bench.server import API_TOKEN, Server, running_server
-from siyu.collect.catalogue import CATALOGUE
+from siyu.collect.catalogue import CATALOGUE, canonical
 
-EARNING = "checkin.done"
-"""What the load's `check_in` is in the catalogue."""
+EARNING = canonical("check_in")
 
 
 def call(server: Server, method: str, path: str, body: Any = None) -> Any:
@@ -40,7 +39,8 @@ class Live:
     def __init__(self, server: Server, rules: int, segments: int) -> None:
         self._server = server
         self._version = 0
-        names = [EARNING, *(entry.name for entry in CATALOGUE if entry.name not in (EARNING, *NAMES))]
+        coming = {canonical(name) for name in NAMES}
+        names = [EARNING, *(entry.name for entry in CATALOGUE if entry.name not in coming)]
         self._rules = [names[number % len(names)] for number in range(rules)]
         self._defaults = [rule["id"] for rule in server.get("/api/points/rules")["items"]]
         ready = [{name: one[name] for name in ("key", "label", "rule")} for one in server.get("/api/segments")]

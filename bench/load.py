@@ -11,7 +11,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-NAMES = ("page_view", "product_view", "cart_add", "search", "share", "order.created", "check_in", "coupon_view")
+MIX = {
+    "page_view": 0.40, "product_view": 0.30, "search": 0.13, "cart_add": 0.05, "share": 0.04, "coupon_view": 0.04,
+    "order.created": 0.02, "check_in": 0.02,
+}  # fmt: skip
+"""Shares of the events, as in the clickstream of a shop (`demo/data/ecom.csv.gz`), with what a mini-program adds."""
+NAMES = tuple(MIX)
 
 
 class LoadResult(NamedTuple):
@@ -36,7 +41,7 @@ def bodies(
         size = min(per_batch, events - start)
         drawn = np.arange(start, start + size) % persons if each_once else rng.integers(0, persons, size)
         users = drawn.tolist()
-        kinds = rng.integers(0, len(NAMES), size).tolist()
+        kinds = rng.choice(len(NAMES), size, p=list(MIX.values())).tolist()
         ages = rng.integers(0, 5_000, size).tolist()
         skus = rng.integers(0, 5_000, size).tolist()
         batch = [

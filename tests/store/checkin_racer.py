@@ -35,7 +35,7 @@ def leave_out(guards: list[str], me: int) -> None:
     for guard in guards:
         if guard == "lock":
             assert "pg_advisory_xact_lock" in checkin_records.LOCK
-            checkin_records.LOCK = "SELECT $1::bigint, $2::bigint[]"
+            checkin_records.LOCK = "SELECT $1::bigint, $2::bigint[], $3::bigint"
         elif guard == "key":
             assert "ON CONFLICT (anchor, day) DO NOTHING" in checkin_records.ADD
             checkin_records.ADD = checkin_records.ADD.replace("ON CONFLICT (anchor, day) DO NOTHING", "")

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from siyu.errors import MalformedRequest, Refused
 from siyu.ids import identifier_key
 from siyu.loyalty.actions import Points
 from siyu.loyalty.request import Earn, Identifier
-from siyu.membership import checkins
+from siyu.membership import checkin_records, checkins
 from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, MakeUp, On, Reward, Rules, Streak
 from siyu.membership.checkin_shown import Calendar, CheckedIn
 from siyu.membership.checkins import Asking
@@ -262,3 +263,17 @@ async def test_every_guard_of_a_double_click_is_needed(house: House, postgres_ds
             break
     else:
         pytest.fail("nothing went wrong without the keys of rewards")
+
+
+async def test_a_batch_of_history_takes_few_locks(db: Database) -> None:
+    """One lock each for 50,000 identifiers is more than PostgreSQL's table holds: the stream stood still."""
+    async with db.driver() as first, db.driver() as second, first.transaction():
+        await checkin_records.lock(first, range(1, 50_001))
+        held = await first.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        assert held == checkin_records.LOCKS_MAX
+        await second.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            async with second.transaction():
+                await checkin_records.lock(second, [49_999])

@@ -55,6 +55,7 @@ from siyu.coupons.till import Till
 from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
+from siyu.ledger.http import routes as currency_routes
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
@@ -80,6 +81,7 @@ SHORTCUTS: Final = (
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
 QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
+POINT_ROUTES: Final = (*currency_routes, *loyalty_routes)
 SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -113,7 +115,14 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
     )
     value = Router(
         path="/",
-        route_handlers=[*loyalty_routes, *membership_routes, *coupon_routes, *promotion_routes, *SHOP_ROUTES],
+        route_handlers=[
+            *currency_routes,
+            *loyalty_routes,
+            *membership_routes,
+            *coupon_routes,
+            *promotion_routes,
+            *SHOP_ROUTES,
+        ],
         guards=[require_token],
         exception_handlers={HTTPException: on_malformed_value},
     )

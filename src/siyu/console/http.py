@@ -23,13 +23,16 @@ from siyu.console import (
     http_overview,
     http_person_changes,
     http_persons,
+    http_pools,
     http_portrait,
+    http_price_rules,
     http_products,
     http_questions,
     http_rules,
     http_segments,
     http_sources,
     http_tiers,
+    http_try,
 )
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
@@ -113,6 +116,9 @@ routes: list[Any] = [
             *http_conflicts.routes,
             *http_counter.routes,
             *http_coupons.routes,
+            *http_pools.routes,
+            *http_price_rules.routes,
+            *http_try.routes,
         ],
         dependencies={"visit": Provide(provide_visit)},
         exception_handlers={

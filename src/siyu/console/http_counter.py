@@ -11,13 +11,14 @@ from litestar import Response, get, post
 from siyu.console.i18n import mark as _
 from siyu.console.page import query, redirect
 from siyu.console.people import display_name
+from siyu.console.refusals import REASONS, reason
 from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons import read, redeeming
 from siyu.coupons.lock_records import Lock
 from siyu.coupons.offers import UNUSABLE
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.request import CouponSeen, Redeem
-from siyu.errors import NotFound, PersonNotFound, Refused, SiyuError
+from siyu.errors import NotFound, PersonNotFound, Refused
 from siyu.loyalty.request import Identifier, PersonRef
 from siyu.profile import actions as profile
 from siyu.profile.portrait import Portrait
@@ -38,30 +39,6 @@ STATES: Final = {
 }
 """State → what it is called, its colour."""
 USED: Final = _("The coupon was used. Give the customer what it promises.")
-REASONS: Final = {
-    "COUPON_NOT_FOUND": _("No coupon has this code. Check the letters: 0, O, 1, I and L never occur."),
-    "COUPON_USED": _("This coupon was used before."),
-    "COUPON_EXPIRED": _("The time of this coupon is over."),
-    "COUPON_NOT_YOURS": _("This coupon belongs to somebody else."),
-    "LOCKED": _("This coupon is set aside for another purchase. Wait until that is paid or cancelled."),
-    "NOT_STARTED": _("This coupon cannot be used yet."),
-    "ENDED": _("This coupon was taken back, or its promotion has ended."),
-    "NOT_ELIGIBLE": _("This coupon is not for this person or purchase."),
-    "CHANNEL_NOT_ALLOWED": _("This coupon cannot be used in the shop."),
-    "LIMIT_REACHED": _("This person has had as many of them as one person may, or all have been given."),
-    "BUDGET_EXHAUSTED": _("The budget of this promotion is used up."),
-    "OUT_OF_STOCK": _("There are no codes left."),
-    "PERSON_NEEDED": _("Nobody has this code yet. Type the member's phone number below: it becomes theirs."),
-}
-"""Code of a refusal → what staff tell the customer."""
-
-
-def reason(visit: Visit, error: SiyuError) -> str:
-    """Why it cannot be done, in the reader's words."""
-    code = error.code
-    if code == "NOT_ELIGIBLE" and error.details.get("because") == "person":
-        code = "PERSON_NEEDED"
-    return visit.face.text(REASONS[code]) if code in REASONS else str(error)
 
 
 async def _found(

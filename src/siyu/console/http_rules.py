@@ -12,9 +12,10 @@ from litestar import Response, get, post
 from siyu.analytics import overview as reads
 from siyu.collect.catalogue import CATALOGUE, GROUPS
 from siyu.console.page import SECURITY_HEADERS
-from siyu.console.rule_draft import DEPTH_MAX, Made
+from siyu.console.rule_draft import DEPTH_MAX, Made, checked
 from siyu.console.rule_form import (
     PROFILE,
+    VOCABULARIES,
     Editor,
     Offer,
     Offers,
@@ -25,14 +26,15 @@ from siyu.console.rule_form import (
     read_draft,
 )
 from siyu.console.visit import AnyRequest, Visit
+from siyu.coupons.template import FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
 from siyu.rules.read import read_sentence
-from siyu.rules.rule import InvalidRule
+from siyu.rules.rule import InvalidRule, attributes_of
 from siyu.rules.sentence import say
-from siyu.rules.vocabulary import Lang
+from siyu.rules.vocabulary import Lang, Vocabulary
 from siyu.rules.window import Setting
 from siyu.rules.write import rule_json
 from siyu.segments import actions
@@ -73,6 +75,12 @@ def lang_of(visit: Visit) -> Lang:
     return "zh" if visit.locale.startswith("zh") else "en"
 
 
+def _words(form: Mapping[str, Any]) -> tuple[str, Vocabulary]:
+    """The vocabulary of a builder, by its name."""
+    name = str(form.get("vocabulary", ""))
+    return (name, VOCABULARIES[name]) if name in VOCABULARIES else ("", WORDS)
+
+
 def _json(value: msgspec.Struct) -> Response[bytes]:
     return Response(msgspec.json.encode(value), media_type="application/json", headers=SECURITY_HEADERS)
 
@@ -93,11 +101,12 @@ async def say_draft(request: AnyRequest, visit: Visit) -> Response[bytes]:
     form = await request.form()
     made: Made | None = None
     try:
-        made = read_draft(str(form.get("draft", "")))
+        _, words = _words(form)
+        made = read_draft(str(form.get("draft", "")), words)
         if made.rule is None:
             return _json(Said())
-        rule = parse_rule(made.rule, WORDS, trigger=bool(form.get("trigger")))
-        return _json(Said(say(rule, WORDS, lang_of(visit))))
+        rule = parse_rule(made.rule, words, trigger=bool(form.get("trigger")))
+        return _json(Said(say(rule, words, lang_of(visit))))
     except MalformedRequest as error:
         return _json(Said("", _problem(error, made)))
 
@@ -107,9 +116,10 @@ async def read_text(request: AnyRequest, visit: Visit) -> Response[bytes]:
     """The fields of a sentence, or the character at which it stops making sense."""
     form = await request.form()
     text, trigger = str(form.get("text", "")), bool(form.get("trigger"))
+    name, words = _words(form)
     try:
-        rule = rule_json(read_sentence(text, WORDS, lang_of(visit), trigger=trigger)) if text.strip() else None
-        editor = editor_of(rule, lang_of(visit), trigger=trigger)
+        rule = rule_json(read_sentence(text, words, lang_of(visit), trigger=trigger)) if text.strip() else None
+        editor = editor_of(rule, lang_of(visit), trigger=trigger, vocabulary=name)
     except MalformedRequest as error:
         return _json(Understood(None, _problem(error, None)))
     return _json(Understood(visit.render("rule_node.html", editor=editor, node=editor.draft, root=True)))
@@ -123,21 +133,8 @@ async def node(request: AnyRequest, visit: Visit) -> Response[str]:
         given: Any = msgspec.json.decode(str(form.get("node", "")))
     except msgspec.DecodeError:
         raise InvalidRule("This is no rule of the builder.", path="rule") from None
-    editor = Editor({}, "", lang_of(visit), bool(form.get("trigger")))
+    editor = Editor({}, "", lang_of(visit), bool(form.get("trigger")), _words(form)[0])
     return visit.page("rule_node.html", editor=editor, node=editor.settled(checked(given, DEPTH_MAX)), root=False)
-
-
-def checked(given: object, depth: int) -> dict[str, Any]:
-    """A draft of which at least the shape is right. Raises InvalidRule."""
-    if not isinstance(given, dict) or depth < 0 or given.get("kind") not in ("group", "person", "metric", "trigger"):
-        raise InvalidRule("This is no rule of the builder.", path="rule")
-    lists = {key: given.get(key) for key in ("events", "filters", "parts")}
-    shaped = {key: value if isinstance(value, list) else [] for key, value in lists.items()}
-    texts = {key: value for key, value in given.items() if isinstance(key, str) and key not in shaped}
-    filters = [one for one in shaped["filters"] if isinstance(one, dict)]
-    parts = [checked(part, depth - 1) for part in shaped["parts"]]
-    events = [one for one in shaped["events"] if isinstance(one, str)]
-    return texts | {"events": events, "filters": filters, "parts": parts}
 
 
 @post("/rules/count", include_in_schema=False, status_code=200)
@@ -149,16 +146,20 @@ async def count(request: AnyRequest, visit: Visit, db: Database, events: EventSt
 async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events: EventStore) -> Response[str]:
     """The count of a `draft`, else of the sentence in `text`; given up after COUNT_SECONDS_MAX."""
     context: dict[str, Any] = {"text": "", "error": None, "count": 0, "total": 0, "at": None, "slow": False}
+    context |= {"by_order": False, "nobody": "nobody" in form}
+    _, words = _words(form)
     try:
         if "draft" in form:
-            made = read_draft(str(form["draft"]))
-            rule = None if made.rule is None else parse_rule(made.rule, WORDS)
+            made = read_draft(str(form["draft"]), words)
+            rule = None if made.rule is None else parse_rule(made.rule, words)
         else:
             context["text"] = text = str(form.get("text", ""))
             rule = read_sentence(text, WORDS, lang_of(visit)) if text.strip() else None
         if rule is None:
             return visit.page("segment_count.html", **context)
         context["text"] = "…"
+        if FIRST_PAID_ORDER in attributes_of(rule):
+            return visit.page("segment_count.html", **context | {"by_order": True})
         source = Source(db, events, WORDS, COUNT_SECONDS_MAX)
         async with asyncio.timeout(COUNT_SECONDS_MAX):
             total, found = await actions.preview(source, rule, Setting(visit.moment.now, visit.moment.zone))
@@ -171,14 +172,15 @@ async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events
 
 
 @get("/rules/offers", include_in_schema=False)
-async def offers(visit: Visit, db: Database, events: EventStore) -> Response[bytes]:
+async def offers(request: AnyRequest, visit: Visit, db: Database, events: EventStore) -> Response[bytes]:
     """What the builder's lists offer: attributes, events, tags, segments, properties."""
     lang = lang_of(visit)
+    _, words = _words(request.query_params)
     declared, tags, segments, properties = await asyncio.gather(
         operate.declared_traits(db), operate.list_tags(db), actions.all_of(db), reads.property_names(events, "")
     )
     fields = [Offer(name, word, name) for name, word in PHRASES[lang].fields.items()]
-    families = family_offers(WORDS, lang)
+    families = family_offers(words, lang)
     heading = next(one.label for one in families if one.value == "trait.")
     traits = [
         Offer(f"trait.{name}", (one.label_zh if lang == "zh" else one.label_en) or name, name, heading)
@@ -188,9 +190,9 @@ async def offers(visit: Visit, db: Database, events: EventStore) -> Response[byt
     groups = [(entry.name, GROUPS[entry.group][place]) for entry in CATALOGUE]
     return _json(
         Offers(
-            [*attribute_offers(WORDS, lang, visit.face.text(PROFILE)), *traits],
+            [*attribute_offers(words, lang, visit.face.text(PROFILE)), *traits],
             families,
-            event_offers(WORDS, lang, groups),
+            event_offers(words, lang, groups),
             [Offer(tag.path, tag.path) for tag in tags],
             [Offer(one.key, one.label, one.key) for one in segments],
             [*fields, *(Offer(name, name) for name in properties)],

@@ -46,6 +46,24 @@ def rule_of(draft: object, words: Vocabulary) -> Made:
     return Made(_node(draft, _At("rule", ""), making, DEPTH_MAX), making.places)
 
 
+def checked(given: object, depth: int, *, kept: bool = False) -> Draft:
+    """A draft of which at least the shape is right; `kept`: parts that the fields cannot say may be in it.
+
+    Raises InvalidRule."""
+    kinds = ("group", "person", "metric", "trigger")
+    if isinstance(given, dict) and kept and given.get("kind") == "kept" and isinstance(given.get("rule"), dict):
+        return {"kind": "kept", "rule": given["rule"]}
+    if not isinstance(given, dict) or depth < 0 or given.get("kind") not in kinds:
+        raise InvalidRule("This is no rule of the builder.", path="rule")
+    lists = {key: given.get(key) for key in ("events", "filters", "parts")}
+    shaped = {key: value if isinstance(value, list) else [] for key, value in lists.items()}
+    texts = {key: value for key, value in given.items() if isinstance(key, str) and key not in shaped}
+    filters = [one for one in shaped["filters"] if isinstance(one, dict)]
+    parts = [checked(part, depth - 1, kept=kept) for part in shaped["parts"]]
+    events = [one for one in shaped["events"] if isinstance(one, str)]
+    return texts | {"events": events, "filters": filters, "parts": parts}
+
+
 class _At(NamedTuple):
     """Where a node stands: in the rule, and in the draft."""
 

@@ -14,7 +14,20 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from siyu.console.i18n import mark as _
-from siyu.console.rule_draft import LIST_OPS, MEASURES, PRESENCE, WINDOWS, Draft, Made, draft_of, rule_of
+from siyu.console.rule_draft import (
+    DEPTH_MAX,
+    LIST_OPS,
+    MEASURES,
+    PRESENCE,
+    WINDOWS,
+    Draft,
+    Made,
+    checked,
+    draft_of,
+    rule_of,
+)
+from siyu.coupons.template import COUPON_WORDS, FIRST_PAID_ORDER
+from siyu.errors import MalformedRequest
 from siyu.rules.condition import OPERATORS
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
@@ -37,6 +50,8 @@ _NO_TAG_OPS: Final = tuple(op for op in LIST_OPERATORS if op != "has_tag")
 _TAG_OPS: Final = ("has_tag", *_NO_TAG_OPS)
 _SLOT: Final = re.compile(r"(\{\w+\} ?)+")
 PROFILE: Final = _("Profile")
+VOCABULARIES: Final[dict[str, Vocabulary]] = {"": WORDS, "coupons": COUPON_WORDS}
+"""What a builder may speak of, by the name its form sends along."""
 assert set(_TEXT_OPS) == OPERATORS
 
 
@@ -48,10 +63,16 @@ class Editor(NamedTuple):
     lang: Lang
     trigger: bool
     """Whether there is a triggering event."""
+    vocabulary: str = ""
+
+    @property
+    def words(self) -> Vocabulary:
+        """What may be spoken of."""
+        return VOCABULARIES[self.vocabulary]
 
     def kind(self, name: str) -> AttributeKind | None:
         """What an attribute is."""
-        return WORDS.kind_of(name) if name else None
+        return self.words.kind_of(name) if name else None
 
     def label(self, name: str) -> str:
         """What people read for an attribute."""
@@ -72,11 +93,11 @@ class Editor(NamedTuple):
 
     def event(self, name: str) -> str:
         """What people read for an event."""
-        return WORDS.label(name, self.lang)
+        return self.words.label(name, self.lang)
 
     def choices(self, name: str) -> list[tuple[str, str]]:
         """(value, label) of an attribute or property with few values."""
-        return [(str(one.value), one.zh if self.lang == "zh" else one.en) for one in WORDS.choices_of(name)]
+        return [(str(one.value), one.zh if self.lang == "zh" else one.en) for one in self.words.choices_of(name)]
 
     def operators(self, node: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(operator, words) that a node may have; the one it has is always among them."""
@@ -88,7 +109,8 @@ class Editor(NamedTuple):
         if node["kind"] == "group":
             return node
         known = self._operators(node)
-        if not node.get("op") and str(node.get("name", "")).startswith("consent."):
+        name = str(node.get("name", ""))
+        if not node.get("op") and (name.startswith("consent.") or name == FIRST_PAID_ORDER):
             node = node | {"as": "truth", "value": "true"}
         if node.get("op") not in known:
             node = node | {"op": known[0], "value2": ""}
@@ -117,7 +139,7 @@ class Editor(NamedTuple):
             return ("within", *(op for op in TIME_OPERATORS if op != "within"))
         if kind.type == "list":
             return _TAG_OPS if kind.name == "tags" else _NO_TAG_OPS
-        choices = WORDS.choices_of(str(node["name"]))
+        choices = self.words.choices_of(str(node["name"]))
         if choices:
             return (*_CHOICE_OPS, *("gte", "lte")) if kind.number else _CHOICE_OPS
         return _NUMBER_OPS if kind.number else _TEXT_OPS
@@ -147,7 +169,7 @@ class Editor(NamedTuple):
 
     def kept(self, rule: Mapping[str, Any]) -> str:
         """The sentence of what the builder has no fields for."""
-        return say(parse_rule(rule, WORDS, trigger=self.trigger), WORDS, self.lang)
+        return say(parse_rule(rule, self.words, trigger=self.trigger), self.words, self.lang)
 
     def value_kind(self, node: Mapping[str, Any]) -> str:
         """How a value is asked for: none, duration, time, choice, choices, tag, segment, number, text."""
@@ -169,33 +191,56 @@ class Editor(NamedTuple):
         return "number" if kind is not None and kind.number else "text"
 
 
-def editor_of(rule: Mapping[str, Any] | None, lang: Lang, *, trigger: bool = False) -> Editor:
+def editor_of(rule: Mapping[str, Any] | None, lang: Lang, *, trigger: bool = False, vocabulary: str = "") -> Editor:
     """A builder filled with a rule; None: with nothing. Raises InvalidRule."""
+    words = VOCABULARIES[vocabulary]
     if rule is None:
-        return Editor(draft_of(None, WORDS), "", lang, trigger)
-    parsed = parse_rule(rule, WORDS, trigger=trigger)
-    return Editor(draft_of(rule_json(parsed), WORDS), say(parsed, WORDS, lang), lang, trigger)
+        return Editor(draft_of(None, words), "", lang, trigger, vocabulary)
+    parsed = parse_rule(rule, words, trigger=trigger)
+    return Editor(draft_of(rule_json(parsed), words), say(parsed, words, lang), lang, trigger, vocabulary)
 
 
-def read_draft(text: str) -> Made:
+def read_draft(text: str, words: Vocabulary = WORDS) -> Made:
     """The rule of the builder's field. Raises InvalidRule."""
     if len(text) > DRAFT_BYTES_MAX:
         raise InvalidRule("The rule is too large.", path="rule")
     try:
-        return rule_of(msgspec.json.decode(text), WORDS)
+        return rule_of(msgspec.json.decode(text), words)
     except msgspec.DecodeError:
         raise InvalidRule("This is no rule of the builder.", path="rule") from None
 
 
-def rule_from(form: Mapping[str, Any], field: str, lang: Lang, *, trigger: bool = False) -> dict[str, Any] | None:
+def rule_from(
+    form: Mapping[str, Any], field: str, lang: Lang, *, trigger: bool = False, vocabulary: str = ""
+) -> dict[str, Any] | None:
     """The rule of a form with a builder, in its long form; None: nothing was said. What was touched last
     counts, the fields or the sentence; a form with a sentence only (`text`) is one too. Raises InvalidRule."""
+    words = VOCABULARIES[vocabulary]
     draft = str(form.get(field, ""))
     text = str(form.get(f"{field}_text", form.get("text", ""))).strip()
     if draft and form.get(f"{field}_by") != "text":
-        made = read_draft(draft).rule
-        return None if made is None else rule_json(parse_rule(made, WORDS, trigger=trigger))
-    return rule_json(read_sentence(text, WORDS, lang, trigger=trigger)) if text else None
+        made = read_draft(draft, words).rule
+        return None if made is None else rule_json(parse_rule(made, words, trigger=trigger))
+    return rule_json(read_sentence(text, words, lang, trigger=trigger)) if text else None
+
+
+def editor_from(
+    form: Mapping[str, Any], field: str, lang: Lang, *, trigger: bool = False, vocabulary: str = ""
+) -> Editor:
+    """The builder of a form that comes back with an error: as it was filled in, right or wrong."""
+    text = str(form.get(f"{field}_text", ""))
+    try:
+        rule = rule_from(form, field, lang, trigger=trigger, vocabulary=vocabulary)
+        return editor_of(rule, lang, trigger=trigger, vocabulary=vocabulary)
+    except MalformedRequest:
+        draft = draft_of(None, VOCABULARIES[vocabulary])
+    try:
+        if form.get(f"{field}_by") != "text":
+            given = checked(msgspec.json.decode(str(form.get(field, ""))), DEPTH_MAX, kept=True)
+            draft = given if given["kind"] == "group" else draft
+    except (InvalidRule, msgspec.DecodeError):
+        pass  # then only the sentence comes back
+    return Editor(draft, text, lang, trigger, vocabulary)
 
 
 class Offer(msgspec.Struct, frozen=True):

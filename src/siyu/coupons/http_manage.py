@@ -204,11 +204,12 @@ async def export_pool(template_id: str, pool: str, db: Database, pricing: Pricin
             raise TemplateNotFound(f"The template {template_id[:80]!r} has no pool {pool[:80]!r}.")
     name = f'attachment; filename="codes-{pool}.csv"'
     return Stream(
-        _codes(db, pricing, pool), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name}
+        codes_csv(db, pricing, pool), media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name}
     )
 
 
-async def _codes(db: Database, pricing: Pricing, pool: str) -> AsyncIterator[bytes]:
+async def codes_csv(db: Database, pricing: Pricing, pool: str) -> AsyncIterator[bytes]:
+    """Lines of CSV: code and state, in the order they were made."""
     vault, after = pricing.vault, 0
     yield b"code,state\n"
     while True:

@@ -100,6 +100,31 @@ async def add_template(connection: Any, one: Template, at: datetime) -> int | No
     return version
 
 
+async def history(connection: Any, template: str, limit: int) -> list[tuple[int, Template, datetime]]:
+    """(version, template, when it was stored), the newest first."""
+    rows = await connection.fetch(
+        "SELECT version, template, at FROM coupon_templates WHERE id = $1 ORDER BY version DESC LIMIT $2",
+        template, limit,
+    )  # fmt: skip
+    return [(row[0], _template(row[1]), row[2]) for row in rows]
+
+
+async def states(connection: Any, template: str) -> dict[str, int]:
+    """State → how many coupons of a template that are somebody's are in it."""
+    rows = await connection.fetch(
+        "SELECT state, count(*) FROM coupons WHERE template = $1 AND holder IS NOT NULL GROUP BY state", template
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def rule_history(connection: Any, rule: str, limit: int) -> list[tuple[int, PriceRule, datetime]]:
+    """(version, price rule, when it was stored), the newest first."""
+    rows = await connection.fetch(
+        "SELECT version, rule, at FROM price_rules WHERE id = $1 ORDER BY version DESC LIMIT $2", rule, limit
+    )
+    return [(row[0], _rule(row[1]), row[2]) for row in rows]
+
+
 async def price_rules(connection: Any) -> dict[str, tuple[int, PriceRule]]:
     """The version that counts of every price rule."""
     rows = await connection.fetch(_NEWEST.format("rule", "price_rules", ""))

@@ -39,9 +39,11 @@ class Ledger:
         self._currencies: dict[str, Currency] = {}
         self._read_at = float("-inf")
 
-    async def currencies(self, connection: Any) -> dict[str, Currency]:
-        """All currencies, those every installation begins with included."""
-        if time.monotonic() - self._read_at > _CURRENCY_SECONDS:
+    async def currencies(self, connection: Any, needed: Collection[str] = ()) -> dict[str, Currency]:
+        """All currencies, those every installation begins with included. Remembered for _CURRENCY_SECONDS, unless one
+        that is needed is not among them: it may have been added since."""
+        stale = time.monotonic() - self._read_at > _CURRENCY_SECONDS
+        if stale or not self._currencies.keys() >= set(needed):
             known = await records.read_currencies(connection)
             if missing := [one for one in DEFAULTS if one.code not in known]:
                 await records.ensure_currencies(connection, missing)
@@ -58,7 +60,7 @@ class Ledger:
         then the transaction must be rolled back and may be tried again. Raises UnknownCurrency."""
         if not commands:
             return []
-        book = Book(await self.currencies(connection), self.zone)
+        book = Book(await self.currencies(connection, _currencies_of(commands)), self.zone)
         await self._load(connection, book, commands)
         keys = {key for command in commands for key in (command.key, *command.unless)}
         known = await records.known_keys(connection, list(keys))
@@ -109,6 +111,11 @@ class Ledger:
             # Not remembered: this transaction may still come to nothing.
             ids |= await records.find_accounts(connection, missing)
         return ids
+
+
+def _currencies_of(commands: Sequence[Command]) -> set[str]:
+    named = {name.currency for command in commands for name in command.report}
+    return named | {name.currency for command in commands for part in command.parts for name in _names(part)}
 
 
 def _names(part: Flow | End | Reverse) -> Iterable[AccountName]:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+CODE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,49}$"
+
 
 class Rounding(StrEnum):
     """To the end of which local period an expiry is put off."""

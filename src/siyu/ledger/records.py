@@ -297,6 +297,23 @@ async def ensure_currencies(connection: Any, currencies: Sequence[Currency]) -> 
     )
 
 
+async def lock_currencies(connection: Any) -> None:
+    """Be the only one that changes currencies, until the transaction ends; postings go on."""
+    await connection.execute("LOCK TABLE ledger_currencies IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def put_currency(connection: Any, one: Currency) -> bool:
+    """Add a currency or change it; False for another `lots` than it has: its balances would not be its lots."""
+    status = await connection.execute(
+        "INSERT INTO ledger_currencies AS c (code, unit_zh, unit_en, lots, keep_months, rounding)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (code) DO UPDATE SET unit_zh = excluded.unit_zh,"
+        " unit_en = excluded.unit_en, keep_months = excluded.keep_months, rounding = excluded.rounding"
+        " WHERE c.lots = excluded.lots",
+        *_currency_row(one),
+    )
+    return str(status).endswith(" 1")
+
+
 async def read_currencies(connection: Any) -> dict[str, Currency]:
     """All currencies."""
     rows = await connection.fetch(

@@ -11,15 +11,15 @@ from litestar import Response, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import Conflict, MalformedRequest
+from siyu.errors import MalformedRequest
 from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
-from siyu.loyalty import approval, read, records
+from siyu.loyalty import approval, read
 from siyu.loyalty.actions import Points, TransferNotFound
 from siyu.loyalty.approval import Waiting
 from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
-from siyu.loyalty.react import all_rules
+from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import (
     POINTS,
     Adjust,
@@ -154,16 +154,13 @@ async def rules(db: Database) -> RulesPage:
 
 
 @put("/api/points/rules/{rule_id:str}", summary="Change what earns points", tags=["points"])
-async def put_rule(rule_id: str, data: EarnRule, db: Database, now: Now) -> EarnRule:
-    """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already."""
+async def put_rule(rule_id: str, data: EarnRule, db: Database, desk: Points, now: Now) -> EarnRule:
+    """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already; 422
+    UNKNOWN_CURRENCY."""
     if data.id != rule_id:
         raise WrongRequest("The rule has another id than the address.", path="id")
     async with db.begin() as conn:
-        connection = await driver_of(conn)
-        newest = max((rule.version for rule in await all_rules(connection) if rule.id == rule_id), default=0)
-        if data.version != newest + 1 or not await records.add_rule(connection, data, now()):
-            raise Conflict(f"The next version of this rule is {newest + 1}.", next_version=newest + 1)
-    return data
+        return await store_rule(await driver_of(conn), desk.ledger, data, now())
 
 
 @post("/api/points/refund", summary="Undo an earlier transfer, whole or in part", status_code=200, tags=["points"])

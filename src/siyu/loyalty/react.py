@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from siyu.errors import Conflict
 from siyu.identity.members import Named, named_by_anchor
-from siyu.ledger import AtEnd, Command, Ledger, Role, State, derived_key
+from siyu.ledger import AtEnd, Command, Ledger, Role, State, UnknownCurrency, derived_key
 from siyu.ledger.currency import lot_expiry
 from siyu.ledger.read_records import holders_from
 from siyu.ledger.records import lock_holders
@@ -58,6 +59,17 @@ async def all_rules(connection: Any) -> list[EarnRule]:
     return list({rule.id: rule for rule in (*DEFAULTS, *await records.read_rules(connection))}.values())
 
 
+async def store_rule(connection: Any, ledger: Ledger, rule: EarnRule, now: datetime) -> EarnRule:
+    """Store the next version of a rule. Raises UnknownCurrency, Conflict when its version is not the next one."""
+    if rule.currency not in await ledger.currencies(connection, {rule.currency}):
+        # The processor would meet it with every event.
+        raise UnknownCurrency(f"There is no currency {rule.currency[:50]!r}.", path="currency")
+    newest = max((one.version for one in await all_rules(connection) if one.id == rule.id), default=0)
+    if rule.version != newest + 1 or not await records.add_rule(connection, rule, now):
+        raise Conflict(f"The next version of this rule is {newest + 1}.", next_version=newest + 1)
+    return rule
+
+
 class Rules:
     """The earn rules of this installation."""
 
@@ -89,7 +101,7 @@ async def absorb(
     everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
     await lock_holders(connection, list(everybody))
     await settle(connection, ledger, everybody, now)
-    currencies = await ledger.currencies(connection)
+    currencies = await ledger.currencies(connection, {rule.currency for rule in rules})
 
     def in_time(rule: EarnRule, since: datetime) -> bool:
         """Whether what is earned would not have ended already, and is not too old (history that is imported late)."""

@@ -42,7 +42,7 @@ async def accounts(db: Database, ledger: Ledger, person_id: UUID, now: Now, at: 
             await settle(connection, ledger, dict.fromkeys(holders, mine), moment)
         held = await balances(connection, holders, past)
         lots = await lots_seen(connection, holders, past)
-        currencies = await ledger.currencies(connection)
+        currencies = await ledger.currencies(connection, {one.currency for one in held})
     shown = past or moment
     return Accounts(str(mine.person_id), shown, accounts_of(held, lots, currencies, shown))
 

@@ -12,7 +12,13 @@ from siyu.membership.checkin import READY, Rules
 
 LOCK_SPACE: Final = 0x5159_0000_0000
 """Advisory locks of the identifiers under which somebody checks in."""
-LOCK = "SELECT pg_advisory_xact_lock($1 + n) FROM (SELECT n FROM unnest($2::bigint[]) n ORDER BY n) ordered"
+LOCKS_MAX: Final = 1_024
+"""Identifiers share that many locks: a batch of history names tens of thousands, and PostgreSQL's table of locks holds
+6,400 (`max_connections` × `max_locks_per_transaction`)."""
+LOCK = """
+SELECT pg_advisory_xact_lock($1 + n)
+FROM (SELECT DISTINCT anchor % $3::bigint AS n FROM unnest($2::bigint[]) anchor ORDER BY n) ordered
+"""
 ADD = """
 INSERT INTO checkins (anchor, day, at, "end", how)
 SELECT n.anchor, n.day, n.at, n."end", n.how
@@ -72,7 +78,7 @@ async def add_rules(connection: Any, version: int, rules: Rules, at: datetime, b
 async def lock(connection: Any, anchors: Collection[int]) -> None:
     """Be the only one who checks in under these identifiers, until the transaction ends; in the order of their
     numbers."""
-    await connection.execute(LOCK, LOCK_SPACE, sorted(set(anchors)))
+    await connection.execute(LOCK, LOCK_SPACE, list(set(anchors)), LOCKS_MAX)
 
 
 async def days_of(connection: Any, anchors: Collection[int]) -> list[Row]:

@@ -176,7 +176,8 @@ async def absorb(
 
 async def _reward(connection: Any, ledger: Ledger, decided: Visits, now: datetime) -> list[list[RewardShown]]:
     """Post what the check-ins bring; what each of them got."""
-    currencies = await ledger.currencies(connection)
+    given = {reward.currency for _, _, found in decided.taken for grant in found for reward in grant.rewards}
+    currencies = await ledger.currencies(connection, given)
     wanted: list[tuple[int, RewardRow, Command]] = []
     for place, (who, _, found) in enumerate(decided.taken):
         for grant in found:
@@ -332,7 +333,7 @@ async def _make_up_shown(
 async def put_rules(connection: Any, ledger: Ledger, rules: Rules, now: datetime, by: str) -> StoredRules:
     """The next version of the rules. Raises InvalidCheckinRules, UnknownCurrency, Conflict."""
     checked(rules)
-    if unknown := rules.currencies() - (await ledger.currencies(connection)).keys():
+    if unknown := rules.currencies() - (await ledger.currencies(connection, rules.currencies())).keys():
         raise MalformedRequest(f"There is no currency {min(unknown)!r}.", path="currency")
     (before, *_) = await records.rules_of(connection)
     if not await records.add_rules(connection, before.version + 1, rules, now, by):

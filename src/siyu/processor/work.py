@@ -32,9 +32,13 @@ EVENTS_MAX = 120_000
 """Events of one micro-batch."""
 CROWD = 5_000
 """After a batch of this many events the next one is given time to grow: a row of 100,000 costs ClickHouse half of what
-a row of 25,000 does, its merges included (docs/benchmarks.md). A quiet stream is never kept waiting."""
+a row of 25,000 does, its merges included (docs/benchmarks.md)."""
 CROWD_SECONDS = 0.4
 """Time from the start of a large batch to the start of the next: small enough to be visible within the second."""
+REST = 3
+"""A small batch is followed by so many times the time it took, in which the next one grows: a batch costs the engines
+and the rooms some forty statements, be it one event or a hundred. An event after a quiet moment never waits."""
+REST_SECONDS_MAX = 0.2
 
 
 class Reaction(Protocol):
@@ -118,7 +122,7 @@ class Worker:
         if not frames:
             return 0
         count = sum(frame.events for frame in frames)
-        self._not_before = time.monotonic() + CROWD_SECONDS if count >= CROWD else 0.0
+        started = time.monotonic()
         # None of an erasure and a batch happens in the middle of the other.
         async with self._db.driver() as connection:
             await connection.execute("SELECT pg_advisory_lock_shared($1)", ERASURE_LOCK)
@@ -129,6 +133,9 @@ class Worker:
                     await connection.execute("SELECT pg_advisory_unlock_shared($1)", ERASURE_LOCK)
         for reaction in self._reactions:
             await reaction.committed()
+        ended = time.monotonic()
+        rest = min(REST * (ended - started), REST_SECONDS_MAX)
+        self._not_before = started + CROWD_SECONDS if count >= CROWD else ended + rest
         return count
 
     async def _next_frames(self, done: int, planned: int | None, wait_s: float) -> list[StreamFrame]:

@@ -82,7 +82,7 @@
 
   /* On a phone the tab one is on may stand outside the row of tabs */
   document.addEventListener("DOMContentLoaded", function () {
-    document.querySelectorAll(".tabs [aria-current]").forEach(function (tab) { tab.scrollIntoView({ inline: "center", block: "nearest" }); });
+    document.querySelectorAll(".tabs [aria-current], .subnav [aria-current], .dock [aria-current]").forEach(function (tab) { tab.scrollIntoView({ inline: "center", block: "nearest" }); });
   });
 
   window.Siyu = { token: token };
@@ -234,3 +234,23 @@ document.addEventListener("alpine:init", function () {
     };
   });
 });
+
+/* Parts of a form that belong to a choice: data-when="kind=amount|shipping" shows only then. */
+(function () {
+  "use strict";
+  function chosen(form, name) {
+    var field = form.elements[name];
+    if (!field) return "";
+    if (field.type === "checkbox") return field.checked ? field.value : "";
+    return field.value;
+  }
+  function settle(form) {
+    form.querySelectorAll("[data-when]").forEach(function (part) {
+      var at = part.dataset.when.indexOf("="), name = part.dataset.when.slice(0, at);
+      part.hidden = part.dataset.when.slice(at + 1).split("|").indexOf(chosen(form, name)) < 0;
+    });
+  }
+  function all() { document.querySelectorAll("form").forEach(settle); }
+  document.addEventListener("change", function (event) { if (event.target.form) settle(event.target.form); });
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all); else all();
+})();

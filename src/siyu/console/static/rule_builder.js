@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   if (window.SiyuRules) return;
-  var offers = null, listNumber = 0;
+  var offers = {}, listNumber = 0;
 
   function post(path, fields, signal) {
     var body = new URLSearchParams(fields);
@@ -13,9 +13,12 @@
       return answer;
     });
   }
-  function offered() {
-    if (!offers) offers = fetch("/console/rules/offers", { credentials: "same-origin" }).then(function (answer) { return answer.json(); });
-    return offers;
+  function offered(vocabulary) {
+    if (!offers[vocabulary]) {
+      var path = "/console/rules/offers?vocabulary=" + encodeURIComponent(vocabulary);
+      offers[vocabulary] = fetch(path, { credentials: "same-origin" }).then(function (answer) { return answer.json(); });
+    }
+    return offers[vocabulary];
   }
   function element(html) {
     var template = document.createElement("template");
@@ -65,11 +68,14 @@
     this.words = JSON.parse(root.dataset.words);
     this.turn = 0;
     this.keep();
-    this.count();
+    /* A form that came back: what is wrong in it is marked at once. */
+    if ("check" in root.dataset) this.changed(); else this.count();
   }
   Builder.prototype.top = function () { return this.tree.querySelector("[data-root]"); };
   Builder.prototype.extra = function (fields) {
     if ("trigger" in this.root.dataset) fields.trigger = "1";
+    if ("nobody" in this.root.dataset) fields.nobody = "1";
+    if (this.root.dataset.vocabulary) fields.vocabulary = this.root.dataset.vocabulary;
     return fields;
   };
   Builder.prototype.keep = function () { this.draft.value = JSON.stringify(read(this.top())); };
@@ -119,7 +125,7 @@
     this.counting = setTimeout(function () {
       var asking = self.asking = new AbortController();
       place.setAttribute("aria-busy", "true");
-      post("/console/rules/count", { draft: self.draft.value }, asking.signal).then(function (answer) { return answer.text(); }).then(function (html) {
+      post("/console/rules/count", self.extra({ draft: self.draft.value }), asking.signal).then(function (answer) { return answer.text(); }).then(function (html) {
         place.innerHTML = html;
         place.removeAttribute("aria-busy");
       }).catch(function (error) { if (error.name !== "AbortError") place.replaceChildren(); });
@@ -189,7 +195,7 @@
   Combo.prototype.builder = function () { return builderOf(this.place); };
   Combo.prototype.open = function () {
     var self = this;
-    offered().then(function (all) {
+    offered(self.builder().root.dataset.vocabulary || "").then(function (all) {
       if (document.activeElement !== self.input) return;
       self.draw(self.found(all));
     }).catch(function () { self.builder().lost(); });
