@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import sys
 import time
 from collections.abc import Awaitable, Mapping
@@ -46,7 +47,7 @@ EVENTS: Final = 5
 SEGMENTS: Final = 50
 MERGED: Final = 50
 """Every so many-th identifier is another one of the person before it."""
-LOOKS: Final = (1, 100, 2_000, 20_000)
+LOOKS: Final = (1, 100, 2_000, 5_000)
 ROUNDS: Final = 3
 NAMES: Final = (
     *("product.viewed", "page.viewed", "cart.added", "order.paid"),
@@ -221,7 +222,7 @@ async def measure(persons: int) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
-    with own_engines() as engines:
+    with own_engines() as (_, engines):
         db, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
         await db.create_all()
         await events.create_all()
@@ -239,7 +240,8 @@ async def measure(persons: int) -> None:
             say(f"{count:,} member rows of {kinds:,} different sets")
             await connection.execute("UPDATE segments SET built = 0")
         say(f"all again, nothing changed: {await measured(keeper.step())}")
-        say(await floor(db, source))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        say(f"memory of this process at its peak: {peak:,} MB")
         rng = np.random.default_rng(5)
         for size in LOOKS:
             looks = []
@@ -251,6 +253,7 @@ async def measure(persons: int) -> None:
                 looks.append(await measured(keeper.step()))
             looks.sort(key=lambda one: sum(one.cpu.values()))
             say(f"{size:,} persons touched: {looks[ROUNDS // 2]}")
+        say(await floor(db, source))
         await db.close()
         await events.close()
 

@@ -128,12 +128,12 @@ def forget(home: Path) -> None:
 
 
 @contextmanager
-def own_engines() -> Iterator[Engines]:
+def own_engines() -> Iterator[tuple[Path, Engines]]:
     """Embedded engines in a folder of their own; everything is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="siyu-bench-"))
     try:
         with open_engines(Settings(home=str(home))) as engines:
-            yield engines
+            yield home, engines
     finally:
         forget(home)
 

@@ -91,7 +91,7 @@ async def fill(db: Database, events: EventStore, persons: int) -> None:
 async def measure(persons: int) -> None:
     """Fill, build, touch, and print."""
     complete_metadata()
-    with own_engines() as engines:
+    with own_engines() as (_, engines):
         db, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
         await db.create_all()
         await events.create_all()

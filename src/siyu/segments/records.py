@@ -260,6 +260,12 @@ async def touches(connection: Any, limit: int) -> list[tuple[int, bytes]]:
     return [(row[0], row[1]) for row in rows]
 
 
+async def count_touched(connection: Any) -> int:
+    """How many identifiers were noted that nobody has looked at; one noted by several batches counts for each."""
+    count: int = await connection.fetchval("SELECT coalesce(sum(length(anchors)), 0)::bigint / 4 FROM segment_touches")
+    return count
+
+
 async def drop_touches(connection: Any, upto: Sequence[int]) -> None:
     """These were looked at."""
     await connection.execute("DELETE FROM segment_touches WHERE id = ANY($1::bigint[])", list(upto))
