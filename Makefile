@@ -11,7 +11,7 @@ endif
 # Without bytecode beside them a start spends ten seconds on compiling modules. A package may hold a file that is no Python.
 COMPILE := $(BIN)/python -m compileall -qq -j 0
 
-.PHONY: help run test setup setup-dev lint format bench docs lock clean
+.PHONY: help run test prove setup setup-dev lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -39,6 +39,9 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 
 test: setup-dev ## the whole test suite on the embedded engines
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+prove: setup-dev ## the races and crashes, as often as it takes to believe them: 50 rounds of each race, 200 of each kill
+	@SIYU_TEST_ROUNDS=$${SIYU_TEST_ROUNDS:-50} nice $(BIN)/python -m pytest -m proof -o timeout=7200 --durations=0 $(PYTEST_ARGS)
 
 lint: setup-dev ## style, types, import layers
 	@$(BIN)/ruff check .

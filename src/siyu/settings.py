@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     order_pay_seconds: int = 1_800
     """An order that is not paid within this time lapses: stock, coupon and points are free again."""
 
+    order_receive_days: int = 10
+    """Goods that left count as received after so many days; 0: never."""
+    order_complete_days: int = 15
+    """An order whose goods were received is completed after so many days; 0: never."""
+
     points_per_yuan: int = 100
     """Points that pay one yuan of an order."""
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ..rounds import KILLS
 from .load import Sender, counted
 from .server import Server
 
-ROUNDS = int(os.environ.get("SIYU_CRASH_ROUNDS", "8"))
-"""20 in the full run (`SIYU_CRASH_ROUNDS=20 make test`)."""
 VICTIMS = ("siyu.app process", "siyu.app web", "siyu.app doors", "clickhouse_server", "postgres", "parent")
 
 
@@ -27,6 +26,7 @@ def victim_pid(server: Server, name: str) -> int | None:
     return random.choice(matching) if matching else None
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(1500)
 def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(tmp_path: Path) -> None:
     server = Server(tmp_path / "home")
@@ -35,7 +35,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(tmp_path: Path) -
     sender.start()
     killed = []
     try:
-        for turn in range(ROUNDS):
+        for turn in range(KILLS):
             time.sleep(random.uniform(0.3, 1.5))
             name = VICTIMS[turn % len(VICTIMS)]
             pid = victim_pid(server, name)
@@ -53,7 +53,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(tmp_path: Path) -
         sender.join(120)
         assert not sender.is_alive(), server.log()[-4000:]
         server.wait_processed(len(sender.acknowledged), 120)
-        assert set(killed) == set(VICTIMS[: min(ROUNDS, len(VICTIMS))])
+        assert set(killed) == set(VICTIMS[: min(KILLS, len(VICTIMS))])
         assert counted(server) == len(sender.acknowledged)
     finally:
         sender.done.set()

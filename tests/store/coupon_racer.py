@@ -1,17 +1,11 @@
-"""A process that asks for coupons at the same time as others, or dies while it does: for test_coupon_races.
-
-`python -m tests.store.coupon_racer JOB`, the job as JSON; answers a JSON line: how often each thing came out."""
+"""What processes ask of coupons at the same time, or die while they do (racing.py): for test_coupon_races."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -26,6 +20,8 @@ from siyu.loyalty.request import Identifier
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 from tests.coupon_world import SECRET, TEN, ZONE
+
+from .racing import SENDING, Die, send
 
 PRICING = Pricing(cast(Any, None), Ledger(ZONE), ZONE, SECRET)
 """Without events: no rule of these races counts any."""
@@ -53,9 +49,25 @@ async def ask(job: dict[str, Any], connection: Any, number: int) -> str:
     return "done"
 
 
-async def race(job: dict[str, Any]) -> dict[str, int]:
-    """Ask for everything at once."""
+@contextmanager
+def without(guards: list[str]) -> Iterator[None]:
+    """Every guard stays: test_guards takes them away."""
+    assert not guards
+    yield
+
+
+@asynccontextmanager
+async def world(job: dict[str, Any]) -> AsyncIterator[Database]:
+    """Connected."""
     db = await Database.open(job["dsn"], connections_max=4)
+    async with db.driver() as connection:
+        await connection.fetchval("SELECT 1")
+    yield db
+    await db.close()
+
+
+async def work(db: Database, job: dict[str, Any]) -> dict[str, int]:
+    """Ask for everything at once."""
 
     async def one(number: int) -> str:
         def do(connection: Any) -> Awaitable[str]:
@@ -66,19 +78,15 @@ async def race(job: dict[str, Any]) -> dict[str, int]:
         except SiyuError as error:
             return error.code
 
-    await asyncio.sleep(max(0.0, job["start"] - time.time()))
-    outcomes = await asyncio.gather(*(one(number) for number in range(job["requests"])))
-    await db.close()
-    return Counter(outcomes)
+    return Counter(await asyncio.gather(*(one(number) for number in range(job["requests"]))))
 
 
-async def attempt(job: dict[str, Any], round_: int, dies: str) -> None:
+PLACES = ("before the lock is committed", "before it is used", "before the use is committed", "after", *SENDING)
+
+
+async def attempt(job: dict[str, Any], round_: int, die: Die) -> None:
     """Lock and commit under keys, and be killed on the way."""
-    db = await Database.open(job["dsn"], connections_max=1)
-
-    def die(place: str) -> None:
-        if dies == place:
-            os.kill(os.getpid(), signal.SIGKILL)
+    db = await Database.open(job["dsn"], connections_max=2)
 
     def asked(call: str) -> Asked:
         return Asked(f"{call} {round_}", call, round_)
@@ -95,39 +103,14 @@ async def attempt(job: dict[str, Any], round_: int, dies: str) -> None:
         request = LockRequest(person=Identifier("user_id", "U1"), coupon="T", points=1, ttl_s=60)
         return str((await locks.lock(connection, PRICING, request, TEN)).id)
 
-    lock_id = await once(db, asked("lock"), str, dying("before lock", hold), lambda: TEN)
-    die("between")
+    lock_id = await once(db, asked("lock"), str, dying("before the lock is committed", hold), lambda: TEN)
+    die("before it is used")
 
     async def use(connection: Any) -> str:
         return (await locks.commit(connection, PRICING, UUID(lock_id), TEN)).state
 
-    await once(db, asked("commit"), str, dying("before commit", use), lambda: TEN)
+    state = await once(db, asked("commit"), str, dying("before the use is committed", use), lambda: TEN)
+    assert state == "committed"
     die("after")
+    await send(db, lambda: TEN, die)
     await db.close()
-
-
-def crashes(job: dict[str, Any]) -> dict[str, int]:
-    """Rounds of: a process dies somewhere, another one asks again under the same keys."""
-    places, killed = ("before lock", "between", "before commit", "after"), 0
-    for round_ in range(job["rounds"]):
-        for dies in (places[round_ % len(places)], ""):
-            child = os.fork()
-            if child == 0:
-                try:
-                    asyncio.run(attempt(job, round_, dies))
-                finally:
-                    os._exit(0)
-            _, status = os.waitpid(child, 0)
-            killed += os.WIFSIGNALED(status)
-    return {"killed": killed}
-
-
-def main() -> None:
-    """Do the job."""
-    job = json.loads(sys.argv[1])
-    answer = crashes(job) if job["kind"] == "crash" else asyncio.run(race(job))
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()

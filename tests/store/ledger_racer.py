@@ -1,17 +1,10 @@
-"""A process that asks the ledger for things at the same time as others, or dies while it does: for test_ledger_races.
-
-`python -m tests.store.ledger_racer JOB`, the job as JSON; answers a JSON line. `without` names guards that are left out
-of the statements: what then goes wrong shows what each is for.
-"""
+"""What processes ask the ledger for at the same time, or die while they do (racing.py): for test_ledger_races."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
-import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,6 +24,8 @@ from siyu.ledger import (
     records,
 )
 from siyu.store.postgres import Database, driver_of
+
+from .racing import Die
 
 NOW = datetime(2026, 6, 1, 2, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -67,75 +62,62 @@ def commands(job: dict[str, Any]) -> list[Command]:
     return [spend(job["holder"], (job["holder"], me, n), job["currency"]) for n in wanted]
 
 
-def leave_out(guards: list[str]) -> None:
-    """Take guards out of the statements."""
-    texts = {
-        "version": records.VERSION_GUARD,
-        "remaining": records.REMAINING_GUARD,
-        "leg": records.LEG_GUARD,
-        "key": "ON CONFLICT (key) DO NOTHING",
-    }
+GUARDS = {
+    "lock": "FOR UPDATE",
+    "version": records.VERSION_GUARD,
+    "remaining": records.REMAINING_GUARD,
+    "leg": records.LEG_GUARD,
+    "key": "ON CONFLICT (key) DO NOTHING",
+}
+"""What can be left out of the statements."""
+
+
+@contextmanager
+def without(guards: list[str]) -> Iterator[None]:
+    """Leave guards out of the statements."""
+    before = records.LOCK, records.WRITE
     for guard in guards:
-        if guard == "lock":
-            assert "FOR UPDATE" in records.LOCK
-            records.LOCK = records.LOCK.replace("FOR UPDATE", "")
-        else:
-            assert texts[guard] in records.WRITE
-            records.WRITE = records.WRITE.replace(texts[guard], "")
+        name = "LOCK" if guard == "lock" else "WRITE"
+        assert GUARDS[guard] in getattr(records, name)
+        setattr(records, name, getattr(records, name).replace(GUARDS[guard], ""))
+    yield
+    records.LOCK, records.WRITE = before  # type: ignore[misc]  # as it was
 
 
-async def race(job: dict[str, Any]) -> dict[str, int]:
-    """Ask for everything at once; how many were done, refused, or broke on the database's own rules."""
+@asynccontextmanager
+async def world(job: dict[str, Any]) -> AsyncIterator[Database]:
+    """Connected."""
     db = await Database.open(job["dsn"], connections_max=4)
+    async with db.driver() as connection:
+        await connection.fetchval("SELECT 1")
+    yield db
+    await db.close()
+
+
+async def work(db: Database, job: dict[str, Any]) -> dict[str, int]:
+    """Ask for everything at once; how many were done, refused, or broke on the database's own rules."""
     desk: Desk[Command, Outcome] = Desk(db, Ledger(ZONE).post)
     wanted = commands(job)
-    await asyncio.sleep(max(0.0, job["start"] - time.time()))
     if job["kind"] == "end":  # one after the other: many chances to meet
         outcomes = [(await asyncio.gather(desk.ask(one), return_exceptions=True))[0] for one in wanted]
     else:
         outcomes = await asyncio.gather(*(desk.ask(one) for one in wanted), return_exceptions=True)
-    await db.close()
     done = [one for one in outcomes if isinstance(one, Outcome) and one.refused is None and one.fresh]
     refused = [one for one in outcomes if isinstance(one, Outcome) and one.refused is not None]
     broke = [one for one in outcomes if isinstance(one, BaseException)]
     return {"done": len(done), "refused": len(refused), "broke": len(broke)}
 
 
-async def attempt(dsn: str, holder: str, round_: int, dies: str) -> None:
-    """Spend one unit and be killed on the way: before the commit, or after it and before anybody was told."""
-    db = await Database.open(dsn, connections_max=1)
+PLACES = ("before the commit", "before anybody was told")
+
+
+async def attempt(job: dict[str, Any], round_: int, die: Die) -> None:
+    """Spend one unit and be killed on the way."""
+    db = await Database.open(job["dsn"], connections_max=1)
     async with db.begin() as conn:
-        await Ledger(ZONE).post(await driver_of(conn), [spend(holder, (holder, round_), "points")])
-        if dies == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-    if dies == "after":
-        os.kill(os.getpid(), signal.SIGKILL)
+        holder = job["holder"]
+        (outcome,) = await Ledger(ZONE).post(await driver_of(conn), [spend(holder, (holder, round_), "points")])
+        outcome.settled()
+        die("before the commit")
+    die("before anybody was told")
     await db.close()
-
-
-def crashes(job: dict[str, Any]) -> dict[str, int]:
-    """Rounds of: a process dies, another one asks again under the same key."""
-    killed = 0
-    for round_ in range(job["rounds"]):
-        for dies in (("before", "after")[round_ % 2], ""):
-            child = os.fork()
-            if child == 0:
-                try:
-                    asyncio.run(attempt(job["dsn"], job["holder"], round_, dies))
-                finally:
-                    os._exit(0)
-            _, status = os.waitpid(child, 0)
-            killed += os.WIFSIGNALED(status)
-    return {"killed": killed}
-
-
-def main() -> None:
-    """Do the job."""
-    job = json.loads(sys.argv[1])
-    leave_out(job.get("without", []))
-    answer = crashes(job) if job["kind"] == "crash" else asyncio.run(race(job))
-    sys.stdout.write(json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -25,12 +21,13 @@ from siyu.membership.checkins import Asking
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once
+from tests.rounds import CRASHES
 
 from .membership_house import SECRET, ZONE, House
+from .racing import PROCESSES, Racers, told
+from .test_ledger_races import dsn_of
 
-PROCESSES = 4
 ROUNDS = 50
-START_SECONDS = 4.0
 CHANCES = 3
 """Without a guard something goes wrong when processes meet, which one race may not see."""
 
@@ -205,50 +202,38 @@ async def test_who_logs_in_brings_the_days_of_the_visitor(house: House) -> None:
     assert (await check_in(house, "u9")).streak == 2
 
 
-async def race(house: House, postgres_dsn: str, **job: Any) -> Counter[str]:
-    """All processes at once; the sums of what they report."""
-    async with house.db.driver() as connection:
-        name = await connection.fetchval("SELECT current_database()")
-    dsn = postgres_dsn.replace("@/siyu?", f"@/{name}?")
-    job = {"dsn": dsn, "start": time.time() + START_SECONDS, "rounds": ROUNDS, "now": house.now.isoformat()} | job
-
-    async def run(number: int) -> dict[str, int]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.store.checkin_racer", json.dumps(job | {"process": number}),
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, _ = await process.communicate()
-        assert process.returncode == 0
-        answer: dict[str, int] = json.loads(out)
-        return answer
-
-    sums: Counter[str] = Counter()
-    for answer in await asyncio.gather(*map(run, range(PROCESSES))):
-        sums.update(answer)
-    return sums
+@pytest.fixture(scope="module")
+def racers() -> Iterator[Racers]:
+    running = Racers("tests.store.checkin_racer")
+    yield running
+    running.close()
 
 
-async def test_a_double_click_is_one_check_in(house: House, postgres_dsn: str) -> None:
+@pytest.mark.proof
+async def test_a_double_click_is_one_check_in(house: House, racers: Racers, postgres_dsn: str) -> None:
     """Fifty days; on each, four processes check the person in at once, under two identifiers."""
     await house.happen("page", "u1", others=identifier_key("phone", "+8613800000001"))
     await house.look()
     persons = [("user_id", "u1"), ("phone", "13800000001")]
-    result = await race(house, postgres_dsn, persons=persons)
+    job: dict[str, Any] = {"dsn": await dsn_of(house.db, postgres_dsn), "rounds": ROUNDS, "persons": persons}
+    result = await racers.race(now=house.now.isoformat(), **job)
     assert result == Counter(done=ROUNDS, ALREADY_CHECKED_IN=(PROCESSES - 1) * ROUNDS)
     house.now += timedelta(days=ROUNDS)
     assert await house.available("points") == 5 * ROUNDS
     assert await house.available(CHANCE) == ROUNDS // 7
-    without_lock = await race(house, postgres_dsn, persons=persons, without=["lock"])
+    without_lock = await racers.race(now=house.now.isoformat(), without=["lock"], **job)
     assert without_lock == result  # the key decides, and who lost tries again
 
 
-async def test_every_guard_of_a_double_click_is_needed(house: House, postgres_dsn: str) -> None:
+@pytest.mark.proof
+async def test_every_guard_of_a_double_click_is_needed(house: House, racers: Racers, postgres_dsn: str) -> None:
+    job: dict[str, Any] = {"dsn": await dsn_of(house.db, postgres_dsn), "rounds": ROUNDS}
     async with house.db.driver() as connection:
         await connection.execute("ALTER TABLE checkins DROP CONSTRAINT pk_checkins")
         await connection.execute("ALTER TABLE checkin_rewards DROP CONSTRAINT pk_checkin_rewards")
     guards = ["lock", "key"]
     for _ in range(CHANCES):
-        result = await race(house, postgres_dsn, persons=[("user_id", "u1")], without=guards)
+        result = await racers.race(persons=[("user_id", "u1")], now=house.now.isoformat(), without=guards, **job)
         house.now += timedelta(days=ROUNDS)
         if result["done"] > ROUNDS:
             break
@@ -257,12 +242,26 @@ async def test_every_guard_of_a_double_click_is_needed(house: House, postgres_ds
     days = (await calendar(house)).total
     assert await house.available("points") == 5 * days  # the ledger gives once for a day all the same
     for _ in range(CHANCES):
-        result = await race(house, postgres_dsn, persons=[("user_id", "u1")], without=[*guards, "reward"])
+        result = await racers.race(
+            persons=[("user_id", "u1")], now=house.now.isoformat(), without=[*guards, "reward"], **job
+        )
         house.now += timedelta(days=ROUNDS)
         if await house.available("points") > 5 * (await calendar(house)).total:
             break
     else:
         pytest.fail("nothing went wrong without the keys of rewards")
+
+
+@pytest.mark.proof
+async def test_killed_while_checking_in_and_asked_again(house: House, racers: Racers, postgres_dsn: str) -> None:
+    """Each day a process dies: around the commit, around the sending of the event; a second one asks again."""
+    dsn = await dsn_of(house.db, postgres_dsn)
+    await racers.crashes(CRASHES, dsn=dsn, now=house.now.isoformat(), person=("user_id", "u1"))
+    house.now += timedelta(days=CRASHES - 1)
+    assert (await calendar(house)).streak == CRASHES
+    assert await house.available("points") == 5 * CRASHES
+    assert await house.available(CHANCE) == CRASHES // 7
+    assert (await told(house.db, lambda: house.now))["checkin"] == CRASHES
 
 
 async def test_a_batch_of_history_takes_few_locks(db: Database) -> None:

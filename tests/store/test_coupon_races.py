@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -20,12 +17,12 @@ from siyu.loyalty.request import Identifier
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from tests.coupon_world import TEN, Brand, rule, template
+from tests.rounds import CRASHES, RACES
 
+from .racing import PROCESSES, Racers, told
 from .test_ledger_races import dsn_of
 
-PROCESSES = 4
-START_SECONDS = 5.0
-"""Within this time all processes have imported what they need."""
+Race = Callable[..., Awaitable[Counter[str]]]
 FIRST = {"person": "first_paid_order", "op": "eq", "value": True}
 
 
@@ -37,70 +34,79 @@ async def brand(db: Database, events: EventStore, right_ledger: None) -> AsyncIt
     await made.close()
 
 
-async def run(job: dict[str, Any]) -> dict[str, int]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.store.coupon_racer", json.dumps(job), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    answer: dict[str, int] = json.loads(out)
-    return answer
+@pytest.fixture(scope="module")
+def racers() -> Iterator[Racers]:
+    running = Racers("tests.store.coupon_racer")
+    yield running
+    running.close()
 
 
-async def race(dsn: str, **job: Any) -> Counter[str]:
+@pytest.fixture
+async def race(brand: Brand, racers: Racers, postgres_dsn: str) -> Race:
     """All processes at once; how often each thing came out."""
-    job = {"dsn": dsn, "start": time.time() + START_SECONDS, "people": ["U1"], **job}
-    sums: Counter[str] = Counter()
-    for answer in await asyncio.gather(*(run({**job, "process": number}) for number in range(PROCESSES))):
-        sums.update(answer)
-    return sums
+    job: dict[str, Any] = {"dsn": await dsn_of(brand.db, postgres_dsn)}
+
+    async def run(**more: Any) -> Counter[str]:
+        return await racers.race(**({"people": ["U1"]} | job | more))
+
+    return run
 
 
-async def test_limits_of_a_person_and_of_all(brand: Brand, postgres_dsn: str) -> None:
-    dsn = await dsn_of(brand.db, postgres_dsn)
-    for limit in (1, 3, 100):
-        requests = 10 if limit < 100 else 40
-        refused = PROCESSES * requests - limit
-        await brand.template(template(f"P{limit}", per_user=limit))
-        found = await race(dsn, kind="claim", template=f"P{limit}", requests=requests)
+@pytest.mark.proof
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_limits_of_a_person_and_of_all(brand: Brand, race: Race, limit: int) -> None:
+    requests = 10 if limit < 100 else 40
+    refused = PROCESSES * requests - limit
+    everybody = ["U1", "U2", "U3", "U4"]
+    for round_ in range(RACES):
+        await brand.template(template(f"P{round_}", per_user=limit))
+        found = await race(kind="claim", template=f"P{round_}", requests=requests)
         assert found == Counter(done=limit, LIMIT_REACHED=refused)
-        await brand.template(template(f"T{limit}", total=limit))
-        everybody = ["U1", "U2", "U3", "U4"]
-        found = await race(dsn, kind="claim", template=f"T{limit}", requests=requests, people=everybody)
+        await brand.template(template(f"T{round_}", total=limit))
+        found = await race(kind="claim", template=f"T{round_}", requests=requests, people=everybody)
         assert found == Counter(done=limit, LIMIT_REACHED=refused)
+    async with brand.db.driver() as connection:
+        given = await connection.fetch("SELECT template, count(*) FROM coupons GROUP BY template")
+    assert {row[0]: row[1] for row in given} == {f"{one}{round_}": limit for one in "PT" for round_ in range(RACES)}
 
 
-async def test_one_coupon_one_budget_one_first_order_one_end(brand: Brand, postgres_dsn: str) -> None:
-    dsn = await dsn_of(brand.db, postgres_dsn)
-    await brand.template(template("T", budget_fen=6_000))
-    coupon = await brand.give("T", "U1")
-    found = await race(dsn, kind="lock", coupon=coupon.code, requests=6)
-    assert found == Counter(done=1, LOCKED=23)
-    for _ in range(6):
-        await brand.give("T", "U2")
-    found = await race(dsn, kind="lock", coupon="T", requests=4, people=["U2"])
-    assert found == Counter(done=2, BUDGET_EXHAUSTED=4, LOCKED=10) or found["done"] == 2
+@pytest.mark.proof
+async def test_one_coupon_one_budget_one_first_order_one_end(brand: Brand, race: Race) -> None:
     await brand.rule(rule("first", off_fen=5_000, condition=FIRST))
-    found = await race(dsn, kind="order", requests=4, people=["U3"])
-    assert found == Counter({"15000": 1, "20000": 15})
-    held = await brand.lock("U4", ttl_s=60)
-    found = await race(dsn, kind="end", lock=str(held.id), requests=6)
-    assert (found["committed"], found["released"], found["ALREADY_DECIDED"]) in ((12, 0, 12), (0, 12, 12))
+    for round_ in range(RACES):
+        await brand.template(template(f"T{round_}", budget_fen=6_000))
+        coupon = await brand.give(f"T{round_}", "U1")
+        found = await race(kind="lock", coupon=coupon.code, requests=6)
+        assert found == Counter(done=1, LOCKED=23)
+        for _ in range(6):
+            await brand.give(f"T{round_}", "U2")
+        found = await race(kind="lock", coupon=f"T{round_}", requests=4, people=["U2"])
+        assert found["done"] == 2 and found["done"] + found["BUDGET_EXHAUSTED"] + found["LOCKED"] == 16
+        await brand.people(f"F{round_}")
+        found = await race(kind="order", requests=4, people=[f"F{round_}"])
+        assert found == Counter({"15000": 1, "20000": 15})
+        held = await brand.lock("U4", ttl_s=60)
+        found = await race(kind="end", lock=str(held.id), requests=6)
+        assert (found["committed"], found["released"], found["ALREADY_DECIDED"]) in ((12, 0, 12), (0, 12, 12))
 
 
-async def test_killed_between_lock_and_commit_and_asked_again(brand: Brand, postgres_dsn: str) -> None:
+@pytest.mark.proof
+async def test_killed_between_lock_and_commit_and_asked_again(brand: Brand, racers: Racers, postgres_dsn: str) -> None:
+    """Of each round a coupon, its budget and a point are used once, and said to be once."""
     dsn = await dsn_of(brand.db, postgres_dsn)
-    await brand.template(template("T", budget_fen=2_000 * 12))
-    await brand.earn("U1", 12)
-    for _ in range(12):
+    await brand.template(template("T", budget_fen=2_000 * CRASHES))
+    await brand.earn("U1", CRASHES)
+    for _ in range(CRASHES):
         await brand.give("T", "U1")
-    assert await run({"kind": "crash", "dsn": dsn, "rounds": 12}) == {"killed": 12}
-    assert Counter(one.state for one in await brand.coupons("U1")) == Counter(redeemed=12)
+    await racers.crashes(CRASHES, dsn=dsn)
+    assert Counter(one.state for one in await brand.coupons("U1")) == Counter(redeemed=CRASHES)
     async with brand.db.driver() as connection:
         rows = await connection.fetch("SELECT holder, role, balance FROM ledger_accounts WHERE role <> 'issued'")
     left = {(row["holder"].partition("/")[0], row["role"]): row["balance"] for row in rows}
-    assert left["coupon", "redeemed"] == 24_000
+    assert left["coupon", "redeemed"] == 2_000 * CRASHES
     assert sum(row["balance"] for row in rows if row["role"] in ("available", "locked")) == 0
+    names = await told(brand.db, lambda: TEN)
+    assert (names["coupon.locked"], names["coupon.redeemed"]) == (CRASHES, CRASHES)
 
 
 # Two transactions, each decided before the other commits: without its guard the second one always goes wrong.

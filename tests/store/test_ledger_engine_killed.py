@@ -18,6 +18,7 @@ from siyu.ledger.check import violations
 from siyu.schema import complete_metadata
 from siyu.store.postgres import Database
 from tests.conftest import remove_home
+from tests.rounds import ENGINE_KILLS
 
 from .ledger_racer import ZONE, fill, spend
 from .test_engines_crash import eventually, owner, postmaster
@@ -46,14 +47,14 @@ async def until_answered(desk: Desk[Command, Outcome], command: Command) -> Outc
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.proof
 async def test_nothing_answered_is_lost_and_nothing_is_done_twice(home: Path) -> None:
-    rounds = int(os.environ.get("SIYU_ENGINE_CRASH_ROUNDS", "3"))
     complete_metadata()
     with owner(home) as (_, engines):
         db = await Database.open(engines.database_url)
         await db.create_all()
         desk: Desk[Command, Outcome] = Desk(db, Ledger(ZONE).post)
-        for round_ in range(rounds):
+        for round_ in range(ENGINE_KILLS):
             holder = f"round-{round_}"
             (await until_answered(desk, fill(holder, UNITS, "points"))).settled()
             transfers = await _spend_while_killed(desk, home, holder)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,12 +14,13 @@ from siyu.ledger import AccountName, Command, Flow, Ledger, Leg, Role, derived_k
 from siyu.ledger.check import violations
 from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
+from tests.rounds import CRASHES, RACES
 
 from .ledger_racer import NOW, ZONE, fill
+from .racing import PROCESSES, Racers
 
-PROCESSES = 4
-START_SECONDS = 4.0
-"""Within this time all processes have imported what they need."""
+pytestmark = pytest.mark.proof
+Race = Callable[..., Awaitable[Counter[str]]]
 CHANCES = 10
 """Without a guard something goes wrong when processes meet, which one race of them may not see on a busy machine."""
 
@@ -46,23 +44,17 @@ async def post(db: Database, *commands: Command) -> list[int]:
     return [one.settled().transfer for one in outcomes]
 
 
-async def run(job: dict[str, Any]) -> dict[str, int]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.store.ledger_racer", json.dumps(job), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    answer: dict[str, int] = json.loads(out)
-    return answer
+@pytest.fixture(scope="module")
+def racers() -> Iterator[Racers]:
+    running = Racers("tests.store.ledger_racer")
+    yield running
+    running.close()
 
 
-async def race(dsn: str, **job: Any) -> Counter[str]:
+@pytest.fixture
+async def race(ledger: Database, racers: Racers, postgres_dsn: str) -> Race:
     """All processes at once; the sums of what they report."""
-    job = {"kind": "spend", "currency": "stock", "dsn": dsn, "start": time.time() + START_SECONDS, **job}
-    sums: Counter[str] = Counter()
-    for answer in await asyncio.gather(*(run({**job, "process": number}) for number in range(PROCESSES))):
-        sums.update(answer)
-    return sums
+    return partial(racers.race, dsn=await dsn_of(ledger, postgres_dsn))
 
 
 async def broken(db: Database) -> set[str]:
@@ -71,35 +63,35 @@ async def broken(db: Database) -> set[str]:
         return {one.invariant.partition(" ")[0] for one in await violations(connection)}
 
 
-async def test_limits_and_the_last_unit(ledger: Database, postgres_dsn: str) -> None:
-    dsn = await dsn_of(ledger, postgres_dsn)
-    for holder, limit, requests, currency in (
-        ("one", 1, 15, "stock"),
-        ("three", 3, 15, "points"),
-        ("hundred", 100, 50, "points"),
-        ("ten-of-a-thousand", 10, 250, "stock"),
-    ):
-        await post(ledger, fill(holder, limit, currency))
-        result = await race(dsn, holder=holder, requests=requests, currency=currency)
-        assert result == Counter(done=limit, refused=PROCESSES * requests - limit, broke=0)
-        assert await broken(ledger) == set()
-
-
-async def test_one_key_used_by_many_at_once_has_one_effect(ledger: Database, postgres_dsn: str) -> None:
-    dsn = await dsn_of(ledger, postgres_dsn)
-    await post(ledger, *(fill(f"k-{number}", 100) for number in range(PROCESSES)))
-    result = await race(dsn, kind="same_key", holder="k", requests=60)
-    assert (result["done"], result["broke"]) == (60, 0)
+async def test_limits_and_the_last_unit(ledger: Database, race: Race) -> None:
+    for round_ in range(RACES):
+        for name, limit, requests, currency in (
+            ("one", 1, 15, "stock"),
+            ("three", 3, 15, "points"),
+            ("hundred", 100, 50, "points"),
+            ("ten-of-a-thousand", 10, 250, "stock"),
+        ):
+            holder = f"{name}-{round_}"
+            await post(ledger, fill(holder, limit, currency))
+            result = await race(kind="spend", holder=holder, requests=requests, currency=currency)
+            assert result == Counter(done=limit, refused=PROCESSES * requests - limit, broke=0)
     assert await broken(ledger) == set()
 
 
-async def test_without_the_unique_key_the_check_finds_double_effects(ledger: Database, postgres_dsn: str) -> None:
-    dsn = await dsn_of(ledger, postgres_dsn)
+async def test_one_key_used_by_many_at_once_has_one_effect(ledger: Database, race: Race) -> None:
+    for round_ in range(RACES):
+        await post(ledger, *(fill(f"k{round_}-{number}", 100) for number in range(PROCESSES)))
+        result = await race(kind="same_key", holder=f"k{round_}", requests=60)
+        assert (result["done"], result["broke"]) == (60, 0)
+    assert await broken(ledger) == set()
+
+
+async def test_without_the_unique_key_the_check_finds_double_effects(ledger: Database, race: Race) -> None:
     await post(ledger, *(fill(f"k{turn}-{number}", 100) for turn in range(CHANCES) for number in range(PROCESSES)))
     async with ledger.driver() as connection:
         await connection.execute("ALTER TABLE ledger_transfers DROP CONSTRAINT uq_ledger_transfers_key")
     for turn in range(CHANCES):
-        result = await race(dsn, kind="same_key", holder=f"k{turn}", requests=60, without=["key"])
+        result = await race(kind="same_key", holder=f"k{turn}", requests=60, without=["key"])
         if result["done"] > 60:
             break
     assert result["done"] > 60
@@ -107,20 +99,17 @@ async def test_without_the_unique_key_the_check_finds_double_effects(ledger: Dat
 
 
 @pytest.mark.parametrize("currency", ["stock", "points"])
-async def test_each_layer_below_the_lock_keeps_the_ledger_right(
-    ledger: Database, postgres_dsn: str, currency: str
-) -> None:
-    dsn = await dsn_of(ledger, postgres_dsn)
-    job: dict[str, Any] = {"currency": currency, "requests": 60}
+async def test_each_layer_below_the_lock_keeps_the_ledger_right(ledger: Database, race: Race, currency: str) -> None:
+    job: dict[str, Any] = {"kind": "spend", "currency": currency, "requests": 60}
     guards = ["lock"]
     await post(ledger, fill("a", 100, currency))
-    result = await race(dsn, holder="a", without=guards, **job)
+    result = await race(holder="a", without=guards, **job)
     assert (result["done"], result["refused"], result["broke"]) == (100, 140, 0), "the version in WHERE decides"
     assert await broken(ledger) == set()
 
     guards += ["version", "remaining"]
     await post(ledger, fill("b", 100, currency))
-    result = await race(dsn, holder="b", without=guards, **job)
+    result = await race(holder="b", without=guards, **job)
     assert result["done"] <= 100, "two entries of one version: the primary key refuses the second"
     assert await broken(ledger) == set()
 
@@ -133,7 +122,7 @@ async def test_each_layer_below_the_lock_keeps_the_ledger_right(
             await connection.execute(statement)
     for turn in range(CHANCES):
         await post(ledger, fill(f"c{turn}", 100, currency))
-        result = await race(dsn, holder=f"c{turn}", without=guards, **job)
+        result = await race(holder=f"c{turn}", without=guards, **job)
         if result["done"] > 100:
             break
     assert result["done"] > 100, "with nothing left, units are given twice"
@@ -148,20 +137,20 @@ async def held(db: Database, holder: str) -> list[int]:
     return (await post(db, fill(holder, 200), *(Command(key, key, "lock", (flow,), NOW) for key in keys)))[1:]
 
 
-async def test_what_is_pending_ends_once(ledger: Database, postgres_dsn: str) -> None:
-    dsn = await dsn_of(ledger, postgres_dsn)
-    result = await race(dsn, kind="end", transfers=await held(ledger, "h"))
-    assert result == Counter(done=40, refused=120, broke=0)
+async def test_what_is_pending_ends_once(ledger: Database, race: Race) -> None:
+    for round_ in range(RACES):
+        result = await race(kind="end", transfers=await held(ledger, f"h{round_}"))
+        assert result == Counter(done=40, refused=120, broke=0)
     assert await broken(ledger) == set()
     async with ledger.driver() as connection:
         await connection.execute("ALTER TABLE ledger_entries DROP CONSTRAINT pk_ledger_entries")
         await connection.execute("ALTER TABLE ledger_accounts DROP CONSTRAINT ck_ledger_accounts_side_of_zero")
     guards = ["lock", "version"]
-    result = await race(dsn, kind="end", transfers=await held(ledger, "i"), without=guards)
+    result = await race(kind="end", transfers=await held(ledger, "i"), without=guards)
     assert result["done"] == 40, "the state in WHERE decides"
     guards += ["leg"]
     for turn in range(CHANCES):
-        result = await race(dsn, kind="end", transfers=await held(ledger, f"j{turn}"), without=guards)
+        result = await race(kind="end", transfers=await held(ledger, f"j{turn}"), without=guards)
         if result["done"] > 40:
             break
     assert result["done"] > 40
@@ -169,15 +158,13 @@ async def test_what_is_pending_ends_once(ledger: Database, postgres_dsn: str) ->
 
 
 async def test_a_process_that_dies_leaves_all_or_nothing_and_a_retry_makes_it_once(
-    ledger: Database, postgres_dsn: str
+    ledger: Database, racers: Racers, postgres_dsn: str
 ) -> None:
-    rounds = int(os.environ.get("SIYU_CRASH_ROUNDS", "30"))
     await post(ledger, fill("x", 1000, "points"))
-    result = await run({"kind": "crash", "dsn": await dsn_of(ledger, postgres_dsn), "holder": "x", "rounds": rounds})
-    assert result == {"killed": rounds}
+    await racers.crashes(CRASHES, dsn=await dsn_of(ledger, postgres_dsn), holder="x")
     async with ledger.driver() as connection:
         left = await connection.fetchval(
             "SELECT balance FROM ledger_accounts WHERE holder = 'x' AND role = 'available'"
         )
-    assert left == 1000 - rounds
+    assert left == 1000 - CRASHES
     assert await broken(ledger) == set()

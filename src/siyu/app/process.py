@@ -13,6 +13,7 @@ from siyu.app.services import open_services
 from siyu.coupons.jobs import end_what_is_over
 from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
+from siyu.ledger.jobs import keep_sealing
 from siyu.loyalty import settle_due
 from siyu.membership.tier_follow import TierFollower
 from siyu.processor.actions import stream_state
@@ -27,6 +28,8 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.shop.jobs import Days, move_on, pay_out
+from siyu.shop.payment import providers
 from siyu.shop.react import Listener
 from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
@@ -47,6 +50,7 @@ async def process(settings: Settings) -> None:
         changed = asyncio.Event()
         ledger = Ledger(ZoneInfo(settings.timezone))
         tools = order_tools(services, ledger)
+        bank, days = providers(services.db), Days(settings.order_receive_days, settings.order_complete_days)
         touched, heard = asyncio.Event(), asyncio.Event()
 
         async def busy() -> bool:
@@ -80,8 +84,16 @@ async def process(settings: Settings) -> None:
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
+            keep_running("refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping),
+            keep_running(
+                "orders on their way",
+                lambda: move_on(services.db, tools, days, services.now),
+                _SETTLE_SECONDS,
+                stopping,
+            ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
             keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
+            keep_sealing(services.db, services.secret, services.now, stopping),
             keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]

@@ -5,8 +5,11 @@ Which tier a person has now stands in the profile's `person_tiers`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    event,
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
@@ -60,6 +64,27 @@ tier_log = Table(
     Index("ix_tier_log_members", "members", postgresql_using="gin"),
 )
 """Append only: what was decided, why, and the whole standing after it."""
+
+_APPEND_ONLY: Final = """
+CREATE OR REPLACE FUNCTION tier_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' AND current_setting('siyu.erasing', true) = 'on' THEN
+    RETURN NULL;
+  END IF;
+  RAISE EXCEPTION 'TIER_LOG_APPEND_ONLY: what was decided is never changed; decide anew'
+    USING ERRCODE = 'integrity_constraint_violation';
+END $$
+"""
+GUARDS: Final = (
+    _APPEND_ONLY,
+    "CREATE TRIGGER tier_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tier_log"
+    " FOR EACH STATEMENT EXECUTE FUNCTION tier_log_append_only()",
+    "REVOKE UPDATE, TRUNCATE ON tier_log FROM PUBLIC, CURRENT_USER",
+)
+"""Only the erasure of a person, which says so in its transaction, removes rows."""
+
+for _statement in GUARDS:
+    event.listen(tier_log, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]  # SQLAlchemy has no types here
 
 checkin_rules = Table(
     "checkin_rules",

@@ -267,7 +267,9 @@ async def scrub(connection: Any, anchors: Sequence[int], person: int) -> dict[st
     """Remove what is kept of an erased person: rows by table."""
     numbers = sorted({person, *anchors})
     removed = {"person_tiers": await remove(connection, numbers)}
+    await connection.execute("SELECT set_config('siyu.erasing', 'on', true)")
     status = await connection.execute(
         "DELETE FROM tier_log WHERE members && $1::bigint[] OR person = ANY($1::bigint[])", numbers
     )
+    await connection.execute("SELECT set_config('siyu.erasing', 'off', true)")
     return removed | {"tier_log": int(status.split()[-1])}

@@ -42,6 +42,7 @@ class Orders:
         self.tools = tools
         self._db = db
         self._now = now
+        self._providers = payment.providers(db)
         self._desk: Desk[Ask, OrderView] = Desk(db, self.work)
 
     async def place(self, place: Place, key: str | None, by: str) -> OrderView:
@@ -56,7 +57,7 @@ class Orders:
 
     async def pay(self, order_id: str, body: Pay, key: str | None, by: str) -> OrderView:
         """Take the money, then book it. Raises OrderNotFound, Refused, UnknownProvider, IdempotencyConflict."""
-        provider = payment.provider(body.provider)
+        provider = payment.provider(self._providers, body.provider)
         asked = Do("pay", order_id, body, _number(key, "pay"), by)
         request = _hash("pay", order_id, body)
         if key is not None and await replies.known(self._db, key):
@@ -71,7 +72,8 @@ class Orders:
         try:
             return await self._ask(asked._replace(taken=taken), key, request)
         except Conflict:
-            if taken is not None:
+            # Only of an order that can never be paid any more: else somebody else may be booking this very payment.
+            if taken is not None and (await self.show(order_id)).state is State.CANCELLED:
                 await provider.give_back(taken, f"void/{order_id}", taken.amount_fen)
             raise
 

@@ -16,16 +16,17 @@ HEARD_LOCK: Final = 0x51_0D
 """Advisory lock of the one process that folds what batches heard."""
 _UPSERT: Final = """
 INSERT INTO shop_orders (source, order_id, anchor, "end", state, version, list_fen, payable_fen, paid_fen,
-  refunded_fen, lines, discounts, steps, created_at, changed_at)
+  refunded_fen, lines, discounts, steps, created_at, changed_at, state_at)
 SELECT n.source, n.order_id, n.anchor, n."end", n.state, 1, n.list_fen, n.payable_fen, n.paid_fen, n.refunded_fen,
-  n.lines, '[]', n.steps, n.created_at, $13
+  n.lines, '[]', n.steps, n.created_at, $13, $13
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
   $9::bigint[], $10::text[], $11::text[], $12::timestamptz[])
   AS n(source, order_id, anchor, "end", state, list_fen, payable_fen, paid_fen, refunded_fen, lines, steps, created_at)
 ON CONFLICT (source, order_id) DO UPDATE SET anchor = excluded.anchor, "end" = excluded."end", state = excluded.state,
   version = shop_orders.version + 1, list_fen = excluded.list_fen, payable_fen = excluded.payable_fen,
   paid_fen = excluded.paid_fen, refunded_fen = excluded.refunded_fen, lines = excluded.lines, steps = excluded.steps,
-  created_at = excluded.created_at, changed_at = excluded.changed_at
+  created_at = excluded.created_at, changed_at = excluded.changed_at,
+  state_at = CASE WHEN shop_orders.state = excluded.state THEN shop_orders.state_at ELSE excluded.state_at END
 """
 _told = msgspec.json.Decoder(tuple[Told, ...])
 

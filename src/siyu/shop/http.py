@@ -17,7 +17,7 @@ from siyu.shop.buyer import find_buyer
 from siyu.shop.desk import Orders
 from siyu.shop.order import Order, State
 from siyu.shop.order_records import OURS, Filter
-from siyu.shop.request import GiveBack, Move, OrderPage, OrderView, Pay, PaymentView, Place, page, view
+from siyu.shop.request import GiveBack, Move, OrderPage, OrderView, Pay, PaymentView, Place, page, refunds, view
 from siyu.store.postgres import Database
 
 BY_API = "api"
@@ -89,14 +89,15 @@ async def show_order(order_id: str, db: Database, orders: Orders, source: Short 
     """With its lines, discounts, steps and money. `source` names the foreign shop of an order that is not ours."""
     found = await orders.show(order_id, source or OURS)
     async with db.driver() as connection:
-        money = [
-            PaymentView(
-                one.kind, one.provider, one.reference, one.amount_fen, one.at, one.reason, order_records.backs_of(one)
-            )
-            for one in await order_records.payments_of(connection, found.number)
-        ]
+        booked = await order_records.payments_of(connection, found.number)
         uids = await _persons(connection, [found])
-    return view(found, payments=money, person_id=uids.get(found.anchor or 0))
+    money = [
+        PaymentView(
+            one.kind, one.provider, one.reference, one.amount_fen, one.at, one.reason, order_records.backs_of(one)
+        )
+        for one in booked
+    ]
+    return view(found, payments=money, refunds=refunds(booked), person_id=uids.get(found.anchor or 0))
 
 
 @get("/api/orders", summary="Orders, newest first", tags=["orders"])

@@ -21,9 +21,9 @@ _COLUMNS: Final = (
 )
 _INSERT: Final = """
 INSERT INTO shop_orders (source, order_id, request, anchor, "end", state, version, list_fen, payable_fen, paid_fen,
-  refunded_fen, lines, discounts, steps, created_at, changed_at, expires_at, stock, lock)
+  refunded_fen, lines, discounts, steps, created_at, changed_at, state_at, expires_at, stock, lock)
 SELECT n.source, n.order_id, n.request, n.anchor, n."end", n.state, 1, n.list_fen, n.payable_fen, n.paid_fen,
-  n.refunded_fen, n.lines, n.discounts, n.steps, n.created_at, n.created_at, n.expires_at, n.stock, n.lock
+  n.refunded_fen, n.lines, n.discounts, n.steps, n.created_at, n.created_at, n.created_at, n.expires_at, n.stock, n.lock
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
   $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
   $16::bigint[], $17::text[])
@@ -34,7 +34,7 @@ ORDER BY n.order_id ON CONFLICT (source, order_id) DO NOTHING RETURNING order_id
 VERSION_GUARD: Final = "AND version = $2"
 _UPDATE: Final = f"""
 UPDATE shop_orders SET version = version + 1, state = $3, paid_fen = $4, refunded_fen = $5, lines = $6, steps = $7,
-  changed_at = $8, expires_at = $9, stock = $10, lock = $11
+  changed_at = $8, state_at = CASE WHEN state = $3 THEN state_at ELSE $8 END, expires_at = $9, stock = $10, lock = $11
 WHERE number = $1 {VERSION_GUARD}
 """
 _lines = msgspec.json.Decoder(tuple[Line, ...])
@@ -54,6 +54,13 @@ class Payment(NamedTuple):
     at: datetime
     lines: str
     reason: str
+    state: str = "done"
+    """Of a refund: `planned`, `sending`, `done`, `failed`."""
+    because: str = ""
+    """Why its money has not moved."""
+    attempts: int = 0
+    due_at: datetime | None = None
+    """When the provider is asked, or asked again."""
 
 
 def text_of(value: object) -> str:
@@ -183,14 +190,28 @@ async def uids_of(connection: Any, anchors: Sequence[int]) -> dict[int, UUID]:
     return {row[0]: row[1] for row in rows}
 
 
+async def orders_under_way(connection: Any, state: State, since: datetime, limit: int) -> list[str]:
+    """Our own orders that have stood in a state since then or longer, and that nobody else is at work on; locked."""
+    rows = await connection.fetch(
+        "SELECT order_id FROM shop_orders WHERE state = $1 AND source = $2 AND state_at <= $3"
+        " ORDER BY state_at LIMIT $4 FOR UPDATE SKIP LOCKED",
+        state.value, OURS, since, limit,
+    )  # fmt: skip
+    return [row[0] for row in rows]
+
+
 # Payments.
+
+PAYMENT: Final = (
+    "id, number, kind, provider, reference, amount_fen, at, lines, reason, state, because, attempts, due_at"
+)
 
 
 async def add_payment(connection: Any, payment: Payment) -> bool:
     """Note money; False when the provider told of it before."""
     status = await connection.execute(
-        "INSERT INTO shop_payments (id, number, kind, provider, reference, amount_fen, at, lines, reason)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        f"INSERT INTO shop_payments ({PAYMENT}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        " ON CONFLICT DO NOTHING",
         *payment,
     )
     return bool(status.endswith(" 1"))
@@ -198,11 +219,7 @@ async def add_payment(connection: Any, payment: Payment) -> bool:
 
 async def payments_of(connection: Any, number: int) -> list[Payment]:
     """Money of an order, in the order of time."""
-    rows = await connection.fetch(
-        "SELECT id, number, kind, provider, reference, amount_fen, at, lines, reason FROM shop_payments"
-        " WHERE number = $1 ORDER BY at, id",
-        number,
-    )
+    rows = await connection.fetch(f"SELECT {PAYMENT} FROM shop_payments WHERE number = $1 ORDER BY at, id", number)
     return [Payment(*row) for row in rows]
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from siyu.loyalty.request import PersonRef
 from siyu.shop.order import Back, Discount, Line, Order, Step
+from siyu.shop.order_records import Payment
 from siyu.shop.product import FEN_MAX, Code, End, Fen, Quantity, Text
 
 LINES_MAX: Final = 200
@@ -109,6 +110,18 @@ class RefundView(msgspec.Struct, frozen=True):
     """Points that went back into the lots they came from."""
 
 
+class PayoutView(msgspec.Struct, frozen=True):
+    """How far the money of a refund is."""
+
+    id: str
+    """The refund_id."""
+    amount_fen: int
+    state: str
+    """`planned`, `sending`, `done` or `failed`."""
+    because: str
+    """Why it is not done, as the provider says; empty: nothing is wrong."""
+
+
 class OrderView(msgspec.Struct, frozen=True, omit_defaults=True):
     """An order as it stands."""
 
@@ -130,6 +143,8 @@ class OrderView(msgspec.Struct, frozen=True, omit_defaults=True):
     person_id: str | None = None
     payments: list[PaymentView] | None = None
     refund: RefundView | None = None
+    refunds: list[PayoutView] | None = None
+    """All refunds of the order, and whether their money has moved."""
 
 
 class OrderPage(msgspec.Struct, frozen=True):
@@ -146,6 +161,13 @@ def view(order: Order, **more: Any) -> OrderView:
         order.refunded_fen, order.kept_fen, list(order.lines), list(order.discounts), order.created_at,
         order.expires_at, list(order.steps), order.number, **more,
     )  # fmt: skip
+
+
+def refunds(money: Sequence[Payment]) -> list[PayoutView] | None:
+    """The refunds among the money of an order; None when there are none."""
+    return [
+        PayoutView(one.reference, one.amount_fen, one.state, one.because) for one in money if one.kind == "refund"
+    ] or None
 
 
 def page(views: Sequence[OrderView], limit: int) -> OrderPage:

@@ -23,7 +23,7 @@ from siyu.shop.order import LAPSED, Order, OrderNotFound, Refund, State, Step
 from siyu.shop.order_records import Payment
 from siyu.shop.payment import Taken
 from siyu.shop.placing import Tools
-from siyu.shop.request import GiveBack, Move, OrderView, Pay, RefundView, view
+from siyu.shop.request import GiveBack, Move, OrderView, Pay, RefundView, refunds, view
 from siyu.store.postgres import Database, driver_of
 
 LAPSED_AT_ONCE: Final = 200
@@ -163,7 +163,7 @@ async def _cancel(connection: Any, found: Order, do: Do, tools: Tools, now: date
         await _free_lock(connection, found, tools, now)
         await mall_follow.order_given_up(connection, found, tools, now, by_time=False)
     await _write(connection, after, State.CANCELLED, now)
-    return view(after)
+    return await _shown(connection, after) if found.reached(State.PAID) else view(after)
 
 
 def _all_of(found: Order, do: Do) -> Giving:
@@ -177,14 +177,16 @@ async def _refund(connection: Any, found: Order, do: Do, tools: Tools, now: date
     refund_id = do.body.refund_id or do.number.hex
     for one in await order_records.payments_of(connection, found.number):
         if one.kind == "refund" and one.reference == refund_id:
-            return view(found, refund=RefundView(refund_id, one.amount_fen, order_records.backs_of(one)))
+            backs = order_records.backs_of(one)
+            return await _shown(connection, found, refund=RefundView(refund_id, one.amount_fen, backs))
     units = None
     if do.body.lines is not None:
         units = order.chosen_units(found, [(line.sku, line.qty) for line in do.body.lines])
     refund = order.refund_of(found, do.body.amount_fen, units)
     giving = Giving(refund, refund_id, do.body.reason, do.body.restock, do)
     after, points = await _give_back(connection, found, giving, tools, now)
-    return view(after, refund=RefundView(refund_id, refund.amount_fen, list(refund.lines), points))
+    told = RefundView(refund_id, refund.amount_fen, list(refund.lines), points)
+    return await _shown(connection, after, refund=told)
 
 
 async def _give_back(connection: Any, found: Order, giving: Giving, tools: Tools, now: datetime) -> tuple[Order, int]:
@@ -205,12 +207,22 @@ async def _give_back(connection: Any, found: Order, giving: Giving, tools: Tools
     payment = Payment(
         derived_key("refund", found.number, giving.refund_id), found.number, "refund",
         paid[0].provider if paid else "external", giving.refund_id, refund.amount_fen, now,
-        order_records.text_of(refund.lines), giving.reason,
+        order_records.text_of(refund.lines), giving.reason, *_planned(refund, now),
     )  # fmt: skip
     if not await order_records.add_payment(connection, payment):
         raise Contended("This refund is booked by somebody else.", retry_after_s=1)
     await _write(connection, after, State.REFUNDED, now, refund)
     return after, points
+
+
+def _planned(refund: Refund, now: datetime) -> tuple[str, str, int, datetime | None]:
+    """State, reason, attempts and next attempt of a refund that is booked: its money moves later (jobs.pay_out)."""
+    return ("planned", "", 0, now) if refund.amount_fen else ("done", "", 0, None)
+
+
+async def _shown(connection: Any, after: Order, **more: Any) -> OrderView:
+    """An order with how far its refunds are."""
+    return view(after, refunds=refunds(await order_records.payments_of(connection, after.number)), **more)
 
 
 async def lapse(connection: Any, found: Order, tools: Tools, now: datetime) -> Order:

@@ -81,6 +81,7 @@ orders = Table(
     Column("steps", Text, nullable=False, comment="JSON: order.Step; of a foreign order: foreign.Told"),
     Column("created_at", TIME, nullable=False),
     Column("changed_at", TIME, nullable=False),
+    Column("state_at", TIME, nullable=False, comment="since when it stands in its state"),
     Column("expires_at", TIME, comment="when it lapses unpaid"),
     Column("stock", BigInteger, comment="the ledger's transfer that set its units aside"),
     Column("lock", SORTED, comment="the lock of coupon and points"),
@@ -94,6 +95,7 @@ orders = Table(
     Index("ix_shop_orders_state", "state", "number"),
     Index("ix_shop_orders_created_at", "created_at"),
     Index("ix_shop_orders_due", "expires_at", postgresql_where=text("state = 'created'")),
+    Index("ix_shop_orders_under_way", "state", "state_at", postgresql_where=text("state IN ('fulfilled', 'received')")),
 )
 
 payments = Table(
@@ -108,9 +110,15 @@ payments = Table(
     Column("at", TIME, nullable=False),
     Column("lines", Text, nullable=False, comment="JSON: order.Back of a refund"),
     Column("reason", Text, nullable=False),
+    Column("state", SORTED, nullable=False, server_default="done", comment="of a refund: whether its money has moved"),
+    Column("because", Text, nullable=False, server_default="", comment="why it has not"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", TIME, comment="when the provider is asked, or asked again; null: never again"),
     UniqueConstraint("number", "kind", "reference"),
     CheckConstraint("kind IN ('payment', 'refund')", name="kind"),
     CheckConstraint("amount_fen >= 0", name="amount"),
+    CheckConstraint("state IN ('planned', 'sending', 'done', 'failed')", name="state"),
+    Index("ix_shop_payments_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("uq_shop_payments_one_payment", "number", unique=True, postgresql_where=text("kind = 'payment'")),
     Index(
         "uq_shop_payments_reference",
@@ -121,6 +129,18 @@ payments = Table(
     ),
 )
 """Money that came in and went back. An order is paid once."""
+
+test_bank = Table(
+    "shop_test_bank",
+    metadata,
+    Column("reference", SORTED, nullable=False, comment="of the payment"),
+    Column("refund", SORTED, nullable=False, comment="which refund of it; empty: the payment itself"),
+    Column("order_id", SORTED, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    PrimaryKeyConstraint("reference", "refund"),
+    CheckConstraint("amount_fen >= 0", name="amount"),
+)
+"""What the local test provider remembers, as a bank does: each payment and each refund once."""
 
 heard = Table(
     "shop_heard",
