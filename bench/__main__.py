@@ -10,6 +10,8 @@ from pathlib import Path
 MODULES = (
     "bench.ingest",
     "bench.live",
+    "bench.segments",
+    "bench.tiers",
     "bench.growth",
     "bench.questions",
     "bench.ledger",

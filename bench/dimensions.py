@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from bench.server import own_engines
 from siyu.dimensions import records
 from siyu.dimensions.catalogue import DIMENSIONS
 from siyu.dimensions.records import Reading
 from siyu.dimensions.words import EVENT_WORDS
 from siyu.identity.spans import Span
 from siyu.rules.window import Setting
-from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
-from siyu.store.engines import open_engines
 
 EVENTS_PER_PERSON = 5
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -89,10 +88,16 @@ async def run(events: EventStore, persons: int, engine: int) -> None:
     await timed("floor: events counted per person", engine, _floor(events))
     three = [DIMENSIONS.entries[key] for key in ("orders_90d", "average_order_fen", "preferred_end")]
     await timed("three dimensions of all", engine, records.columns(reading, three))
-    await timed("the whole catalogue of all", engine, records.columns(reading, list(DIMENSIONS)))
+    await timed("the whole catalogue of all, in passes", engine, _whole(reading))
+    print(f"memory of this process at its peak: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024:,} MB")
     await timed("three dimensions of one", engine, records.columns(reading, three, [17]))
     for n in (17, 4711):
         await timed("the whole catalogue of one", engine, records.of_one(reading, list(DIMENSIONS), [Span(n, n)]))
+
+
+async def _whole(reading: Reading) -> None:
+    async for _ in records.passes(reading, list(DIMENSIONS)):
+        pass
 
 
 async def _floor(events: EventStore) -> Any:
@@ -102,16 +107,14 @@ async def _floor(events: EventStore) -> Any:
 def main() -> None:
     """Run with embedded engines of its own."""
     persons = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
-        with open_engines(Settings(home=str(home))) as running:
+    with own_engines() as (home, running):
 
-            async def work() -> None:
-                events = await EventStore.open(running.events_url)
-                await run(events, persons, engine_pid(home))
-                await events.close()
+        async def work() -> None:
+            events = await EventStore.open(running.events_url)
+            await run(events, persons, engine_pid(home))
+            await events.close()
 
-            asyncio.run(work())
+        asyncio.run(work())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from siyu.settings import Settings
+from siyu.store.engines import Engines, open_engines
+
 WRITE_KEY = "wk_bench_0123456789"
 API_TOKEN = "at_bench_0123456789abcdef"
 
@@ -114,6 +117,27 @@ def _family(root: int) -> list[int]:
     return family
 
 
+def forget(home: Path) -> None:
+    """Remove a home that is not used any more, and the database outside of it that root's PostgreSQL has."""
+    pointer = home / "postgres" / "folder"
+    if pointer.exists():
+        folder = Path(pointer.read_text())
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(folder.name + ".home").unlink(missing_ok=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def own_engines() -> Iterator[tuple[Path, Engines]]:
+    """Embedded engines in a folder of their own; everything is removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="siyu-bench-"))
+    try:
+        with open_engines(Settings(home=str(home))) as engines:
+            yield home, engines
+    finally:
+        forget(home)
+
+
 @contextmanager
 def running_server(**settings: str) -> Iterator[Server]:
     """Start `siyu serve --no-demo` on a free port; everything is removed at the end."""
@@ -142,7 +166,7 @@ def running_server(**settings: str) -> Iterator[Server]:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-        shutil.rmtree(home, ignore_errors=True)
+        forget(home)
 
 
 def _wait_ready(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:

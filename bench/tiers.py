@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,15 +19,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from bench.server import own_engines
 from siyu.membership.tier_follow import TierFollower
 from siyu.schema import complete_metadata
 from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.records import add_touch
 from siyu.segments.words import WORDS
-from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
-from siyu.store.engines import open_engines
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 
@@ -93,7 +91,7 @@ async def fill(db: Database, events: EventStore, persons: int) -> None:
 async def measure(persons: int) -> None:
     """Fill, build, touch, and print."""
     complete_metadata()
-    with tempfile.TemporaryDirectory() as folder, open_engines(Settings(home=folder)) as engines:
+    with own_engines() as (_, engines):
         db, events = await Database.open(engines.database_url), await EventStore.open(engines.events_url)
         await db.create_all()
         await events.create_all()

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from siyu.dimensions import records as dimension_records
 from siyu.dimensions.actions import of_person
 from siyu.dimensions.catalogue import DIMENSIONS, GROUPS, PREFIX, catalogue
 from siyu.dimensions.dimension import Aggregate, Band, Dimension, Ratio, Ref, walk
 from siyu.dimensions.evaluate import value_of
 from siyu.dimensions.expressions import base, count, figure, next_after, regularity
-from siyu.dimensions.records import Reading, columns
+from siyu.dimensions.records import Reading, aggregates_of, columns, passes
 from siyu.identity.spans import touched_by
 from siyu.profile.attributes import Column
 from siyu.rules.condition import parse_condition
@@ -103,6 +104,16 @@ async def test_every_dimension_of_all_persons_is_what_their_events_say(house: Ho
             told += expected not in (None, 0)
     assert wrong[:5] == []
     assert told > PERSONS * len(DIMENSIONS.entries) // 4, "the world says something about most dimensions"
+
+
+async def test_persons_in_many_passes_have_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = list(DIMENSIONS)[::9]
+    at_once = [by_person(column) for column in await columns(house.reading(ZONES[0]), few)]
+    monkeypatch.setattr(dimension_records, "FIGURES_PER_PASS", 4 * len(aggregates_of(few)))
+    sizes = [[len(column.persons) for column in made] async for made in passes(house.reading(ZONES[0]), few)]
+    assert len(sizes) > 2
+    assert [sum(one) for one in zip(*sizes, strict=True)] == [len(one) for one in at_once]
+    assert [by_person(column) for column in await columns(house.reading(ZONES[0]), few)] == at_once
 
 
 @pytest.mark.parametrize("fetched", [0, 2_000])

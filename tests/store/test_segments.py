@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from siyu.collect.event import Effects, Event, Link
@@ -26,9 +28,10 @@ from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
 from siyu.rules.rule import InvalidRule
 from siyu.schema import complete_metadata
-from siyu.segments import actions
+from siyu.segments import actions, keep, records
 from siyu.segments.actions import Wanted
 from siyu.segments.keep import Keeper
+from siyu.segments.membership import changes
 from siyu.segments.population import Source
 from siyu.segments.ready import READY
 from siyu.segments.segment import SegmentInUse, SegmentTaken
@@ -208,6 +211,64 @@ async def test_what_is_said_of_a_person_is_no_sign_of_life(house: House) -> None
         await house.look()
     assert await house.said() == [("entered", "quiet"), ("left", "quiet")]
     assert (await house.portrait()).lifecycle == "lost"
+
+
+async def test_many_sets_are_written_in_parts(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets of one person, of many, that grow, shrink and end, in statements of a few persons each."""
+    await db.create_all()
+    monkeypatch.setattr(records, "_PERSONS_AT_ONCE", 3)
+
+    async def write(found: dict[str, set[int]]) -> dict[int, list[str]]:
+        everybody = np.arange(1, 12, dtype=np.int64)
+        masks = {key: np.isin(everybody, sorted(members)) for key, members in found.items()}
+        async with db.driver() as connection, connection.transaction():
+            await records.write_changes(connection, changes(await records.kept(connection, None), everybody, masks))
+            return dict(await connection.fetch("SELECT person, segments FROM person_segments"))
+
+    first = {"a": {1, 2, 3, 4, 5, 6, 7}, "b.c": {1, 2}, "d-e": {2, 9}}
+    assert await write(first) == {
+        person: sorted(key for key, members in first.items() if person in members)
+        for person in (1, 2, 3, 4, 5, 6, 7, 9)
+    }
+    second: dict[str, set[int]] = {"a": {1, 8}, "b.c": set(), "d-e": {2, 8, 9, 10, 11}}
+    assert await write(second) == {1: ["a"], 2: ["d-e"], 8: ["a", "d-e"], 9: ["d-e"], 10: ["d-e"], 11: ["d-e"]}
+
+
+async def test_the_keeper_rests_as_long_as_events_flood_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keep, "FLOOD_SECONDS", 1.0)
+    monkeypatch.setattr(keep, "FLOOD", 10)
+    monkeypatch.setattr(keep, "SHORT_SECONDS", -1.0)
+    monkeypatch.setattr(keep, "REST", 1e9)
+    monkeypatch.setattr(keep, "REST_SECONDS_MAX", 3600.0)
+    wake, stopping, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    flooding, looked = True, list[bool]()
+    step = house.keeper.step
+
+    async def look() -> bool:
+        looked.append(flooding)
+        if not flooding:
+            again.set()
+        return await step()
+
+    monkeypatch.setattr(house.keeper, "step", look)
+
+    async def flood() -> None:
+        for _ in range(30):
+            async with house.db.driver() as connection:
+                await records.add_touch(connection, np.arange(1, 1_001, dtype=np.uint32).tobytes())
+            wake.set()
+            await asyncio.sleep(0.05)
+
+    running = asyncio.create_task(house.keeper.run(wake, stopping))
+    await flood()
+    flooding = False
+    # Would it rest on, it would be for an hour.
+    await again.wait()
+    stopping.set()
+    wake.set()
+    await running
+    # Once before there was a flood; then, quiet again, for what the flood left.
+    assert looked.count(True) == 1
 
 
 async def test_merging_and_undoing_leave_memberships_exact(house: House) -> None:

@@ -6,7 +6,7 @@ Only what is asked for is read: the aggregates of these dimensions, each once, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,8 @@ from siyu.store.clickhouse import EventStore
 AGGREGATES_PER_STATEMENT: Final = 24
 PERSONS_PER_STATEMENT: Final = 500_000
 """Beyond it persons are taken in several passes: the engine's memory stays bounded."""
+FIGURES_PER_PASS: Final = 10_000_000
+"""Aggregates × persons in memory at once: about 300 MB, with what is made of them."""
 EVENTS_FETCHED_MAX: Final = 2_000
 """Of a person with more events the engine computes the dimensions."""
 _STORED: Final = "SELECT (SELECT count() > 0 FROM person_spans), max(anchor) FROM events"
@@ -62,19 +64,28 @@ async def columns(
 ) -> list[Column]:
     """Each dimension of whoever has events it looks at; `anchors`: only of the owners of these identifiers, complete
     where all of an owner's are among them. Raises QueryTooExpensive, EngineUnavailable."""
-    ((spans, highest),) = await reading.events.rows(_STORED)
-    person = f"toUInt32({person_sql(bool(spans))}) AS p, "
-    of_them = "" if anchors is None else f" AND anchor IN ({', '.join(str(int(anchor)) for anchor in anchors) or 0})"
-    shards = 1 + highest // PERSONS_PER_STATEMENT if anchors is None else 1
     found: list[list[Column]] = [[] for _ in dimensions]
-    for rest in range(shards):
-        shard = f" AND p % {shards} = {rest}" if shards > 1 else ""
-        parts = _parts(aggregates_of(dimensions), reading)
-        tables = [await reading.fetch(part.sql(person, of_them + shard), part.params) for part in parts]
-        made = await asyncio.to_thread(_columns, reading.setting, dimensions, parts, tables)
+    async for made in passes(reading, dimensions, anchors):
         for place, one in zip(found, made, strict=True):
             place.append(one)
     return [_joined(pieces) for pieces in found]
+
+
+async def passes(
+    reading: Reading, dimensions: Sequence[Dimension], anchors: Sequence[int] | None = None
+) -> AsyncIterator[list[Column]]:
+    """The same, some persons at a time: a pass holds FIGURES_PER_PASS at most, however many persons there are."""
+    ((spans, highest),) = await reading.events.rows(_STORED)
+    person = f"toUInt32({person_sql(bool(spans))}) AS p, "
+    of_them = "" if anchors is None else f" AND anchor IN ({', '.join(str(int(anchor)) for anchor in anchors) or 0})"
+    aggregates = aggregates_of(dimensions)
+    size = min(PERSONS_PER_STATEMENT, FIGURES_PER_PASS // max(1, len(aggregates)))
+    shards = 1 + highest // size if anchors is None else 1
+    for rest in range(shards):
+        shard = f" AND p % {shards} = {rest}" if shards > 1 else ""
+        parts = _parts(aggregates, reading)
+        tables = [await reading.fetch(part.sql(person, of_them + shard), part.params) for part in parts]
+        yield await asyncio.to_thread(_columns, reading.setting, dimensions, parts, tables)
 
 
 class _Part(NamedTuple):

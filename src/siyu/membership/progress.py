@@ -17,7 +17,6 @@ from siyu.rules.window import Duration, Setting
 from siyu.segments.words import GROWTH
 
 _FLOORS: Final = ("gte", "gt", "eq")
-LANGS: Final[tuple[Lang, ...]] = ("zh", "en")
 
 
 class Facts(NamedTuple):
@@ -59,12 +58,18 @@ def facts_of(columns: Columns, place: int) -> Facts:
     return Facts(figures, {name: column.values[column.codes[place]] for name, column in columns.attributes.items()})
 
 
+Sayings = dict[Measured | Person, tuple[str, str]]
+"""Conditions in Chinese and English: to say one anew for each of many persons costs more than all the rest."""
+
+
 class Judging(NamedTuple):
     """A person's facts, and what they are judged with."""
 
     facts: Facts
     setting: Setting
     words: Vocabulary
+    said: Sayings | None = None
+    """What was said before, with these words; filled."""
 
 
 def figures_of(rule: Rule, judging: Judging) -> list[Figure]:
@@ -102,8 +107,8 @@ def _done(figure: Figure) -> float:
 
 
 def _figure(rule: Measured | Person, judging: Judging) -> Figure:
-    facts, setting, words = judging
-    zh, en = (say(rule, words, lang) for lang in LANGS)
+    facts, setting, words, _ = judging
+    zh, en = _words_of(rule, judging)
     if isinstance(rule, Measured):
         raw = facts.figures.get(rule.metric, None if rule.metric.is_time else 0)
         scale = rule.metric.scale
@@ -119,6 +124,13 @@ def _figure(rule: Measured | Person, judging: Judging) -> Figure:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     missing = None if wanted is None or holds or not number else _missing(wanted, value, rule.op)
     return Figure(zh, en, holds, value, wanted, missing, unit)
+
+
+def _words_of(rule: Measured | Person, judging: Judging) -> tuple[str, str]:
+    known = {} if judging.said is None else judging.said
+    if rule not in known:
+        known[rule] = (say(rule, judging.words, "zh"), say(rule, judging.words, "en"))
+    return known[rule]
 
 
 def _bar(rule: Measured | Person, scale: int) -> int | float | None:

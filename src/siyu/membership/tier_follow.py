@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -21,7 +21,7 @@ from siyu.identity.outbox import Told, tell
 from siyu.identity.spans import Span, spans_by_anchors
 from siyu.membership import tier_records
 from siyu.membership.ladder import READY, Ladder, Step, personal, steps_of
-from siyu.membership.progress import Judging, facts_of, figures_of
+from siyu.membership.progress import Judging, Sayings, facts_of, figures_of
 from siyu.membership.standing import Cause, Change, Decided, Fixed, Standing, Terms, advance, together
 from siyu.membership.tier_records import LogRow, StoredLadder, TierRow
 from siyu.rules.masks import mask_of
@@ -158,6 +158,17 @@ class Deciding:
         return Told(f"tier-{number}-{stamp}", TIER_CHANGED, row.at, properties, row.person)
 
 
+class Moving(NamedTuple):
+    """Some persons whose standing may change."""
+
+    persons: npt.NDArray[np.int64]
+    reached: npt.NDArray[np.int64]
+    """The place that the figures of each reach."""
+    told: frozenset[int]
+    """Of whom no standing is known, but something was decided for their identifiers."""
+    rebuilding: bool
+
+
 class TierFollower:
     """Keeps the tiers of all persons."""
 
@@ -202,12 +213,13 @@ class TierFollower:
         assert self._stored is not None
         persons = look.population.persons
         reached = self._reached(look)
-        gone, candidates, new = await self._concerned(connection, look, reached)
+        gone, candidates, new, told = await self._concerned(connection, look, reached)
         await tier_records.remove(connection, gone)
         rebuilding = look.some is None and self._stored.built_at is None
         for start in range(0, len(candidates), _AT_ONCE):
             part = candidates[start : start + _AT_ONCE]
-            await self._advance(connection, look, part, reached[np.searchsorted(persons, part)], rebuilding)
+            places = reached[np.searchsorted(persons, part)]
+            await self._advance(connection, look, Moving(part, places, told, rebuilding))
         fresh = new[reached[np.searchsorted(persons, new)] == 0] if len(new) else new
         if len(fresh):
             await tier_records.begin(connection, fresh.tolist(), self._stored.ladder.tiers[0].name)
@@ -222,8 +234,9 @@ class TierFollower:
 
     async def _concerned(
         self, connection: Any, look: Look, reached: npt.NDArray[np.int64]
-    ) -> tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(who is nobody any more, whose standing may change, of whom nothing is known yet and nothing was decided)."""
+    ) -> tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.int64], frozenset[int]]:
+        """(who is nobody any more, whose standing may change, of whom nothing is known yet and nothing was decided, of
+        whom nothing is known but something was decided)."""
         assert self._stored is not None
         persons = look.population.persons
         if look.some is None:
@@ -249,7 +262,8 @@ class TierFollower:
         told = await self._decided_before(connection, new)
         moving = persons[~still & (~np.isin(persons, new) | (reached > 0) | np.isin(persons, told))]
         untold = np.setdiff1d(new, told, assume_unique=True)
-        return np.setdiff1d(known, persons, assume_unique=True).tolist(), moving, untold
+        gone: list[int] = np.setdiff1d(known, persons, assume_unique=True).tolist()
+        return gone, moving, untold, frozenset(told.tolist())
 
     async def _decided_before(self, connection: Any, new: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those of `new` persons for one of whose identifiers something was decided before."""
@@ -262,25 +276,20 @@ class TierFollower:
                 found |= {span.person for span in spans if span.anchor in owned}
         return np.array(sorted(found & set(new.tolist())), np.int64)
 
-    async def _advance(
-        self,
-        connection: Any,
-        look: Look,
-        persons: npt.NDArray[np.int64],
-        reached: npt.NDArray[np.int64],
-        rebuilding: bool,
-    ) -> None:
+    async def _advance(self, connection: Any, look: Look, moving: Moving) -> None:
         assert self._stored is not None
-        known = await tier_records.rows_of(connection, persons.tolist(), lock=True)
-        members = await tier_records.members_of(connection, persons.tolist())
-        other = [p for p in persons.tolist() if p not in known or list(known[p].members) != members[p]]
+        persons, reached = moving.persons.tolist(), moving.reached.tolist()
+        known = await tier_records.rows_of(connection, persons, lock=True)
+        members = await tier_records.members_of(connection, persons)
+        # Of whom nothing is known and nothing was decided there is nothing to find.
+        other = [p for p in persons if p in moving.told or (p in known and list(known[p].members) != members[p])]
         before = await self._before(connection, other)
         deciding = Deciding(self._stored, self._zone, look.setting.now, known)
-        for person, place in zip(persons.tolist(), reached.tolist(), strict=True):
-            cause = Cause.LADDER.value if rebuilding and person in known else ""
+        for person, place in zip(persons, reached, strict=True):
+            cause = Cause.LADDER.value if moving.rebuilding and person in known else ""
             deciding.decide(person, place, members[person], before.get(person), cause)
         await self._explain(connection, look, deciding)
-        await deciding.write(connection, quiet=rebuilding and not self._stored.ladder.events)
+        await deciding.write(connection, quiet=moving.rebuilding and not self._stored.ladder.events)
 
     async def _others(self, connection: Any, persons: Sequence[int], known: Mapping[int, TierRow]) -> list[int]:
         """Persons whose identifiers are others than their standing was decided for."""
@@ -312,13 +321,14 @@ class TierFollower:
         """The figures of what was decided: those of the tier reached, or lost."""
         persons = look.population.persons
         events = await self._events_of(look) if deciding.log else {}
+        said: Sayings = {}
         for place, row in enumerate(deciding.log):
             ladder = deciding.ladder
             step = self._steps[max(ladder.place(row.tier), ladder.place(row.former))]
             if step.rule is None:
                 continue
             facts = facts_of(look.population.columns, int(np.searchsorted(persons, row.person)))
-            figures = figures_of(step.rule, Judging(facts, look.setting, self._words))
+            figures = figures_of(step.rule, Judging(facts, look.setting, self._words, said))
             event = events.get(row.person) if row.cause in _BY_EVENT else None
             deciding.explain(place, msgspec.json.encode(figures).decode(), event)
 

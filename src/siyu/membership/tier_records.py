@@ -63,6 +63,15 @@ FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::text[],
 """
 
 
+# Each is looked up in the index: thousands at once would be compared with every row.
+_DECIDED: Final = f"""
+SELECT seq, {_LOG} FROM tier_log WHERE seq IN (
+  SELECT l.seq FROM unnest($1::bigint[]) a(anchor)
+  CROSS JOIN LATERAL (SELECT t.seq FROM tier_log t WHERE t.members @> ARRAY[a.anchor] OFFSET 0) l
+) ORDER BY seq DESC
+"""
+
+
 class TierRow(NamedTuple):
     """A row of `person_tiers`."""
 
@@ -241,9 +250,7 @@ async def add_log(connection: Any, rows: Sequence[LogRow]) -> list[int]:
 
 async def decided(connection: Any, anchors: Iterable[int]) -> list[tuple[int, LogRow]]:
     """(seq, row) of everything decided for any of these identifiers, the newest first."""
-    rows = await connection.fetch(
-        f"SELECT seq, {_LOG} FROM tier_log WHERE members && $1::bigint[] ORDER BY seq DESC", list(anchors)
-    )
+    rows = await connection.fetch(_DECIDED, list(anchors))
     return [(row[0], LogRow(*tuple(row)[1:])) for row in rows]
 
 

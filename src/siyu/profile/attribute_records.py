@@ -6,9 +6,9 @@ that person are among them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -64,26 +64,44 @@ async def _rows(connection: Any, sql: str, anchors: Anchors, *args: Any) -> Any:
     return await connection.fetch(text, *args, list(anchors))
 
 
-async def trait_rows(connection: Any, names: Sequence[str], anchors: Anchors) -> dict[int, list[Any]]:
-    """Person → (at_ms, event_id, source, anchor, ops) of the events that may concern these traits."""
+class Traits(NamedTuple):
+    """Events that may concern some traits: a person's are not beside each other."""
+
+    persons: Ints
+    at_ms: Sequence[int]
+    event_ids: Sequence[str]
+    sources: Sequence[str]
+    anchors: Sequence[int]
+    ops: Sequence[str]
+
+
+_ANCHORS_PER_ROW: Final = 16_384
+"""Texts come as arrays, which cost a third of rows; one of all persons could be larger than PostgreSQL allows."""
+
+
+async def trait_rows(connection: Any, names: Sequence[str], anchors: Anchors) -> Traits:
+    """The events that may concern these traits."""
     named = " OR ".join(f"strpos(r.ops, ${n + 1}) > 0" for n in range(len(names)))
+    columns = (_OWNER, _MS.format("r.at"), "r.event_id", "r.source", "r.anchor", "r.ops")
     sql = f"""{{spans}}
-SELECT {_OWNER}, {_MS.format("r.at")}, r.event_id, r.source, r.anchor, r.ops
-FROM trait_changes r {_OWNED} WHERE ({named} OR strpos(r.ops, '"delete":true') > 0){{of_them}}"""
+SELECT {", ".join(f"array_agg({column})" for column in columns)}
+FROM trait_changes r {_OWNED} WHERE ({named} OR strpos(r.ops, '"delete":true') > 0){{of_them}}
+GROUP BY r.anchor / {_ANCHORS_PER_ROW}"""
     texts = [msgspec.json.encode(name).decode() for name in names]
-    found: dict[int, list[Any]] = defaultdict(list)
-    for person, *row in await _rows(connection, sql, anchors, *texts):
-        found[person].append(row)
-    return found
+    rows = await _rows(connection, sql, anchors, *texts)
+    parts = [list(chain.from_iterable(row[n] for row in rows)) for n in range(len(columns))]
+    return Traits(np.array(parts[0], np.int64), *parts[1:])
 
 
-async def tag_rows(connection: Any, anchors: Anchors) -> list[tuple[int, str]]:
-    """(person, path) of every tag carried."""
+async def tag_rows(connection: Any, anchors: Anchors) -> list[tuple[list[str], list[int]]]:
+    """(paths, sorted; persons who carry these and no others) of every set of tags carried."""
     sql = f"""{{spans}}
-SELECT g.person, t.path FROM (
-  SELECT DISTINCT ON (1, r.tag) {_OWNER} AS person, r.tag, r.change FROM tag_ops r {_OWNED} WHERE true{{of_them}}
-  ORDER BY 1, r.tag, r.at DESC, r.event_id DESC, r.change DESC
-) g JOIN tags t ON t.id = g.tag WHERE g.change = 0"""
+SELECT paths, array_agg(person) FROM (
+  SELECT g.person, array_agg(t.path ORDER BY t.path) AS paths FROM (
+    SELECT DISTINCT ON (1, r.tag) {_OWNER} AS person, r.tag, r.change FROM tag_ops r {_OWNED} WHERE true{{of_them}}
+    ORDER BY 1, r.tag, r.at DESC, r.event_id DESC, r.change DESC
+  ) g JOIN tags t ON t.id = g.tag WHERE g.change = 0 GROUP BY g.person
+) carried GROUP BY paths"""
     return [(row[0], row[1]) for row in await _rows(connection, sql, anchors)]
 
 
@@ -97,12 +115,14 @@ ORDER BY 1, r.purpose, r.channel, r.at DESC, r.withdrawn DESC"""
     return await _rows(connection, sql, anchors)
 
 
-async def kind_rows(connection: Any, now: datetime, anchors: Anchors) -> list[tuple[int, str]]:
-    """(person, kind) of the identifiers that are theirs now."""
+async def kind_rows(connection: Any, now: datetime, anchors: Anchors) -> list[tuple[list[str], list[int]]]:
+    """(kinds, persons who have identifiers of these and no others now)."""
     sql = """{spans}
-SELECT DISTINCT coalesce(s.person, r.anchor), r.kind FROM (SELECT id AS anchor, kind FROM identifiers) r
-LEFT JOIN spans s ON s.anchor = r.anchor
-WHERE r.kind <> 'any' AND (s.until IS NULL OR s.until > $1){of_them}"""
+SELECT kinds, array_agg(person) FROM (
+  SELECT coalesce(s.person, r.anchor) AS person, array_agg(DISTINCT r.kind ORDER BY r.kind) AS kinds
+  FROM (SELECT id AS anchor, kind FROM identifiers) r LEFT JOIN spans s ON s.anchor = r.anchor
+  WHERE r.kind <> 'any' AND (s.until IS NULL OR s.until > $1){of_them} GROUP BY 1
+) owned GROUP BY kinds"""
     return [(row[0], row[1]) for row in await _rows(connection, sql, anchors, now)]
 
 
@@ -157,13 +177,15 @@ async def has_bought(connection: Any, spans: Sequence[tuple[int, datetime, datet
 
 
 async def touch_rows(connection: Any, newest: bool, anchors: Anchors) -> Any:
-    """(person, at_ms, end, fields as JSON) of each person's first, or newest, touch."""
+    """(end, fields as JSON, persons, at_ms of each): each person's first, or newest, touch."""
     way = " DESC" if newest else ""
     sql = f"""{{spans}}
-SELECT DISTINCT ON (1) {_OWNER}, {_MS.format("r.at")}, r."end", r.fields
-FROM touches r {_OWNED} JOIN identifiers i ON i.id = r.anchor WHERE true{{of_them}}
-ORDER BY 1, r.at{way}, r.event_id{way}, r.source{way}, r."end"{way},
-         i.kind COLLATE "C"{way}, i.value COLLATE "C"{way}"""
+SELECT "end", fields, array_agg(person), array_agg(at_ms) FROM (
+  SELECT DISTINCT ON (1) {_OWNER} AS person, {_MS.format("r.at")} AS at_ms, r."end", r.fields
+  FROM touches r {_OWNED} JOIN identifiers i ON i.id = r.anchor WHERE true{{of_them}}
+  ORDER BY 1, r.at{way}, r.event_id{way}, r.source{way}, r."end"{way},
+           i.kind COLLATE "C"{way}, i.value COLLATE "C"{way}
+) of_each GROUP BY "end", fields"""
     return await _rows(connection, sql, anchors)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -94,6 +94,14 @@ def column_of(values: Values) -> Column:
     return Column(np.fromiter(values, np.int64, len(values)), codes, list(different.values()))
 
 
+def _grouped(groups: Iterable[tuple[Any, Sequence[int]]]) -> Column:
+    """(value, persons who have it) as a column; nobody is in two groups."""
+    known = list(groups)
+    persons = [np.array(members, np.int64) for _, members in known]
+    codes = np.repeat(np.arange(len(known)), [len(members) for members in persons])
+    return Column(np.concatenate([np.zeros(0, np.int64), *persons]), codes, [value for value, _ in known])
+
+
 def _numbers(persons: Ints, figures: Ints) -> Column:
     different, codes = np.unique(figures, return_inverse=True)
     return Column(persons, codes, different.tolist())
@@ -125,7 +133,8 @@ async def columns(
     for read in (_traits, _tags, _consents, _identities, _touches):
         values = await read(connection, wanted)
         for name in found.keys() & values.keys():
-            found[name] = await asyncio.to_thread(column_of, values[name])
+            of_each = values[name]
+            found[name] = of_each if isinstance(of_each, Column) else await asyncio.to_thread(column_of, of_each)
     return found | await _seen_and_bought(connection, wanted)
 
 
@@ -147,30 +156,33 @@ async def _traits(connection: Any, wanted: _Wanted) -> dict[str, Values]:
     return columns
 
 
-def _folded(
-    log: Mapping[int, list[tuple[Any, ...]]], names: Set[str], declared: Mapping[str, Declared]
-) -> dict[str, Values]:
-    """The traits `names` of each person's (at_ms, event_id, source, anchor, ops)."""
+def _folded(log: records.Traits, names: Set[str], declared: Mapping[str, Declared]) -> dict[str, Values]:
+    """The traits `names` of each person."""
     found: dict[str, Values] = {name: {} for name in names}
 
     @lru_cache(100_000)
-    def brought(name: str, text: str) -> Any:
-        return coerce(declared.get(name), text)[0]
+    def told_once(text: str) -> list[tuple[Values, Any]] | None:
+        """What an event sets, brought to its types; None: it does more than set."""
+        if not _only_sets(only := decode_ops(text)):
+            return None
+        brought = ((name, coerce(declared.get(name), only.set[name])[0]) for name in names & only.set.keys())
+        return [(found[name], value) for name, value in brought if value is not None]
 
-    for person, rows in log.items():
-        if len(rows) == 1 and _only_sets(only := decode_ops(rows[0][4])):
-            # Most persons were told of once: nothing to fold.
-            for name in names & only.set.keys():
-                sent = only.set[name]
-                value = brought(name, sent) if type(sent) is str else coerce(declared.get(name), sent)[0]
-                if value is not None:
-                    found[name][person] = value
-            continue
-        ops: list[TraitOp] = []
-        for at_ms, event_id, source, anchor, text in rows:
-            event = TraitEvent(at_ms, event_id, source, anchor, decode_ops(text))
-            ops += [op for op in event.operations() if op.name == "" or op.name in names]
-        for name, trait in fold(ops, declared).items():
+    persons, first, count = np.unique(log.persons, return_index=True, return_counts=True)
+    alone = np.zeros(len(log.persons), np.bool_)
+    for person, row in zip(persons[count == 1].tolist(), first[count == 1].tolist(), strict=True):
+        # Most persons were told of once: nothing to fold.
+        if (told := told_once(log.ops[row])) is not None:
+            alone[row] = True
+            for values, value in told:
+                values[person] = value
+    several: dict[int, list[TraitOp]] = defaultdict(list)
+    for row in np.flatnonzero(~alone).tolist():
+        ops = decode_ops(log.ops[row])
+        event = TraitEvent(log.at_ms[row], log.event_ids[row], log.sources[row], log.anchors[row], ops)
+        several[int(log.persons[row])] += [op for op in event.operations() if op.name == "" or op.name in names]
+    for person, operations in several.items():
+        for name, trait in fold(operations, declared).items():
             found[name][person] = trait.value
     return found
 
@@ -200,25 +212,18 @@ def _birthday_in(born: date, year: int) -> date:
         return date(year, 2, 28)
 
 
-async def _tags(connection: Any, wanted: _Wanted) -> dict[str, Values]:
+async def _tags(connection: Any, wanted: _Wanted) -> dict[str, Column]:
     if "tags" not in wanted.names:
         return {}
-    return {"tags": _lists(await records.tag_rows(connection, wanted.anchors))}
+    return {"tags": _grouped(await records.tag_rows(connection, wanted.anchors))}
 
 
-def _lists(rows: Iterable[tuple[int, str]]) -> Values:
-    found: dict[int, list[str]] = defaultdict(list)
-    for person, item in rows:
-        found[person].append(item)
-    return {person: sorted(items) for person, items in found.items()}
-
-
-async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Values]:
+async def _identities(connection: Any, wanted: _Wanted) -> dict[str, Column]:
     if "identities" not in wanted.names:
         return {}
-    rows = await records.kind_rows(connection, wanted.setting.now, wanted.anchors)
-    both = {(person, kind) for person, full in rows for kind in (full, base_kind(full))}
-    return {"identities": _lists(both)}
+    groups = await records.kind_rows(connection, wanted.setting.now, wanted.anchors)
+    both = ((sorted({*kinds, *map(base_kind, kinds)}), persons) for kinds, persons in groups)
+    return {"identities": _grouped(both)}
 
 
 async def _consents(connection: Any, wanted: _Wanted) -> dict[str, Values]:
@@ -256,13 +261,15 @@ async def _seen_and_bought(connection: Any, wanted: _Wanted) -> dict[str, Column
     found: dict[str, Column] = {}
     if seen:
         rows = await records.seen_arrays(connection, wanted.anchors)
-        found |= await asyncio.to_thread(_seen, rows, bought, setting.now_ms, limits)
+        found |= await asyncio.to_thread(_seen, rows, bought, setting.now_ms, limits, seen)
     if scores:
-        found |= await asyncio.to_thread(_scored, bought, setting, cuts)
-    return {name: column for name, column in found.items() if name in wanted.names}
+        found |= await asyncio.to_thread(_scored, bought, setting, cuts, scores)
+    return found
 
 
-def _seen(rows: records.Seen, bought: records.Bought, now_ms: int, limits: Thresholds) -> dict[str, Column]:
+def _seen(
+    rows: records.Seen, bought: records.Bought, now_ms: int, limits: Thresholds, wanted: Collection[str]
+) -> dict[str, Column]:
     """First and last sight, and the stage by `lifecycle.stage`, of everybody at once."""
     persons, first, last = rows
 
@@ -283,54 +290,48 @@ def _seen(rows: records.Seen, bought: records.Bought, now_ms: int, limits: Thres
         [0, 1, 2, 3],
         4,
     ).astype(np.int64)  # fmt: skip
-    return {
-        "first_seen": _numbers(persons, first),
-        "last_seen": _numbers(persons, last),
-        "lifecycle": Column(persons, stages, _STAGES),
-    }
+    times = {"first_seen": first, "last_seen": last}
+    found = {name: _numbers(persons, of_all) for name, of_all in times.items() if name in wanted}
+    return found | ({"lifecycle": Column(persons, stages, _STAGES)} if "lifecycle" in wanted else {})
 
 
-def _scored(bought: records.Bought, setting: Setting, cuts: Cuts) -> dict[str, Column]:
+def _scored(bought: records.Bought, setting: Setting, cuts: Cuts, wanted: Collection[str]) -> dict[str, Column]:
     """RFM figures, and scores by `rfm.rfm`, of all buyers at once."""
     everybody = bought.persons
-    found = {
-        "rfm.frequency": _numbers(everybody, bought.days),
-        "rfm.monetary_fen": _numbers(everybody, bought.spend_fen),
-    }
+    found = {"rfm.frequency": (everybody, bought.days), "rfm.monetary_fen": (everybody, bought.spend_fen)}
     buyers = bought.last_ms != records.NEVER_MS
     persons = everybody[buyers]
     # Local days begin at a quarter of an hour everywhere.
     quarters, place = np.unique(bought.last_ms[buyers] // 900_000, return_inverse=True)
     ages = [(setting.today - instant(q * 900_000).astimezone(setting.zone).date()).days for q in quarters.tolist()]
     recency = np.maximum(0, np.array(ages, np.int64)[place])
-    found["rfm.recency_days"] = _numbers(persons, recency)
+    found["rfm.recency_days"] = (persons, recency)
     if cuts.recency_day is not None and cuts.recency_days:
         drift = (setting.today - cuts.recency_day).days
         above = np.zeros(len(persons), np.int64)
         for cut in cuts.recency_days:
             above += recency < cut + drift
-        found["rfm.r"] = _numbers(persons, above + 1)
+        found["rfm.r"] = (persons, above + 1)
         for name, points, figures in (
             ("rfm.f", cuts.frequency, bought.days),
             ("rfm.m", cuts.monetary_fen, bought.spend_fen),
         ):
             below: Ints = np.searchsorted(np.array(points, np.int64), figures[buyers])
-            found[name] = _numbers(persons, below + 1)
-    return found
+            found[name] = (persons, below + 1)
+    return {name: _numbers(*of_all) for name, of_all in found.items() if name in wanted}
 
 
-async def _touches(connection: Any, wanted: _Wanted) -> dict[str, Values]:
-    found: dict[str, Values] = {}
+async def _touches(connection: Any, wanted: _Wanted) -> dict[str, Column]:
+    found: dict[str, Column] = {}
     for which, newest in (("first_touch", False), ("last_touch", True)):
         fields = wanted.tails(f"{which}.")
-        times = f"{which}_at" in wanted.names
-        if not fields and not times:
+        if not fields and f"{which}_at" not in wanted.names:
             continue
-        found |= {f"{which}.{field}": {} for field in fields} | {f"{which}_at": {}}
-        for person, at_ms, end, text in await records.touch_rows(connection, newest, wanted.anchors):
-            found[f"{which}_at"][person] = at_ms
-            values: Mapping[str, str] = decode_fields(text) | {"end": end}
-            for field in fields:
-                if field in values:
-                    found[f"{which}.{field}"][person] = values[field]
+        rows = await records.touch_rows(connection, newest, wanted.anchors)
+        told = [(decode_fields(text) | {"end": end}, persons) for end, text, persons, _ in rows]
+        for field in fields:
+            groups = ((values[field], persons) for values, persons in told if field in values)
+            found[f"{which}.{field}"] = _grouped(groups)
+        persons, times = (np.array([n for row in rows for n in row[place]], np.int64) for place in (2, 3))
+        found[f"{which}_at"] = _numbers(persons, times)
     return found

@@ -44,16 +44,21 @@ log = structlog.get_logger()
 
 ANCHORS_PER_LOOK: Final = 5_000
 EVERYBODY_FROM: Final = 60_000
-"""With more identifiers waiting, one look at everybody costs less."""
+EVERYBODY_SHARE: Final = 20
+"""With more identifiers waiting, or more than one in so many persons (but no fewer than one look takes), one look at
+everybody costs less."""
 TOUCHES_PER_STEP: Final = 10_000
 MOVES_PER_FRAME: Final = 2_000
 IDLE_SECONDS: Final = 1.0
-REST: Final = 3.0
-"""After a long look the keeper rests so many times as long, so that events go first."""
+REST: Final = 9.0
+"""While events flood in, the keeper rests so many times as long as a long look took, so that events go first."""
+FLOOD: Final = 2_000
+FLOOD_SECONDS: Final = 2.0
+"""So many identifiers noted in so long are a flood."""
 ROLL_REST: Final = 50
 """Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
 SHORT_SECONDS: Final = 0.5
-REST_SECONDS_MAX: Final = 30.0
+REST_SECONDS_MAX: Final = 120.0
 RETRY_SECONDS: Final = 30.0
 """A segment whose rule could not be read is looked at again, among everybody, after so long."""
 PROBLEM_CHARS_MAX: Final = 300
@@ -94,6 +99,7 @@ class Keeper:
         self._wrong: dict[str, MalformedRequest] = {}
         self._retry_at: dict[str | Follower, float] = {}
         """When members that wait are looked for again."""
+        self._everybody_from = EVERYBODY_FROM
 
     async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
         """Keep members until `stopping` is set; look at once when `wake` is set."""
@@ -108,8 +114,21 @@ class Keeper:
                 log.exception("segments failed, will be repeated")
             spent = time.monotonic() - started
             if spent > SHORT_SECONDS:
-                await _wait(stopping, min(REST * spent, REST_SECONDS_MAX))
+                await self._rest(min(REST * spent, REST_SECONDS_MAX), stopping)
             await _wait(wake, IDLE_SECONDS)
+
+    async def _rest(self, seconds: float, stopping: asyncio.Event) -> None:
+        """Wait so long, but only as long as events flood in."""
+        until, noted = time.monotonic() + seconds, 0
+        while (left := until - time.monotonic()) > 0 and not stopping.is_set():
+            await _wait(stopping, min(left, FLOOD_SECONDS))
+            try:
+                async with self._source.db.driver() as connection:
+                    before, noted = noted, await records.count_touched(connection)
+            except SiyuError:
+                return
+            if noted - before < FLOOD:
+                return
 
     async def step(self) -> bool:
         """Look at whatever has to be looked at now; False when another process does.
@@ -193,7 +212,7 @@ class Keeper:
         put_off = {one for one, at in self._retry_at.items() if at > time.monotonic()}
         whole = {key for key, one in live.items() if not one.segment.is_ready}
         following = [one for one in self._followers if self._following[one].whole or one in self._retry_at]
-        if everybody or now < passed.ticked or len(anchors) > EVERYBODY_FROM:
+        if everybody or now < passed.ticked or len(anchors) > self._everybody_from:
             whole, following, anchors = set(live), list(self._followers), ()
         elif self._hour(passed.ticked) != self._hour(passed.until):
             whole |= {key for key, one in live.items() if one.ages(words)}
@@ -231,11 +250,17 @@ class Keeper:
             asked = sorted({*touched.persons, *anchors})
         rules = list(self._rules(aim.keys, aim.followers))
         starts = await self._starts(connection, aim.followers, touched)
-        population = await survey(self._source, rules, setting, touched, starts)
+        reading = asyncio.ensure_future(records.kept(connection, asked if asked is not None or live else ()))
+        try:
+            population = await survey(self._source, rules, setting, touched, starts)
+            kept = await reading
+        finally:
+            # The connection does one thing at a time.
+            reading.cancel()
+            await asyncio.wait({reading})
         problems = {key: population.problem_of(one.rule) for key, one in live.items()}
         live = {key: one for key, one in live.items() if problems[key] is None}
         halted = {one: self._problem(one, population) for one in aim.followers}
-        kept = await records.kept(connection, asked) if live or asked else []
 
         def compare() -> tuple[list[Change], list[tuple[str, int]]]:
             words = self._source.words
@@ -253,6 +278,8 @@ class Keeper:
             await records.change_sizes(driver, sizes(changed))
             await records.note_problems(driver, {key: _said(error) for key, error in problems.items()})
             if anchors is None:
+                share = len(population.persons) // EVERYBODY_SHARE
+                self._everybody_from = min(max(ANCHORS_PER_LOOK, share), EVERYBODY_FROM)
                 # Counted anew, so that a sum of differences never drifts.
                 await records.set_sizes(driver, counts)
                 await records.mark_built(driver, built, now)

@@ -6,6 +6,7 @@ Persons with the same set of segments are taken together, so the work follows th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -47,7 +48,7 @@ def changes(
     after = np.zeros(len(everybody), np.int64)
     different, code = _different([found[name] for name in names], len(persons))
     after[np.searchsorted(everybody, persons)] = code + 1
-    answers = [frozenset(name for name, true in zip(names, bits, strict=True) if true) for bits in different]
+    answers = [frozenset(compress(names, bits)) for bits in different]
     looked_at = frozenset(names)
     result = []
     pairs, place = np.unique(before * (len(answers) + 1) + after, return_inverse=True)
@@ -73,4 +74,4 @@ def _different(masks: Sequence[Mask], size: int) -> tuple[list[list[bool]], npt.
     # Whole numbers are sorted far faster than strings of bytes.
     rows = packed[:, 0] if words == 1 else packed.view(np.dtype((np.void, words * 8))).ravel()
     _, first, code = np.unique(rows, return_index=True, return_inverse=True)
-    return [[bool(mask[row]) for mask in masks] for row in first.tolist()], code.astype(np.int64)
+    return bits[first, : len(masks)].tolist(), code.astype(np.int64)
