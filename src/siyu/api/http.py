@@ -17,6 +17,7 @@ from siyu.clock import MovableClock, Now
 from siyu.collect.meters import Sums
 from siyu.collect.report import Doors
 from siyu.errors import MalformedRequest, NotFound, SiyuError
+from siyu.ledger.seal_records import state as read_seal_state
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -101,16 +102,21 @@ async def _probe(call: Any) -> dict[str, Any]:
 
 
 @get("/metrics", summary="Prometheus metrics", opt={"open": True}, media_type="text/plain", tags=["system"])
-async def metrics(db: Database, doors: Doors) -> Response[bytes]:
-    """Counters of the stream and the doors, and figures of this process, in Prometheus text format."""
+async def metrics(db: Database, doors: Doors, now: Now) -> Response[bytes]:
+    """Counters of the stream, the doors and the ledger's seals, and figures of this process, in Prometheus text."""
     registry = CollectorRegistry()
     registry.register(Sums(report.counts for report in await doors()))
     state = await processing.stream_state(db)
+    async with db.driver() as connection:
+        seals = await read_seal_state(connection)
     for name, value, text in (
         ("siyu_events_accepted", state.accepted, "Events made durable since the beginning"),
         ("siyu_events_processed", state.processed, "Events fully processed since the beginning"),
         ("siyu_dead_letters", state.dead, "Dead letters not replayed"),
         ("siyu_lag_seconds", state.lag_seconds, "Age of the oldest unprocessed frame"),
+        ("siyu_ledger_sealed", seals.sealed, "Transfers of the ledger that are sealed"),
+        ("siyu_ledger_unsealed", seals.waiting, "Transfers of the ledger that wait for their seal"),
+        ("siyu_ledger_seal_lag_seconds", seals.lag_seconds(now()), "Age of the oldest transfer that is not sealed"),
     ):
         Gauge(name, text, registry=registry).set(value)
     # generate_latest() alone: what the library knows of this process.

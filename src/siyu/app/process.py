@@ -13,6 +13,7 @@ from siyu.app.services import open_services
 from siyu.coupons.jobs import end_what_is_over
 from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
+from siyu.ledger.jobs import keep_sealing
 from siyu.loyalty import settle_due
 from siyu.membership.tier_follow import TierFollower
 from siyu.processor.actions import stream_state
@@ -92,6 +93,7 @@ async def process(settings: Settings) -> None:
             ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
             keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
+            keep_sealing(services.db, services.secret, services.now, stopping),
             keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]

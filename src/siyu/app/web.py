@@ -56,6 +56,7 @@ from siyu.dimensions.http import routes as dimension_routes
 from siyu.errors import SiyuError
 from siyu.identity.http import routes as identity_routes
 from siyu.ledger.http import routes as currency_routes
+from siyu.ledger.http_seals import routes as seal_routes
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
@@ -110,6 +111,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
             *rule_routes,
             *segment_routes,
             *dimension_routes,
+            *seal_routes,
         ],
         guards=[require_token],
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,8 +13,15 @@ from siyu.cli.tables import print_json
 from siyu.cli.words import padded, say
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from siyu.ledger.seal_check import Kept
+    from siyu.ledger.seal_records import SealState
     from siyu.settings import Settings
     from siyu.store.doctor import Check
+
+_SEAL_SECONDS_MAX: Final = 60.0
+"""A transfer that waits longer for its seal is a failure."""
 
 
 @click.command(
@@ -27,16 +35,25 @@ if TYPE_CHECKING:
     is_flag=True,
     help=say("Check every invariant of the ledger too.", "同时核对账本的全部不变式。"),
 )
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=say(
+        "As --ledger; it must also contain this checkpoint, which was kept elsewhere.",
+        "同 --ledger，且账本必须仍包含这份另处留存的检查点。",
+    ),
+)
 @home_option
 @json_option
-def command(*, ledger: bool, home: str | None, as_json: bool) -> None:
+def command(*, ledger: bool, checkpoint: Path | None, home: str | None, as_json: bool) -> None:
     """Run the checks."""
     from siyu.store.doctor import run_checks
 
+    kept = None if checkpoint is None else _kept(checkpoint)
     settings = settings_with(home=home)
     checks = asyncio.run(run_checks(settings))
-    if ledger and all(check.ok for check in checks if check.name.startswith("postgresql")):
-        checks += _ledger_checks(settings)
+    if (ledger or kept) and all(check.ok for check in checks if check.name.startswith("postgresql")):
+        checks += _ledger_checks(settings, kept)
     if as_json:
         print_json([check._asdict() for check in checks])
     else:
@@ -56,19 +73,43 @@ def command(*, ledger: bool, home: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _ledger_checks(settings: Settings) -> list[Check]:
+def _kept(path: Path) -> Kept:
+    """Size and root of a checkpoint in a file. Raises ProofInvalid."""
+    from siyu.ledger.seal_check import Kept
+    from siyu.trust import Checkpoint
+
+    text = path.read_text("utf-8").rpartition("\n\n")[0] + "\n"
+    found = Checkpoint.read(text)
+    return Kept(found.size, found.root)
+
+
+def _seal_check(seals: SealState, now: datetime) -> Check:
+    """How far sealing is."""
+    from siyu.store.doctor import Check
+
+    lag = seals.lag_seconds(now)
+    newest = "-" if seals.sealed_at is None else f"{seals.sealed_at:%Y-%m-%d %H:%M:%S}Z"
+    detail = f"{seals.sealed} transfers sealed up to {newest}, {seals.waiting} not sealed yet, oldest waits {lag:.0f} s"
+    advice = "The sealer is part of `siyu serve` (role process): is it running, and is a transaction open for long?"
+    return Check("ledger seals", lag <= _SEAL_SECONDS_MAX, detail, advice if lag > _SEAL_SECONDS_MAX else "")
+
+
+def _ledger_checks(settings: Settings, kept: Kept | None) -> list[Check]:
     """One check per breach of an invariant; a single one when there is none."""
     from siyu.app.services import Services
     from siyu.cli.engines import with_services
     from siyu.ledger.check import violations
+    from siyu.ledger.seal_records import state as seal_state
     from siyu.store.doctor import Check
 
     async def work(services: Services) -> list[Check]:
         async with services.db.driver() as connection:
-            found = await violations(connection)
+            found = await violations(connection, kept)
+            seals = await seal_state(connection)
         advice = "Stop giving and taking, keep the database as it is, and report this with the example named."
-        return [Check("ledger", False, f"{one.invariant}: {one.detail}", advice) for one in found] or [
-            Check("ledger", True, "I1-I7, I9 and I10 hold")
+        checks = [Check("ledger", False, f"{one.invariant}: {one.detail}", advice) for one in found] or [
+            Check("ledger", True, "I1-I10 hold")
         ]
+        return [*checks, _seal_check(seals, services.now())]
 
     return with_services(settings, work)

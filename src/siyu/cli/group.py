@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "keys": _Entry("keys", say("Write keys and API tokens.", "写入密钥与 API 令牌。")),
     "ask": _Entry("ask", say("Answer a question.", "回答一个分析问题。")),
     "doctor": _Entry("doctor", say("Check this installation.", "检查本机安装。")),
+    "verify": _Entry("verify", say("Verify a proof of the ledger, offline.", "离线验证账本证明。")),
     "person": _Entry("person", say("Show, export or erase one person.", "查看、导出或删除一个人。")),
 }
 """Name → module in siyu.cli that has it as `command`."""

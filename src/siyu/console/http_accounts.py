@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from litestar import Response, get
 
 from siyu.console.i18n import mark as _
@@ -44,8 +45,11 @@ async def accounts(request: AnyRequest, person_id: str, visit: Visit, db: Databa
     currency = given.get("currency") or (POINTS if POINTS in codes or not codes else codes[0])
     place = int(before) if before.isdecimal() and len(before) < 18 else None
     page = await read.statement_page(db, number, currency, visit.moment.now, before=place, limit=PAGE_LINES)
+    sealed, public_key = await read.sealed(db, [line.transfer_id for line in page.items])
     return visit.page(
         "accounts.html",
+        sealed=sealed,
+        public_key=public_key,
         one=one,
         name=display_name(one, visit.locale),
         accounts=held.accounts,
@@ -67,4 +71,12 @@ async def statement_file(request: AnyRequest, person_id: str, visit: Visit, db: 
     return Response(statement_csv(page.items), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-routes: list[Any] = [accounts, statement_file]
+@get("/persons/{person_id:str}/proofs/{transfer_id:int}", include_in_schema=False)
+async def proof_file(person_id: str, transfer_id: int, visit: Visit, db: Database) -> Response[bytes]:
+    """The proof of a transfer, to give to the person."""
+    proof = await read.proof(db, person_uuid(person_id), transfer_id, visit.moment.now)
+    headers = SECURITY_HEADERS | {"Content-Disposition": f'attachment; filename="proof-{transfer_id}.json"'}
+    return Response(msgspec.json.encode(proof), media_type="application/json", headers=headers)
+
+
+routes: list[Any] = [accounts, statement_file, proof_file]

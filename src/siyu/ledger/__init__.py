@@ -1,7 +1,8 @@
-"""One ledger for all value a brand gives away: points, growth, stock, seats, budgets, commission.
+"""One ledger for all value a brand gives away: points, growth, stock, seats, budgets, commission; sealed for proof.
 
 Double entry over accounts (currency, holder, role). A command is one transfer of several parts, all or none; two-phase
-where a decision comes later; lots where what is held ends. Not here: who a person is, what earns what, HTTP.
+where a decision comes later; lots where what is held ends. What is committed is sealed beside it (`sealing`), with
+`trust`. Not here: who a person is, what earns what.
 Invariants: docs/ledger.md; `check.violations` looks for breaches of each.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from siyu.ledger.seal_check import Kept, first_broken
 from siyu.ledger.tables import APPEND_ONLY
 
 EXAMPLES_MAX: Final = 5
@@ -122,10 +123,10 @@ WHERE NOT EXISTS (
 """
 
 
-async def violations(connection: Any) -> list[Violation]:
-    """Every breach of I1–I7, I9 and I10 (docs/ledger.md), a few examples of each. `connection`: raw asyncpg.
+async def violations(connection: Any, kept: Kept | None = None) -> list[Violation]:
+    """Every breach of I1–I10 (docs/ledger.md), a few examples of each, of I8 the first. `connection`: raw asyncpg.
 
-    All statements see one moment of the ledger."""
+    All statements see one moment of the ledger. `kept`: a checkpoint from outside, which it must contain."""
     found: list[Violation] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for table, guard in await connection.fetch(_GUARDED, [table.name for table in APPEND_ONLY]):
@@ -133,4 +134,6 @@ async def violations(connection: Any) -> list[Violation]:
         for invariant, sql in _CHECKS:
             rows = await connection.fetch(f"{sql} LIMIT {EXAMPLES_MAX}")
             found += [Violation(invariant, ", ".join(f"{name}={value}" for name, value in row.items())) for row in rows]
+        if (broken := await first_broken(connection, kept)) is not None:
+            found.append(Violation("I8 nothing that was sealed has changed", broken))
     return found

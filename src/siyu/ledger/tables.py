@@ -1,4 +1,5 @@
-"""Tables of the ledger. Entries, transfers and movements of lots are only ever added: triggers, and no right to change.
+"""Tables of the ledger. Entries, transfers, movements of lots and their seals are only ever added: triggers, and no
+right to change.
 
 There are no foreign keys between accounts, transfers and entries: checking one locks the row it points to, on hot
 accounts too. `ledger.check` looks for what they would forbid.
@@ -17,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     PrimaryKeyConstraint,
     Sequence,
     SmallInteger,
@@ -84,7 +86,7 @@ transfers = Table(
     ),
     Index("ix_ledger_transfers_cause", "cause", postgresql_where=text("cause IS NOT NULL")),
     Index("ix_ledger_transfers_corrects", "corrects", postgresql_where=text("corrects IS NOT NULL")),
-    Index("ix_ledger_transfers_committed_in", "committed_in", postgresql_using="brin"),
+    Index("ix_ledger_transfers_committed_in_id", "committed_in", "id"),
 )
 
 entries = Table(
@@ -97,6 +99,7 @@ entries = Table(
     Column("balance_after", BigInteger, nullable=False),
     Column("at", TIME, nullable=False),
     PrimaryKeyConstraint("account", "version"),
+    Index("ix_ledger_entries_transfer", "transfer"),
 )
 
 lots = Table(
@@ -147,6 +150,48 @@ legs = Table(
     Index("ix_ledger_legs_held", "held", postgresql_where=text("state = 'pending'")),
 )
 
+seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="0, 1, 2 …: its leaf in the tree"),
+    Column("transfer", BigInteger, nullable=False, unique=True),
+    Column("salt", LargeBinary, nullable=False, comment="16 random bytes, from which those of the leaf's parts follow"),
+    Column("leaf", LargeBinary, nullable=False, comment="hash of seal.leaf_text"),
+    Column("chain", LargeBinary, nullable=False, comment="SHA-256(chain before it ‖ leaf)"),
+)
+
+seal_tiles = Table(
+    "ledger_seal_tiles",
+    metadata,
+    Column("level", SmallInteger, nullable=False, comment="1, 2 …: 256^level leaves"),
+    Column("place", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False, comment="of the complete subtree"),
+    PrimaryKeyConstraint("level", "place"),
+)
+
+seal_blocks = Table(
+    "ledger_seal_blocks",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3 …"),
+    Column("size", BigInteger, nullable=False, unique=True, comment="leaves up to here"),
+    Column("sealed_at", TIME, nullable=False),
+    Column("key", LargeBinary, nullable=False, comment="Ed25519 public key that signed it"),
+    Column("checkpoint", Text, nullable=False, comment="signed note: origin, size, root, newest link, time"),
+)
+
+sealer = Table(
+    "ledger_sealer",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("log", SORTED, nullable=False, comment="origin of the checkpoints; made at the first seal"),
+    Column("cluster", SORTED, nullable=False, comment="of PostgreSQL: numbers of transactions are its own"),
+    Column("committed_in", BigInteger, nullable=False, comment="with transfer: all up to here are sealed"),
+    Column("transfer", BigInteger, nullable=False),
+    Column("restored", Boolean, nullable=False, comment="it was sealed by another cluster before"),
+    CheckConstraint("single", name="one_row"),
+)
+"""Where the sealer is, and by its lock who seals. No evidence: what it says follows from the seals."""
+
 _BALANCED: Final = """
 CREATE OR REPLACE FUNCTION ledger_balanced() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -167,7 +212,7 @@ BEGIN
     USING ERRCODE = 'integrity_constraint_violation';
 END $$
 """
-APPEND_ONLY: Final = (transfers, entries, lot_moves)
+APPEND_ONLY: Final = (transfers, entries, lot_moves, seals, seal_tiles, seal_blocks)
 
 
 def _append_only(table: str) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from siyu.clock import Now
-from siyu.errors import NotFound, PersonNotFound, SiyuError
+from siyu.errors import PersonNotFound, SiyuError
 from siyu.identity.members import Named, named_by_anchor, named_by_uid
 from siyu.ledger import Command, Desk, Flow, Ledger, Outcome, derived_key
+from siyu.ledger.proving import TransferNotFound
 from siyu.ledger.read_records import due_first, due_of, holders_from
 from siyu.ledger.records import legs_of
 from siyu.loyalty import posting
@@ -39,12 +40,6 @@ from siyu.store.postgres import Database, driver_of
 _SETTLED_AT_ONCE: Final = 500
 _ROUNDS_MAX: Final = 4
 """What is settled may bring something due at once: points that become available after they have ended."""
-
-
-class TransferNotFound(NotFound):
-    """No transfer that could be decided or taken back has this number."""
-
-    code = "TRANSFER_NOT_FOUND"
 
 
 class Ask(NamedTuple):

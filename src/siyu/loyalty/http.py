@@ -14,8 +14,9 @@ from siyu.clock import Now
 from siyu.errors import MalformedRequest
 from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
+from siyu.ledger.proving import TransferNotFound
 from siyu.loyalty import approval, read
-from siyu.loyalty.actions import Points, TransferNotFound
+from siyu.loyalty.actions import Points
 from siyu.loyalty.approval import Waiting
 from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
@@ -35,6 +36,7 @@ from siyu.loyalty.request import (
 )
 from siyu.settings import Settings
 from siyu.store.postgres import Database, driver_of
+from siyu.trust import Proof
 
 BY_API = "api"
 Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
@@ -233,6 +235,12 @@ async def export_statement(person_id: str, db: Database, now: Now, currency: Cod
     return Response(statement_csv(page.items), media_type="text/csv; charset=utf-8", headers=headers)
 
 
+@get("/api/persons/{person_id:str}/proofs/{transfer_id:int}", summary="Proof of a person's transfer", tags=["points"])
+async def person_proof(person_id: str, transfer_id: int, db: Database, now: Now) -> Proof:
+    """To give to the person: why, and their own entries in clear. 404 TRANSFER_NOT_FOUND, 409 NOT_SEALED at first."""
+    return await read.proof(db, person_uuid(person_id), transfer_id, now())
+
+
 routes: list[Any] = [
     earn,
     spend,
@@ -249,4 +257,5 @@ routes: list[Any] = [
     person_accounts,
     person_statement,
     export_statement,
+    person_proof,
 ]

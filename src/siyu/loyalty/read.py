@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,11 +11,14 @@ from siyu.clock import Now
 from siyu.errors import PersonNotFound
 from siyu.identity.members import named_by_uid
 from siyu.ledger import Ledger
+from siyu.ledger.proving import proof_of, public_key
 from siyu.ledger.read_records import balances, due_of, holders_from, lots_seen, statement
+from siyu.ledger.seal_records import sealed_among
 from siyu.loyalty.actions import settle
 from siyu.loyalty.holdings import Accounts, Statement, StatementLine, accounts_of, statement_line
 from siyu.loyalty.wallet import Wallets, passing_anchors, wallets
 from siyu.store.postgres import Database, driver_of
+from siyu.trust import Proof
 
 PAGE_MAX: Final = 500
 EXPORT_MAX: Final = 100_000
@@ -56,3 +60,17 @@ async def statement_page(
         lines = await statement(connection, list(mine.holders), currency, before=before or 2**63 - 1, limit=limit)
     items: list[StatementLine] = [statement_line(line) for line in lines]
     return Statement(str(mine.person_id), currency, items, items[-1].transfer_id if len(items) == limit else None)
+
+
+async def proof(db: Database, person_id: UUID, transfer: int, now: datetime) -> Proof:
+    """Proof of a transfer, the person's part in clear. Raises PersonNotFound, TransferNotFound, NotSealed."""
+    async with db.driver() as connection:
+        mine = await find_wallets(connection, person_id, now)
+        return await proof_of(connection, transfer, frozenset(mine.holders))
+
+
+async def sealed(db: Database, transfers: Sequence[int]) -> tuple[frozenset[int], str | None]:
+    """Of these transfers those that are sealed, and the public key under which the newest was."""
+    async with db.driver() as connection:
+        found = await sealed_among(connection, transfers)
+        return found, await public_key(connection)

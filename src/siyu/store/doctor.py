@@ -17,6 +17,7 @@ from siyu.clock import Now, system_now
 from siyu.errors import SiyuError
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
+from siyu.store.embedded_postgres import lost_folders
 from siyu.store.engines import Engines, is_home_in_use, open_engines
 from siyu.store.postgres import Database
 
@@ -41,7 +42,7 @@ class Check(NamedTuple):
 
 async def run_checks(settings: Settings, now: Now = system_now) -> list[Check]:
     """Look at everything; never raises for what it finds."""
-    checks = [check_home(settings), check_disk(settings), check_port(settings), check_year(now)]
+    checks = [check_home(settings), check_disk(settings), *check_lost(), check_port(settings), check_year(now)]
     context = open_engines(settings)
     try:
         engines = await asyncio.to_thread(context.__enter__)
@@ -90,6 +91,16 @@ def check_disk(settings: Settings) -> Check:
     enough = free >= DISK_FREE_BYTES_MIN and free >= total * DISK_FREE_SHARE_MIN
     detail = f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
     return Check("disk", enough, detail, "" if enough else f"Make room, or move SIYU_HOME away from {place}.")
+
+
+def check_lost() -> list[Check]:
+    """Started as root, databases stand outside of their homes and outlive a home that is removed by hand."""
+    lost = lost_folders()
+    if not lost:
+        return []
+    size = sum(path.lstat().st_size for folder in lost for path in folder.rglob("*"))
+    detail = f"{len(lost)} of homes that are gone take {size / 1e9:.1f} GB: {', '.join(map(str, lost[:10]))}"
+    return [Check("lost databases", True, f"{detail}. Remove them, unless their homes are only not mounted now.")]
 
 
 def check_port(settings: Settings) -> Check:

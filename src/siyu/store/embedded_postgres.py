@@ -286,6 +286,12 @@ def _folder_outside(home: Path) -> Path:
     return folder
 
 
+def lost_folders() -> list[Path]:
+    """Databases under ROOT_FOLDER whose home is gone: removed by hand, or on a disk that is not mounted."""
+    owners = sorted(ROOT_FOLDER.glob("*.home"))
+    return [owner.with_suffix("") for owner in owners if not Path(owner.read_text()).exists()]
+
+
 def _owner(folder: Path) -> User:
     status = folder.stat()
     try:

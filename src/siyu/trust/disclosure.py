@@ -1,0 +1,34 @@
+"""Parts of a leaf that are shown to some and not to others: the leaf holds a salted hash of each. Pure.
+
+A part that is not shown cannot be guessed and tried, because its salt is not shown either."""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+SALT_BYTES: Final = 16
+
+
+class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part in clear."""
+
+    part: str
+    """Where in the leaf its hash stands: `why`, or `entries/0`."""
+    salt: str
+    """Hexadecimal, 16 bytes."""
+    text: str
+    """JSON."""
+
+
+def salt_of(salt: bytes, part: str) -> bytes:
+    """The salt of a part, from that of its leaf."""
+    return hmac.digest(salt, part.encode(), "sha256")[:SALT_BYTES]
+
+
+def commit(salt: bytes, text: str) -> str:
+    """What the leaf holds of a part: SHA-256(its salt ‖ its text as UTF-8), hexadecimal."""
+    return sha256(salt + text.encode()).hexdigest()
