@@ -13,6 +13,7 @@ MODULES = (
     "bench.growth",
     "bench.questions",
     "bench.ledger",
+    "bench.seals",
     "bench.redeem",
     "bench.stock",
     "bench.rules",

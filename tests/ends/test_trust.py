@@ -19,7 +19,7 @@ from siyu.trust.proof import read_proof
 from tests.rules.test_trust_format import verify_by_the_page
 
 from .cli import Cli
-from .server import Server
+from .server import API_TOKEN, Server
 from .test_points import call, user
 
 
@@ -93,6 +93,26 @@ def test_a_transfer_is_proved_to_both_sides_and_to_nobody_else(server: Server, t
     assert failed.stderr.startswith("siyu: PROOF_INVALID: The part 'why' is not what was sealed.")
     other = re.sub(r"\+.*", "+00000000+AAAA", key)
     assert "PROOF_INVALID" in nowhere.run("verify", file, "--key", other, code=1).stderr
+
+
+def test_an_erasure_breaks_no_proof(server: Server) -> None:
+    assert server.batch([{"type": "identify", "userId": "GONE", "messageId": "gone"}])
+    server.wait_processed(4)
+    gone = {"kind": "user_id", "value": "GONE"}
+    _, given = call(server, "/api/points/earn", {"person": gone, "points": 5, "reason": "welcome"})
+    number = given["transfer_id"]
+    who = server.get("/api/persons/lookup?kind=user_id&value=GONE")["person_id"]
+    before = sealed(server, f"/api/persons/{who}/proofs/{number}")
+    request = urllib.request.Request(f"{server.url}/api/persons/{who}?reason=asked", method="DELETE")
+    request.add_header("Authorization", f"Bearer {API_TOKEN}")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.loads(answer.read())["rows"]["identifiers"] == 1
+    key = server.get("/api/ledger/checkpoints?limit=1")["items"][0]["public_key"]
+    after = sealed(server, f"/api/ledger/transfers/{number}/proof")
+    assert verify_by_the_page(before, key) and verify_by_the_page(after, key)
+    assert after["leaf"] == before["leaf"]
+    assert refused(server, f"/api/persons/{who}/proofs/{number}") == (404, "PERSON_NOT_FOUND")
+    assert "GONE" not in json.dumps(after) and who not in json.dumps(after)
 
 
 def test_checkpoints_continue_each_other(server: Server) -> None:

@@ -19,9 +19,11 @@ from siyu.store.postgres import Database
 
 from .ledger_racer import fill
 from .ledger_sealer import SECRET
-from .test_ledger_races import START_SECONDS, dsn_of, post
+from .test_ledger_races import dsn_of, post
 
 PROCESSES = 3
+START_SECONDS = 4.0
+"""Within this time all processes have imported what they need."""
 SECONDS = 4.0
 
 
