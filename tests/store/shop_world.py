@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from siyu.collect.frame import decode_frame
 from siyu.coupons import giving, managing
+from siyu.coupons.owner import find_owner
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.template import PriceRule, Template
 from siyu.identity.outbox import send_waiting
@@ -19,7 +20,6 @@ from siyu.loyalty.actions import Points
 from siyu.loyalty.request import Earn, Identifier
 from siyu.schema import complete_metadata
 from siyu.shop import Orders, product_records, stock
-from siyu.shop.buyer import find_buyer
 from siyu.shop.placing import Tools
 from siyu.shop.product import Product, Sku
 from siyu.shop.product_records import collections_of
@@ -114,7 +114,7 @@ class ShopWorld:
     async def points(self, person: Identifier) -> tuple[int, int]:
         """(available, locked)"""
         async with self.db.driver() as connection:
-            buyer = await find_buyer(connection, person, SECRET, self.at)
+            buyer = await find_owner(connection, person, SECRET, self.at)
             held = await balances(connection, list(buyer.wallets.holders))
         roles = {
             role: sum(one.balance for one in held if one.role == role and one.currency == "points") for role in Role

@@ -10,7 +10,7 @@ import pytest
 from siyu.errors import Refused
 from siyu.shop import payment_records
 from siyu.shop.jobs import ATTEMPTS_MAX, FIRST_PAUSE, LEASE, Days, move_on, pause, pay_out
-from siyu.shop.order_records import payments_of
+from siyu.shop.order_records import Payment, payments_of
 from siyu.shop.payment import Intent, PaymentProvider, Taken, TestProvider, providers
 from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place, WantedLine, refunds
 from siyu.store.clickhouse import EventStore
@@ -139,11 +139,11 @@ async def test_a_claim_is_one_workers_and_over_with_its_time(world: ShopWorld, m
     await paid(world, "A")
     await back(world, "A", 3_000, "r1")
 
-    async def claim() -> list[payment_records.Payment]:
+    async def claim() -> list[Payment]:
         async with world.db.begin() as conn:
             return await payment_records.claim(await driver_of(conn), world.at, world.at + LEASE, 9)
 
-    async def decide(one: payment_records.Payment) -> bool:
+    async def decide(one: Payment) -> bool:
         async with world.db.begin() as conn:
             return await payment_records.decide(await driver_of(conn), one, "done", "", None)
 

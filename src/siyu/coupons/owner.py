@@ -1,17 +1,22 @@
-"""Whose coupons: the wallets of the person whom somebody names, and the rows that are locked for them."""
+"""Whose coupons and orders: the person whom somebody names, what their value hangs on, and the rows that are locked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from siyu.coupons import records
 from siyu.errors import PersonNotFound
 from siyu.identity.members import Named, named_by_anchor, named_by_uid
+from siyu.identity.spans import BEGINNING_MS, END_MS
 from siyu.ledger.read_records import holders_from
 from siyu.loyalty.request import PersonRef, uid_of
 from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
+
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Owner(NamedTuple):
@@ -27,13 +32,37 @@ class Owner(NamedTuple):
 
     @property
     def anchors(self) -> list[int]:
-        """All of their identifiers."""
+        """All identifiers that are or were theirs."""
         return sorted({member.anchor for member in self.named.members})
+
+    @property
+    def current(self) -> list[int]:
+        """All identifiers that are theirs now."""
+        return sorted({one.anchor for one in self.named.members if one.until_ms == END_MS} | {self.anchor})
+
+    @property
+    def spans(self) -> list[tuple[int, datetime, datetime]]:
+        """Identifiers with the time in which they were theirs: [since, until)."""
+        return [(one.anchor, _instant(one.since_ms), _instant(one.until_ms)) for one in self.named.members]
 
     @property
     def holders(self) -> list[str]:
         """All of their wallets."""
         return list(self.wallets.holders)
+
+
+def _instant(ms: int) -> datetime:
+    if ms <= BEGINNING_MS:
+        return _FIRST
+    return _LAST if ms >= END_MS else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+async def find_owners(connection: Any, uids: Collection[UUID], now: datetime) -> dict[UUID, Owner]:
+    """Public id of an identifier → its person; unknown ones are left out."""
+    named = await named_by_uid(connection, uids) if uids else {}
+    known = await known_wallets(connection, passing_anchors(named.values()))
+    at_ms = int(now.timestamp() * 1000)
+    return {uid: Owner(one, wallets(one, known, at_ms)) for uid, one in named.items()}
 
 
 async def find_owner(connection: Any, person: PersonRef, secret: bytes, now: datetime, *, hold: bool = False) -> Owner:
@@ -43,7 +72,7 @@ async def find_owner(connection: Any, person: PersonRef, secret: bytes, now: dat
     uid = uid_of(person, secret)
     named = (await named_by_uid(connection, [uid])).get(uid)
     if named is None:
-        raise PersonNotFound("Nobody is known by this name.")
+        raise PersonNotFound(f"Nobody is known as {person if isinstance(person, str) else person.value!r}.")
     return await _owner(connection, named, now, hold)
 
 

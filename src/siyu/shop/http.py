@@ -9,11 +9,11 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.coupons.owner import find_owner
 from siyu.errors import MalformedRequest
 from siyu.identity.members import named_by_uid
 from siyu.identity.person_id import person_uuid
 from siyu.shop import order_records
-from siyu.shop.buyer import find_buyer
 from siyu.shop.desk import Orders
 from siyu.shop.order import Order, State
 from siyu.shop.order_records import OURS, Filter
@@ -136,7 +136,7 @@ async def person_orders(
 ) -> OrderPage:
     """Of all their identifiers, newest first, orders of foreign shops too."""
     async with db.driver() as connection:
-        buyer = await find_buyer(connection, str(person_uuid(person_id)), secret, now())
+        buyer = await find_owner(connection, str(person_uuid(person_id)), secret, now())
         found = await order_records.orders_of(connection, buyer.spans, before, limit)
     return page([view(one, person_id=str(buyer.named.uid)) for one in found], limit)
 

@@ -9,9 +9,9 @@ import msgspec
 from litestar import get, post, put
 
 from siyu.clock import Now
+from siyu.coupons.owner import find_owner
 from siyu.identity.person_id import person_uuid
 from siyu.shop import mall_records, redeeming
-from siyu.shop.buyer import find_buyer
 from siyu.shop.desk import Orders
 from siyu.shop.http import BY_API, Key, Limit, Short
 from siyu.shop.mall import CODES_MAX, Item, Redeem, RedemptionView, WrongItem
@@ -144,8 +144,8 @@ async def person_redemptions(
 ) -> RedemptionPage:
     """Over all their identifiers, newest first."""
     async with db.driver() as connection:
-        buyer = await find_buyer(connection, str(person_uuid(person_id)), secret, now())
-        found = await mall_records.redemptions(connection, anchors=buyer.anchors, item=None, limit=limit)
+        buyer = await find_owner(connection, str(person_uuid(person_id)), secret, now())
+        found = await mall_records.redemptions(connection, anchors=buyer.current, item=None, limit=limit)
     return RedemptionPage([redeeming.view(one) for one in found])
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from siyu.coupons.owner import Owner, find_owners
 from siyu.coupons.pricing import Pricing
 from siyu.errors import Contended, MalformedRequest, PersonNotFound, Refused, SiyuError
 from siyu.identity.outbox import tell
@@ -21,7 +22,6 @@ from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
 from siyu.loyalty.request import uid_of
 from siyu.shop import events, order_records, product_records, stock
-from siyu.shop.buyer import Buyer, find_buyers
 from siyu.shop.order import EVENT, Line, Order, State, Step, tracked_units
 from siyu.shop.product import Offer, listed_price
 from siyu.shop.request import OrderView, Place, view
@@ -72,7 +72,7 @@ class Draft(NamedTuple):
     order: Order
 
 
-def order_of(asked: Asked, offers: Mapping[str, Offer], buyer: Buyer | None, tools: Tools, now: datetime) -> Order:
+def order_of(asked: Asked, offers: Mapping[str, Offer], buyer: Owner | None, tools: Tools, now: datetime) -> Order:
     """The order at list price. Raises Refused (PRICE_CHANGED, ENDED), WrongOrder."""
     place = asked.place
     made_at = min(place.at, now) if place.at is not None else now
@@ -104,7 +104,7 @@ def _line(wanted: Any, offer: Offer | None, end: str) -> Line:
 class World(NamedTuple):
     """What a group of requests speaks of."""
 
-    buyers: dict[UUID, Buyer]
+    buyers: dict[UUID, Owner]
     offers: dict[str, Offer]
     known: dict[str, UUID]
     """Orders that exist → hash of what was ordered."""
@@ -119,13 +119,13 @@ async def look_up(connection: Any, asked: Sequence[Asked], tools: Tools, now: da
                 uids.add(uid_of(one.place.person, tools.secret))
             except PersonNotFound:
                 continue  # said again, to who asked, by `buyer_of`
-    buyers = await find_buyers(connection, uids, now)
+    buyers = await find_owners(connection, uids, now)
     offers = await product_records.offers(connection, {line.sku for one in asked for line in one.place.lines})
     known = await order_records.requests_of(connection, [one.place.order_id for one in asked])
     return World(buyers, offers, known)
 
 
-def buyer_of(asked: Asked, world: World, secret: bytes) -> Buyer | None:
+def buyer_of(asked: Asked, world: World, secret: bytes) -> Owner | None:
     """The person who orders; None when nobody is named. Raises PersonNotFound."""
     person = asked.place.person
     if person is None:

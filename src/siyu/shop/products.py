@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from siyu.clock import Now
+from siyu.coupons.owner import find_owner
 from siyu.errors import Conflict, NotFound, Refused
 from siyu.identity.members import Named
 from siyu.identity.outbox import tell
@@ -18,7 +19,6 @@ from siyu.ledger.read_records import balances
 from siyu.ledger.records import legs_of
 from siyu.loyalty.request import PersonRef
 from siyu.shop import product_records, stock
-from siyu.shop.buyer import find_buyer
 from siyu.shop.events import CartChange, cart_event
 from siyu.shop.placing import settle_stock
 from siyu.shop.product import (
@@ -229,8 +229,8 @@ class InCart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def show_cart(connection: Any, person: PersonRef, end: str, secret: bytes, now: datetime) -> Cart:
     """Over all identifiers of the person. Raises PersonNotFound."""
-    buyer = await find_buyer(connection, person, secret, now)
-    rows = await product_records.cart(connection, buyer.anchors)
+    buyer = await find_owner(connection, person, secret, now)
+    rows = await product_records.cart(connection, buyer.current)
     offers = await product_records.offers(connection, [row[0] for row in rows])
     there = await stock_of(connection, [sku for sku, one in offers.items() if one.sku.tracked])
     lines = []
@@ -266,17 +266,17 @@ class Putting(msgspec.Struct, frozen=True):
 
 async def put_in_cart(connection: Any, putting: Putting, secret: bytes, now: datetime) -> Cart:
     """Set how many units lie in the cart; says so in the stream. Raises PersonNotFound, SkuNotFound, Refused."""
-    buyer = await find_buyer(connection, putting.person, secret, now)
+    buyer = await find_owner(connection, putting.person, secret, now)
     sku, wanted = putting.sku, putting.wanted
     offer = (await product_records.offers(connection, [sku])).get(sku)
     if offer is None and wanted.qty:
         raise SkuNotFound(f"There is no SKU {sku}.")
     # Two requests of one person wait for each other here, also before anything lies in the cart.
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cart/{buyer.named.person}")
-    before = await product_records.lock_cart(connection, buyer.anchors, sku)
-    if wanted.qty and not before and len(await product_records.cart(connection, buyer.anchors)) >= CART_MAX:
+    before = await product_records.lock_cart(connection, buyer.current, sku)
+    if wanted.qty and not before and len(await product_records.cart(connection, buyer.current)) >= CART_MAX:
         raise Refused("LIMIT_REACHED", f"At most {CART_MAX} different articles lie in a cart.")
-    await product_records.put_in_cart(connection, (buyer.anchor, buyer.anchors), sku, wanted.qty, now)
+    await product_records.put_in_cart(connection, (buyer.anchor, buyer.current), sku, wanted.qty, now)
     if change := wanted.qty - before:
         said: Mapping[str, Any] = {}
         if offer is not None:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from siyu.coupons.owner import find_owners
 from siyu.identity.spans import END_MS
 from siyu.profile.rights import Erasing
 from siyu.shop import foreign_records, order_records, product_records, rights_records
-from siyu.shop.buyer import find_buyers
 from siyu.shop.foreign import pack
 from siyu.shop.react import forget
 from siyu.shop.request import view
@@ -25,15 +25,15 @@ EXPORT_MAX: Final = 100_000
 
 async def orders_file(connection: Any, person_id: UUID, at: datetime) -> tuple[str, Any]:
     """Orders, cart and redemptions of the person; empty for an id that nobody has."""
-    buyer = (await find_buyers(connection, [person_id], at)).get(person_id)
+    buyer = (await find_owners(connection, [person_id], at)).get(person_id)
     if buyer is None:
         return ORDERS_FILE, {"orders": [], "cart": [], "redemptions": []}
     orders = await order_records.orders_of(connection, buyer.spans, None, EXPORT_MAX)
-    cart = await product_records.cart(connection, buyer.anchors)
+    cart = await product_records.cart(connection, buyer.current)
     return ORDERS_FILE, {
         "orders": [view(one) for one in orders],
         "cart": [{"sku": sku, "qty": qty, "added_at": added} for sku, qty, added, _ in cart],
-        "redemptions": await rights_records.redemptions_of(connection, buyer.anchors),
+        "redemptions": await rights_records.redemptions_of(connection, buyer.current),
     }
 
 
