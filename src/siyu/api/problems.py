@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from siyu.errors import Busy, EngineUnavailable, MalformedRequest, SiyuError
+from siyu.errors import Busy, EngineUnavailable, SiyuError
 
 log = structlog.get_logger()
 
@@ -24,7 +25,6 @@ _HTTP_CODES = {
     429: "BUSY",
 }
 DEFECT = "Something went wrong on our side; the log of the server has the details."
-HALF_CHARACTER = MalformedRequest("A text of the request holds half of a character (a lone surrogate).")
 _DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
 
 
@@ -61,6 +61,8 @@ def on_siyu_error(request: Request[Any, Any, Any], error: SiyuError) -> Response
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     """What the framework refused: unknown path, wrong method, a body that does not fit its schema."""
+    if (wrong := _wrong_field(error)) is not None:
+        return problem(400, _HTTP_CODES[400], wrong)
     if error.status_code >= 500:
         log.error("request failed", path=request.url.path, exc_info=error)
     more: dict[str, Any] = {}
@@ -70,18 +72,22 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     return problem(error.status_code, code, error.detail, **more)
 
 
+def _wrong_field(error: HTTPException) -> str | None:
+    """What is wrong in a body where the framework says that a service of ours is: it goes by the last name of the path,
+    and a field may be called like a service (`events`)."""
+    cause = error.__cause__
+    if error.status_code == 500 and isinstance(cause, msgspec.ValidationError) and "`$.data" in str(cause):
+        return str(cause)
+    return None
+
+
 def on_malformed_value(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     """The same where value moves: a body that does not fit is 422 there, so that 409 and 422 say everything."""
     answer = on_http_exception(request, error)
-    if error.status_code == 400:
+    if answer.status_code == 400:
         answer.status_code = 422
         answer.content["status"] = 422
     return answer
-
-
-def on_half_character(request: Request[Any, Any, Any], error: UnicodeEncodeError) -> Response[dict[str, Any]]:
-    """JSON can name half of a character (a lone surrogate, `\\ud800`): it has no UTF-8 form, so nothing can keep it."""
-    return problem(422, HALF_CHARACTER.code, str(HALF_CHARACTER))
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

@@ -95,8 +95,6 @@ class QuickPosts:
         except SiyuError as error:
             # Nothing was done: asking again does no harm, and a failure of ours is logged there.
             return (error.status, b"application/problem+json", _encode(refusal(error))) if error.status < 429 else None
-        except UnicodeEncodeError:
-            return None
         except Exception as error:  # whether something was done is not known, so it is not asked again
             log.error("request failed", exc_info=error)
             return 500, b"application/problem+json", _encode(refusal(SiyuError(DEFECT)))

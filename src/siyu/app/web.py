@@ -33,7 +33,7 @@ from siyu.analytics.http import routes as analytics_routes
 from siyu.analytics.http import schemas as question_schemas
 from siyu.api.access import require_token
 from siyu.api.http import routes as api_routes
-from siyu.api.problems import on_half_character, on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
+from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
 from siyu.api.quick_posts import QuickPost, QuickPosts
 from siyu.api.shortcuts import Shortcut, Shortcuts
 from siyu.app.connections import HttpServer, Listener, ask
@@ -143,7 +143,6 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
         exception_handlers={
             SiyuError: on_siyu_error,
             HTTPException: on_http_exception,
-            UnicodeEncodeError: on_half_character,
             Exception: on_unexpected,
         },
         openapi_config=OpenAPIConfig(
