@@ -205,6 +205,15 @@ def test_an_earn_rule_gives_from_the_next_event_on(desk: Visitor, server: Server
             break
         time.sleep(0.3)
     assert paws == 7
+    for _ in range(2):  # the second time what was there before is there again
+        desk.open("/console/earn-rules/tasting")
+        page.locator("input[name=ends][value=app]").check()
+        page.fill("input[name=from_fen]", "1.50")
+        save(page)
+        page.wait_for_url("**/console/earn-rules?said=changed")
+    (rule,) = [one for one in server.get("/api/points/rules")["items"] if one["id"] == "tasting"]
+    asked = {"property": "@end", "op": "in", "value": ["app"]}, {"property": "@value_fen", "op": "gte", "value": 150}
+    assert (rule["version"], rule["where"]) == (3, {"all": list(asked)})
     desk.open("/console/earn-rules/order")
     save(page)
     page.wait_for_url("**/console/earn-rules?said=changed")

@@ -261,6 +261,30 @@ def test_a_changed_rule_counts_from_then_on(server: Server) -> None:
     assert available(server, 8) == 30
 
 
+def test_a_rule_may_ask_for_an_end_and_an_amount(server: Server) -> None:
+    ends = {"property": "@end", "op": "in", "value": ["app", "store"]}
+    rule = {
+        "id": "big", "event": "order.paid", "label_zh": "大单", "label_en": "Big", "points": 7, "once_per": "event",
+        "where": {"all": [ends, {"property": "@value_fen", "op": "gte", "value": 10_000}, {"channel": "sms"}]},
+    }  # fmt: skip
+    wrong = put(server, "/api/points/rules/big", rule | {"where": {"all": [{"property": "x", "op": "is"}]}})
+    assert (wrong[0], wrong[1]["code"], wrong[1]["path"]) == (422, "INVALID_CONDITION", "where.all[0].op")
+    wrong = put(server, "/api/points/rules/big", rule | {"where": {"@context.ip": "1"}})
+    assert (wrong[0], wrong[1]["code"]) == (422, "INVALID_CONDITION")
+    wrong = put(server, "/api/points/rules/big", rule | {"take_back_on": ["order.refunded"]})
+    assert (wrong[0], wrong[1]["code"], wrong[1]["path"]) == (422, "INVALID_RULE", "take_back_on")
+    assert put(server, "/api/points/rules/big", rule)[0] == 200
+    time.sleep(5.5)
+    for number, (end, fen, channel) in enumerate(
+        (("app", 9_999, "sms"), ("web", 10_000, "sms"), ("app", 10_000, "mail"), ("store", 10_000, "sms"))
+    ):
+        paid = {"order_id": f"BIG{number}", "amount_fen": fen, "channel": channel}
+        events(server, {"userId": "U9", "event": "order.paid", "properties": paid, "context": {"end": end}})
+    person = server.get("/api/persons/lookup?kind=user_id&value=U9")["person_id"]
+    statement = server.get(f"/api/persons/{person}/statement")["items"]
+    assert [one["available"] for one in statement if one["by"] == "rule/big"] == [7]
+
+
 def test_members_that_become_one_person_spend_together_and_part_with_their_own_history(server: Server) -> None:
     events(server, {"userId": "M1", "event": "page.viewed"}, {"userId": "M2", "event": "page.viewed"})
     one, two = {"kind": "user_id", "value": "M1"}, {"kind": "user_id", "value": "M2"}

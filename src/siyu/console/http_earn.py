@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from litestar import Response, get, post
 
 from siyu.collect.catalogue import CATALOGUE
-from siyu.console.fields import NEEDED, Fields
-from siyu.console.http_coupons import Entry
+from siyu.console.fields import NEEDED, Fields, yuan
+from siyu.console.http_coupons import Entry, ends_of
 from siyu.console.i18n import mark as _
+from siyu.console.labels import ENDS
 from siyu.console.page import redirect
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import Conflict, MalformedRequest, NotFound
@@ -107,8 +110,26 @@ def _values(one: EarnRule | None) -> dict[str, str]:
         "subject": ", ".join(one.subject), "pending_days": str(one.pending_days or ""),
         "post_on": ", ".join(one.post_on), "take_back_on": ", ".join(one.take_back_on), "currency": one.currency,
         "by_tier": "1" if one.by_tier else "", "within_days": str(one.within_days or ""),
-        "active": "1" if one.active else "",
+        "active": "1" if one.active else "", **_condition_values(one.where),
     }  # fmt: skip
+
+
+def _where(ends: Sequence[str], from_fen: int | None) -> dict[str, Any] | None:
+    """The condition that the form makes."""
+    parts: list[dict[str, Any]] = [{"property": "@end", "op": "in", "value": list(ends)}] if ends else []
+    if from_fen is not None:
+        parts.append({"property": "@value_fen", "op": "gte", "value": from_fen})
+    return {"all": parts} if parts else None
+
+
+def _condition_values(where: dict[str, Any] | None) -> dict[str, str]:
+    """A condition as the form shows it; one that the form could not have made as JSON, under `condition`."""
+    parts = {str(part.get("property")): part.get("value") for part in (where or {}).get("all", [])}
+    named, from_fen = parts.get("@end", []), parts.get("@value_fen")
+    ends = [end for end in ENDS if isinstance(named, list) and end in named]
+    if where != _where(ends, from_fen) or not isinstance(from_fen, int | None):
+        return {"condition": msgspec.json.encode(where).decode()}
+    return {"ends": " ".join(ends), "from_fen": yuan(from_fen)}
 
 
 def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str]) -> EarnRule:
@@ -120,15 +141,23 @@ def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str]) -> Ear
     return EarnRule(
         id=before.id if before else fields.matching("id", ID_PATTERN, WRONG_ID),
         version=(fields.whole("version", 0, 2**31) or 0) + 1,
-        event=fields.text("event", needed=True), label_zh=label_zh or label_en, label_en=label_en or label_zh,
+        event=fields.text("event", needed=True), where=_where_from(fields, before),
+        label_zh=label_zh or label_en, label_en=label_en or label_zh,
         points=0 if per_yuan else fields.whole("points", 1, 10**9, needed=True) or 0,
         points_per_yuan=fields.whole("points_per_yuan", 1, 1_000, needed=True) or 0 if per_yuan else 0,
         once_per=before.once_per if per_yuan and before else Once(fields.choice("once_per", list(ONCE), "event")),
         subject=fields.listed("subject", EVENTS_MAX), pending_days=fields.whole("pending_days", 0, 366) or 0,
-        post_on=fields.listed("post_on", EVENTS_MAX), take_back_on=fields.listed("take_back_on", EVENTS_MAX),
+        post_on=fields.listed("post_on", EVENTS_MAX) if per_yuan else (),
+        take_back_on=fields.listed("take_back_on", EVENTS_MAX) if per_yuan else (),
         currency=fields.choice("currency", codes, POINTS), by_tier=fields.flag("by_tier"),
         within_days=fields.whole("within_days", 1, 36_600), active=fields.flag("active"),
     )  # fmt: skip
+
+
+def _where_from(fields: Fields, before: EarnRule | None) -> dict[str, Any] | None:
+    if before is not None and "condition" in _condition_values(before.where):
+        return before.where
+    return _where(fields.ticked("ends", tuple(ENDS)), fields.money("from_fen"))
 
 
 async def _found(db: Database, number: str) -> EarnRule:
@@ -149,6 +178,7 @@ async def _page(visit: Visit, db: Database, one: EarnRule | None, entry: Entry |
         "earn_rule_edit.html", one=one, values=entry.values if entry else _values(one), wrong=wrong,
         version=one.version if one else 0, once=once_of(visit), events=events, currencies=known,
         ends={each.code: ends_in(each, visit) for each in known},
+        ends_there=ends_of(visit, ()),
         units=[(each.code, f"{unit_of(each, visit)} ({each.code})") for each in known],
         status=422 if wrong else 200,
     )  # fmt: skip

@@ -61,7 +61,9 @@ async def quote(
     there = await _points(connection, owner) if owner is not None and request.points else None
     basket = Basket(lines, request.end, request.shipping_fen, request.points, there, pricing.points_per_yuan)
     found = priced(basket, offers)
-    earned = await earns_of(turn, owner, found.payable_fen, given.percent) if owner is not None else Earns()
+    earned = (
+        await earns_of(turn, owner, found.payable_fen, given.percent, request.end) if owner is not None else Earns()
+    )
     return msgspec.structs.replace(found, earns=earned)
 
 

@@ -13,7 +13,7 @@ from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import WHOLE, Earns
 from siyu.ledger.read_records import used_keys
-from siyu.loyalty.earning import EarnRule, Money, Occurrence, Once, keys_of, points_for
+from siyu.loyalty.earning import EarnRule, Money, Occurrence, Once, condition_of, keys_of, points_for, takes
 from siyu.loyalty.react import all_rules
 from siyu.loyalty.request import GROWTH, POINTS
 
@@ -22,7 +22,7 @@ NOBODY: Final = UUID(int=0)
 """Nothing was paid yet: the money has no key."""
 
 
-async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int) -> Earns:
+async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int, end: str) -> Earns:
     """Points and growth for paying so much: per yuan, and what an order gives as such. `percent`: what the person's
     tier makes of points."""
     connection, at, zone = turn.connection, turn.now, turn.pricing.zone
@@ -31,6 +31,8 @@ async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int) -> 
         for rule in await all_rules(connection)
         if rule.active and rule.currency in (POINTS, GROWTH) and PAID in spellings(rule.event)
     ]
+    paying = Occurrence(PAID, owner.anchor, at, "", "", payable_fen, {}, end)
+    rules = [rule for rule in rules if takes(rule, condition_of(rule), paying)]
     once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
     given = await _given(connection, owner, once, at, zone) if once else set()
     sums = {POINTS: 0, GROWTH: 0}

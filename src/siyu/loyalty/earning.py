@@ -18,6 +18,10 @@ import msgspec
 from siyu.collect.catalogue import FEN_MAX, spellings
 from siyu.ledger import derived_key
 from siyu.loyalty.request import GROWTH, POINTS
+from siyu.rules import Condition, InvalidCondition, parse_condition
+from siyu.rules.condition import fields_of
+from siyu.rules.evaluate import holds
+from siyu.rules.rule import InvalidRule
 
 _ID = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -44,6 +48,8 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     version: Annotated[int, msgspec.Meta(ge=1)] = 1
     event: _Name
     """Canonical name; events under its other names count too."""
+    where: dict[str, Any] | None = None
+    """A condition (rules.condition) on that event: its properties, `@end`, `@source`, `@value_fen`."""
     label_zh: _Name
     label_en: _Name
     points: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
@@ -54,10 +60,10 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     subject: tuple[_Name, ...] = ()
     """Properties that name the order, friend or article; the first that is there."""
     pending_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
-    """They can be used after so many days, or earlier with one of:"""
+    """They can be used after so many days, or earlier (points per yuan) with one of:"""
     post_on: tuple[_Name, ...] = ()
     take_back_on: tuple[_Name, ...] = ()
-    """Events that give money of the order back; one that names no amount gives back all."""
+    """Events that give money of the order back (points per yuan); one that names no amount gives back all."""
     currency: _Name = POINTS
     by_tier: bool = True
     """Whether the benefit `points_percent` of the person's tier counts."""
@@ -104,6 +110,7 @@ class Occurrence(NamedTuple):
     source: str
     value_fen: int
     properties: Mapping[str, Any]
+    end: str = ""
 
 
 class Money(NamedTuple):
@@ -127,6 +134,30 @@ def names_of(rules: Iterable[EarnRule]) -> set[str]:
         for name in (rule.event, *rule.post_on, *rule.take_back_on)
         for spelling in spellings(name)
     }
+
+
+def check_rule(rule: EarnRule) -> EarnRule:
+    """Raises InvalidRule, InvalidCondition, with the path of what is wrong."""
+    condition_of(rule)
+    if not rule.points_per_yuan and (rule.post_on or rule.take_back_on):
+        path = "post_on" if rule.post_on else "take_back_on"
+        raise InvalidRule("Only points per yuan follow an order: a number of points is given for good.", path=path)
+    return rule
+
+
+def condition_of(rule: EarnRule) -> Condition | None:
+    """What a rule asks of its event. Raises InvalidCondition."""
+    condition = None if rule.where is None else parse_condition(rule.where)
+    if condition is not None and any(field.root == "context" for field in fields_of(condition)):
+        raise InvalidCondition("An earn rule does not see the context of an event.", path="where")
+    return condition
+
+
+def takes(rule: EarnRule, condition: Condition | None, one: Occurrence) -> bool:
+    """Whether an event is one that the rule means: what takes points back, or makes them usable, always is."""
+    if condition is None or one.name not in spellings(rule.event):
+        return True
+    return holds(condition, one._asdict())
 
 
 def subject_of(rule: EarnRule, one: Occurrence) -> str | None:

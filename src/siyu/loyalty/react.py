@@ -23,10 +23,13 @@ from siyu.loyalty.earning import (
     EarnRule,
     Occurrence,
     cause_of,
+    check_rule,
+    condition_of,
     keys_of,
     money_of,
     names_of,
     points_for,
+    takes,
 )
 from siyu.loyalty.posting import Stamp, all_of, decide, earning, take_back
 from siyu.loyalty.records import Earned
@@ -60,10 +63,12 @@ async def all_rules(connection: Any) -> list[EarnRule]:
 
 
 async def store_rule(connection: Any, ledger: Ledger, rule: EarnRule, now: datetime) -> EarnRule:
-    """Store the next version of a rule. Raises UnknownCurrency, Conflict when its version is not the next one."""
+    """Store the next version of a rule. Raises UnknownCurrency, InvalidRule, InvalidCondition, Conflict when its
+    version is not the next one."""
     if rule.currency not in await ledger.currencies(connection, {rule.currency}):
         # The processor would meet it with every event.
         raise UnknownCurrency(f"There is no currency {rule.currency[:50]!r}.", path="currency")
+    check_rule(rule)
     newest = max((one.version for one in await all_rules(connection) if one.id == rule.id), default=0)
     if rule.version != newest + 1 or not await records.add_rule(connection, rule, now):
         raise Conflict(f"The next version of this rule is {newest + 1}.", next_version=newest + 1)
@@ -113,7 +118,8 @@ async def absorb(
     flat, order = [], []
     for rule in rules:
         names = names_of([rule])
-        mine = [one for one in earners if one.event.name in names]
+        condition = condition_of(rule)
+        mine = [one for one in earners if one.event.name in names and takes(rule, condition, one.event)]
         if rule.points_per_yuan:
             order.append((rule, mine))
         else:

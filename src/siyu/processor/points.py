@@ -56,7 +56,9 @@ class PointsReaction:
 
 
 def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:
-    chosen = batch.events.select(["name", "event_id", "source", "value_fen", "properties"]).take(rows).to_pylist()
+    chosen = (
+        batch.events.select(["name", "event_id", "source", "value_fen", "properties", "end"]).take(rows).to_pylist()
+    )
     return [
         Occurrence(
             row["name"],
@@ -66,6 +68,7 @@ def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Oc
             row["source"],
             row["value_fen"],
             _object(row["properties"]),
+            row["end"],
         )
         for place, row in zip(rows, chosen, strict=True)
     ]

@@ -13,7 +13,7 @@ as text count), else of texts by code point.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from siyu.errors import MalformedRequest
@@ -96,6 +96,17 @@ def parse_field(name: object, path: str = "property") -> Field:
     if len(keys) > KEYS_MAX:
         raise InvalidCondition(f"A property path has at most {KEYS_MAX} parts.", path=path)
     return Field(name, root, keys)
+
+
+def fields_of(condition: Condition) -> Iterator[Field]:
+    """Every field that a condition reads."""
+    if isinstance(condition, Compare):
+        yield condition.field
+    elif isinstance(condition, Not):
+        yield from fields_of(condition.part)
+    else:
+        for part in condition.parts:
+            yield from fields_of(part)
 
 
 def parse_condition(data: object, path: str = "where") -> Condition:
