@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -54,7 +55,7 @@ def call(server: Server, method: str, path: str, body: Any = None, key: str | No
             return answer.status, json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -54,7 +55,7 @@ def call(server: Server, path: str, body: Any, key: str | None = None) -> tuple[
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, None
 
 

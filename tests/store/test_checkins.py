@@ -28,7 +28,7 @@ from .racing import PROCESSES, Racers, told
 from .test_ledger_races import dsn_of
 
 ROUNDS = 50
-CHANCES = 3
+CHANCES = 30
 """Without a guard something goes wrong when processes meet, which one race may not see."""
 
 

@@ -21,7 +21,7 @@ from .racing import PROCESSES, Racers
 
 pytestmark = pytest.mark.proof
 Race = Callable[..., Awaitable[Counter[str]]]
-CHANCES = 10
+CHANCES = 40
 """Without a guard something goes wrong when processes meet, which one race of them may not see on a busy machine."""
 
 
