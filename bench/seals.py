@@ -11,27 +11,23 @@ import asyncio
 import os
 import random
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.ledger import EACH, PERSONS, ZONE, command, without_http
+from bench.server import own_engines
 from siyu.clock import system_now
 from siyu.ledger import AccountName, Command, Flow, Ledger, Leg, Role, derived_key
 from siyu.ledger.seal_check import first_broken
 from siyu.ledger.seal_records import state
 from siyu.ledger.sealing import Sealer, seal_all
 from siyu.schema import complete_metadata
-from siyu.settings import Settings
-from siyu.store.engines import open_engines
 from siyu.store.postgres import Database, driver_of
 
 SECRET = b"bench"
@@ -203,21 +199,6 @@ def posting(dsn: str, cell: str, rounds: int, seconds: float) -> None:
         print(f"| {cell}, {name} | {per_second:,.0f} | {engine:.0f} |", flush=True)
 
 
-@contextmanager
-def _own_home() -> Iterator[Path]:
-    """A data folder that is gone afterwards, with what stands outside of it when started as root."""
-    home = Path(tempfile.mkdtemp(prefix="siyu-bench-"))
-    try:
-        yield home
-    finally:
-        pointer = home / "postgres" / "folder"
-        if pointer.exists():
-            outside = Path(pointer.read_text())
-            shutil.rmtree(outside, ignore_errors=True)
-            outside.with_name(outside.name + ".home").unlink(missing_ok=True)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 def main() -> None:
     """Measure."""
     arguments = argparse.ArgumentParser()
@@ -229,7 +210,7 @@ def main() -> None:
     if wanted.sealing:
         asyncio.run(sealing(wanted.sealing, wanted.seconds))
         return
-    with _own_home() as home, open_engines(Settings(home=str(home))) as engines:
+    with own_engines() as (_, engines):
         dsn = engines.database_url
 
         async def begin() -> None:

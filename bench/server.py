@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from siyu.settings import Settings
+from siyu.store.embedded_postgres import remove_home
 from siyu.store.engines import Engines, open_engines
 
 WRITE_KEY = "wk_bench_0123456789"
@@ -117,16 +117,6 @@ def _family(root: int) -> list[int]:
     return family
 
 
-def forget(home: Path) -> None:
-    """Remove a home that is not used any more, and the database outside of it that root's PostgreSQL has."""
-    pointer = home / "postgres" / "folder"
-    if pointer.exists():
-        folder = Path(pointer.read_text())
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(folder.name + ".home").unlink(missing_ok=True)
-    shutil.rmtree(home, ignore_errors=True)
-
-
 @contextmanager
 def own_engines() -> Iterator[tuple[Path, Engines]]:
     """Embedded engines in a folder of their own; everything is removed at the end."""
@@ -135,7 +125,7 @@ def own_engines() -> Iterator[tuple[Path, Engines]]:
         with open_engines(Settings(home=str(home))) as engines:
             yield home, engines
     finally:
-        forget(home)
+        remove_home(home)
 
 
 @contextmanager
@@ -166,7 +156,7 @@ def running_server(**settings: str) -> Iterator[Server]:
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-        forget(home)
+        remove_home(home)
 
 
 def _wait_ready(server: Server, process: subprocess.Popen[bytes], home: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,26 +15,15 @@ from siyu.ledger.check import violations
 from siyu.ledger.sealing import Sealer, seal_all
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
-from siyu.store.embedded_postgres import lost_folders
+from siyu.store.embedded_postgres import lost_folders, remove_database, remove_home
 from siyu.store.engines import Engines, open_engines
 from siyu.store.postgres import Database
-
-
-def remove_home(home: Path) -> None:
-    """Remove a SIYU_HOME of a test, and what stands outside of it when the tests run as root."""
-    pointer = home / "postgres" / "folder"
-    if pointer.exists():
-        outside = Path(pointer.read_text())
-        shutil.rmtree(outside, ignore_errors=True)
-        outside.with_name(outside.name + ".home").unlink(missing_ok=True)
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def pytest_sessionstart() -> None:
     """Runs that were killed leave databases of a gigabyte; their homes are removed by pytest some runs later."""
     for folder in lost_folders():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(folder.name + ".home").unlink(missing_ok=True)
+        remove_database(folder)
 
 
 @pytest.fixture(scope="session")

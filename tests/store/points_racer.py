@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from siyu.errors import SiyuError
 from siyu.ledger import records
-from siyu.loyalty.actions import Ask, Points
+from siyu.loyalty.actions import Points
 from siyu.loyalty.request import Earn, Identifier, Refund, Request, Spend
 from siyu.store.postgres import Database
 from tests.coupon_world import SECRET, TEN, ZONE
 
-from .racing import Die
+from .racing import Die, DyingDesk
 
 U1 = Identifier("user_id", "U1")
 
@@ -65,17 +65,8 @@ STEPS = ("earning", "spending", "return")
 PLACES = tuple(f"{when} the {step} is committed" for step in STEPS for when in ("before", "after"))
 
 
-class DyingPoints(Points):
+class DyingPoints(DyingDesk, Points):
     """Points whose process dies around the commit of a step."""
-
-    step = ""
-    die: Die
-
-    async def work(self, connection: Any, asks: Sequence[Ask]) -> Any:
-        """As it is; what is written is not committed yet when this ends."""
-        answers = await super().work(connection, asks)
-        self.die(f"before the {self.step} is committed")
-        return answers
 
 
 async def attempt(job: dict[str, Any], round_: int, die: Die) -> None:

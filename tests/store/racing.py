@@ -96,6 +96,19 @@ SENDING: Final = ("before it is sent", "before it is noted as sent")
 """Places where a process dies between an effect and the outbox."""
 
 
+class DyingDesk:
+    """Before a desk: its process dies when a step is written and not committed yet."""
+
+    step = ""
+    die: Die
+
+    async def work(self, connection: Any, asks: Sequence[Any]) -> Any:
+        """As the desk does it."""
+        answers = await super().work(connection, asks)  # type: ignore[misc]  # of the desk behind
+        self.die(f"before the {self.step} is committed")
+        return answers
+
+
 async def send(db: Database, now: Now, die: Die) -> None:
     """Bring what waits into the stream, and maybe die meanwhile."""
     stream = DyingStream(db)

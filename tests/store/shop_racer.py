@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from siyu.errors import SiyuError
 from siyu.loyalty.request import Identifier
 from siyu.shop import Orders, order_records
-from siyu.shop.desk import Ask
 from siyu.shop.jobs import pay_out
 from siyu.shop.payment import Taken, TestProvider
 from siyu.shop.request import BackLine, GiveBack, Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
-from .racing import SENDING, Die, send
+from .racing import SENDING, Die, DyingDesk, send
 from .shop_world import ShopWorld
 
 
@@ -90,17 +89,8 @@ class DyingBank(TestProvider):
         self.die(BANK[1])
 
 
-class DyingOrders(Orders):
+class DyingOrders(DyingDesk, Orders):
     """A desk whose process dies around the commit of a step."""
-
-    step = ""
-    die: Die
-
-    async def work(self, connection: Any, asks: Sequence[Ask]) -> Any:
-        """As it is; what is written is not committed yet when this ends."""
-        answers = await super().work(connection, asks)
-        self.die(f"before the {self.step} is committed")
-        return answers
 
 
 async def attempt(job: dict[str, Any], round_: int, die: Die) -> None:

@@ -193,14 +193,15 @@ async def _save(
             await _store(db, pricing, wanted, seen, visit.moment.now)
             return redirect(f"/console/coupons/{wanted.id}?said={'changed' if before else 'made'}")
         except Conflict as error:
-            _refused(fields, error, seen)
+            refused(fields, error, seen)
         except MalformedRequest as error:
             fields.refuse("", str(error))
     editor = editor_from(form, "audience", lang_of(visit), vocabulary="coupons")
     return _form_page(visit, before, Entry(fields.values, fields.wrong, editor), wanted)
 
 
-def _refused(fields: Fields, error: Conflict, seen: int) -> None:
+def refused(fields: Fields, error: Conflict, seen: int) -> None:
+    """Say at its field why a definition was not stored. `seen`: the version that was changed, 0 for a new one."""
     if error.code == "LIMIT_REACHED":
         fields.refuse("total", GIVEN_MORE, error.details.get("issued", ""))
     elif error.code == "BUDGET_EXHAUSTED":

@@ -110,11 +110,11 @@ def _values(one: EarnRule | None) -> dict[str, str]:
         "subject": ", ".join(one.subject), "pending_days": str(one.pending_days or ""),
         "post_on": ", ".join(one.post_on), "take_back_on": ", ".join(one.take_back_on), "currency": one.currency,
         "by_tier": "1" if one.by_tier else "", "within_days": str(one.within_days or ""),
-        "active": "1" if one.active else "", **_condition_values(one.where),
+        "active": "1" if one.active else "", **condition_values(one.where),
     }  # fmt: skip
 
 
-def _where(ends: Sequence[str], from_fen: int | None) -> dict[str, Any] | None:
+def where_of(ends: Sequence[str], from_fen: int | None) -> dict[str, Any] | None:
     """The condition that the form makes."""
     parts: list[dict[str, Any]] = [{"property": "@end", "op": "in", "value": list(ends)}] if ends else []
     if from_fen is not None:
@@ -122,12 +122,13 @@ def _where(ends: Sequence[str], from_fen: int | None) -> dict[str, Any] | None:
     return {"all": parts} if parts else None
 
 
-def _condition_values(where: dict[str, Any] | None) -> dict[str, str]:
+def condition_values(where: dict[str, Any] | None) -> dict[str, str]:
     """A condition as the form shows it; one that the form could not have made as JSON, under `condition`."""
-    parts = {str(part.get("property")): part.get("value") for part in (where or {}).get("all", [])}
+    listed = (where or {}).get("all")
+    parts = {part.get("property"): part.get("value") for part in (listed if isinstance(listed, list) else ())}
     named, from_fen = parts.get("@end", []), parts.get("@value_fen")
     ends = [end for end in ENDS if isinstance(named, list) and end in named]
-    if where != _where(ends, from_fen) or not isinstance(from_fen, int | None):
+    if where != where_of(ends, from_fen) or not isinstance(from_fen, int | None):
         return {"condition": msgspec.json.encode(where).decode()}
     return {"ends": " ".join(ends), "from_fen": yuan(from_fen)}
 
@@ -155,9 +156,9 @@ def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str]) -> Ear
 
 
 def _where_from(fields: Fields, before: EarnRule | None) -> dict[str, Any] | None:
-    if before is not None and "condition" in _condition_values(before.where):
+    if before is not None and "condition" in condition_values(before.where):
         return before.where
-    return _where(fields.ticked("ends", tuple(ENDS)), fields.money("from_fen"))
+    return where_of(fields.ticked("ends", tuple(ENDS)), fields.money("from_fen"))
 
 
 async def _found(db: Database, number: str) -> EarnRule:

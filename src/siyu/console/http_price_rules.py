@@ -12,12 +12,10 @@ from litestar import Response, get, post
 from siyu.console.coupon_form import FIELD_WORDS, changed_fields, rule_from_form, rule_values
 from siyu.console.fields import Fields
 from siyu.console.http_coupons import (
-    CHANGED_MEANWHILE,
-    SPENT_MORE,
-    TAKEN,
     VERSIONS_SHOWN,
     Entry,
     ends_of,
+    refused,
     sentence_of,
     state_of,
     states_of,
@@ -169,10 +167,7 @@ async def _save(
             await _store(db, pricing, wanted, seen, visit.moment.now)
             return redirect(f"/console/price-rules?said={'changed' if before else 'made'}")
         except Conflict as error:
-            if error.code == "BUDGET_EXHAUSTED":
-                fields.refuse("budget", SPENT_MORE)
-            else:
-                fields.refuse("" if seen else "id", CHANGED_MEANWHILE if seen else TAKEN)
+            refused(fields, error, seen)
         except MalformedRequest as error:
             fields.refuse("", str(error))
     editor = editor_from(form, "condition", lang_of(visit), vocabulary="coupons")

@@ -154,10 +154,11 @@ def condition_of(rule: EarnRule) -> Condition | None:
 
 
 def takes(rule: EarnRule, condition: Condition | None, one: Occurrence) -> bool:
-    """Whether an event is one that the rule means: what takes points back, or makes them usable, always is."""
-    if condition is None or one.name not in spellings(rule.event):
-        return True
-    return holds(condition, one._asdict())
+    """Whether an event is one that the rule means. What takes points back or makes them usable has no condition, and is
+    nothing to a rule that gives a number of points."""
+    if one.name not in spellings(rule.event):
+        return bool(rule.points_per_yuan)
+    return condition is None or holds(condition, one._asdict())
 
 
 def subject_of(rule: EarnRule, one: Occurrence) -> str | None:

@@ -292,6 +292,20 @@ def lost_folders() -> list[Path]:
     return [owner.with_suffix("") for owner in owners if not Path(owner.read_text()).exists()]
 
 
+def remove_database(folder: Path) -> None:
+    """Remove a database under ROOT_FOLDER and the note of its home. Nothing may run in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(folder.name + ".home").unlink(missing_ok=True)
+
+
+def remove_home(home: Path) -> None:
+    """Remove a home, and its database where that stands outside. Nothing may run in it."""
+    pointer = home / "postgres" / "folder"
+    if pointer.exists():
+        remove_database(Path(pointer.read_text()))
+    shutil.rmtree(home, ignore_errors=True)
+
+
 def _owner(folder: Path) -> User:
     status = folder.stat()
     try:
