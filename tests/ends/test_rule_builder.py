@@ -93,6 +93,32 @@ def test_a_nested_rule_by_clicks_and_its_members(browser: Any, server: Server, w
     visitor.context.close()
 
 
+def test_what_is_typed_while_the_server_draws_a_node_stays(browser: Any, server: Server) -> None:
+    visitor = Visitor(browser, server, 1440, "zh_CN")
+    page = visitor.page
+    page.set_default_timeout(15_000)
+    visitor.open("/console/segments/-new")
+    root = page.locator("[data-root]")
+    root.locator(":scope > .rule-add").get_by_role("button", name="属性或维度").click()
+    choose(page, page.get_by_role("combobox", name="属性或维度").last, "累计消费额")
+    leaf = root.locator("[data-node=person]").first
+    expect(leaf.locator("select[data-f=op] option[value=lt]")).to_have_count(1)
+    held: list[Any] = []
+    page.route("**/console/rules/node", lambda request: held.append(request))
+    for op in ("lt", "gte"):
+        leaf.locator("select[data-f=op]").select_option(op)
+    leaf.locator("input[data-f=value]").press_sequentially("5000")
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for request in reversed(held):
+        request.continue_()
+        page.wait_for_timeout(300)
+    expect(page.locator("[data-rule-text]")).to_have_value("累计消费额 至少 5000")
+    expect(leaf.locator("input[data-f=value]")).to_be_focused()
+    assert visitor.wrong == []
+    visitor.context.close()
+
+
 def test_a_sentence_fills_the_fields_and_an_error_stands_where_it_is(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server, 1440, "zh_CN")
     page = visitor.page

@@ -153,18 +153,45 @@
     });
     return node;
   };
-  /* A node drawn anew because something in it decides what else there is. */
+  /* What somebody typed while the server drew is not lost: by their names, the fields that differ from `before`. */
+  function named(node) {
+    var rows = own(node, "[data-filter]"), found = new Map();
+    own(node, "[data-f]").forEach(function (place) {
+      found.set(rows.indexOf(place.closest("[data-filter]")) + " " + place.dataset.f, place);
+    });
+    return found;
+  }
+  function valuesOf(fields) {
+    var values = new Map();
+    fields.forEach(function (place, name) { values.set(name, place.type === "checkbox" ? place.checked : place.value); });
+    return values;
+  }
+  /* Gives the field of the fresh node that somebody is in. */
+  function carry(node, before, fresh) {
+    var fields = named(node), into = named(fresh), held = null;
+    valuesOf(fields).forEach(function (value, name) {
+      var place = into.get(name);
+      if (!place || place.type === "hidden") return;
+      if (before.get(name) !== value) place[place.type === "checkbox" ? "checked" : "value"] = value;
+      if (fields.get(name) === document.activeElement) held = place;
+    });
+    return held;
+  }
+
+  /* A node drawn anew because something in it decides what else there is. Asked twice, the later answer counts. */
   Builder.prototype.reshape = function (node, draft, focus) {
-    var self = this;
+    var self = this, before = valuesOf(named(node)), from = document.activeElement, turn = node.dataset.turn = String(Number(node.dataset.turn || 0) + 1);
     return post("/console/rules/node", this.extra({ node: JSON.stringify(draft) })).then(function (answer) { return answer.text(); }).then(function (html) {
-      var fresh = element(html);
+      if (node.dataset.turn !== turn || !node.isConnected) return node;
+      var at = document.activeElement, moved = at !== from && at !== document.body, away = moved && !node.contains(at);
+      var fresh = element(html), held = carry(node, before, fresh);
       if (node.dataset.node === "group") {
         /* Its parts stay as they are: only the head is new. */
         node.querySelector(".rule-head").replaceWith(fresh.querySelector(".rule-head"));
         if ("root" in node.dataset) { var gone = node.querySelector(".rule-head [data-act=remove]"); if (gone) gone.remove(); }
         fresh = node;
       } else node.replaceWith(fresh);
-      var place = focus && own(fresh, focus)[0];
+      var place = away ? null : (moved && held) || (focus && own(fresh, focus)[0]);
       if (place) place.focus();
       self.changed();
       return fresh;
@@ -270,6 +297,7 @@
     if ("many" in this.place.dataset) {
       var draft = read(node);
       if (draft.events.indexOf(one.value) < 0) draft.events.push(one.value);
+      this.input.value = this.known = "";
       builder.reshape(node, draft, '[data-combo="events"] [role=combobox]');
       return;
     }
