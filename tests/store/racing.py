@@ -36,16 +36,16 @@ Die = Callable[[str], None]
 class Racers:
     """The processes, as a test sees them."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, processes: int = PROCESSES) -> None:
         command = [sys.executable, "-m", "tests.store.racing", module]
         self._running = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(PROCESSES)
+            for _ in range(processes)
         ]
 
     async def race(self, **job: Any) -> Counter[str]:
         """All at once; how often each thing came out, of all of them."""
-        jobs = [job | {"process": number} for number in range(PROCESSES)]
+        jobs = [job | {"process": number} for number in range(len(self._running))]
         ready = await self._each(lambda number, process: _say(process, json.dumps(jobs[number])))
         assert set(ready) == {"ready\n"}, ready
         sums: Counter[str] = Counter()

@@ -20,11 +20,13 @@ from siyu.coupons import records as coupon_records
 from siyu.coupons.template import Template
 from siyu.errors import SiyuError
 from siyu.ledger import derived_key
-from siyu.shop import mall_records, order_records, redeeming
+from siyu.shop import intent_records, mall_records, order_records, redeeming
+from siyu.shop.arriving import settle_in
+from siyu.shop.intent_records import Asking
 from siyu.shop.mall import Item, Redeem
 from siyu.shop.payment import Taken
 from siyu.shop.redeeming import Taking
-from siyu.shop.request import GiveBack, Pay, Place, WantedLine
+from siyu.shop.request import GiveBack, Move, Pay, Place, WantedLine
 from siyu.shop.steps import Do, take_step
 from siyu.store import replies
 from siyu.store.clickhouse import EventStore
@@ -94,7 +96,8 @@ REFERENCE = Guard(
     "a payment_id pays one order",
     drop=("DROP INDEX uq_shop_payments_reference",),
     restore=(
-        "CREATE UNIQUE INDEX uq_shop_payments_reference ON shop_payments (provider, reference) WHERE kind = 'payment'",
+        "CREATE UNIQUE INDEX uq_shop_payments_reference ON shop_payments (provider, reference)"
+        " WHERE kind IN ('payment', 'return')",
     ),
 )
 REPLY_KEY = Guard(
@@ -110,6 +113,12 @@ NTH = Guard(
         "CREATE UNIQUE INDEX uq_mall_redemptions_nth ON mall_redemptions (item, anchor, nth)"
         " WHERE state <> 'cancelled'",
     ),
+)
+INTENT = Guard("state of the intent in WHERE", intent_records, "_END", text=(intent_records.OPEN_GUARD, ""))
+RETURN_KEYS = Guard(
+    "keys of returns",
+    drop=(PAYMENT_KEYS.drop[0], PAYMENT_KEYS.drop[1], *REFERENCE.drop),
+    restore=(PAYMENT_KEYS.restore[0], PAYMENT_KEYS.restore[1], *REFERENCE.restore),
 )
 SKIP_LOCKED = Guard(
     "a code is locked while it is taken", mall_records, "_TAKE_CODE", text=("FOR UPDATE SKIP LOCKED", "")
@@ -152,6 +161,17 @@ async def refunded_once(world: ShopWorld, name: str) -> Ask:
         return take_step(connection, do, world.tools, world.at)
 
     return ask
+
+
+async def returned_once(world: ShopWorld, name: str) -> Ask:
+    await placed(world, name)
+    order = await world.orders.show(name)
+    asking = Asking(uuid4(), order.number, "test", name, 10_000, "test")
+    async with world.db.begin() as conn:
+        assert await intent_records.write_down(await driver_of(conn), asking, world.at, world.at)
+    await world.orders.move("cancel", name, Move(), None, "test")
+    taken = Taken("test", name, 10_000)
+    return lambda connection, turn: settle_in(connection, world.tools, asking, taken, world.at)
 
 
 async def replied_once(world: ShopWorld, name: str) -> Ask:
@@ -206,6 +226,10 @@ ONCE = (
     Once("an order is paid once", (ORDER_LOCK, VERSION, PAYMENT_KEYS), paid_once, PAID.format("'payment'")),
     Once("a payment pays one order", (REFERENCE,), payment_of_one_order, PAID.format("'payment'")),
     Once("a refund is given once", (ORDER_LOCK, VERSION, PAYMENT_KEYS), refunded_once, PAID.format("'refund'")),
+    Once(
+        "a payment that came too late goes back once", (ORDER_LOCK, VERSION, INTENT, RETURN_KEYS), returned_once,
+        PAID.format("'return'"),
+    ),
     Once("a key has one effect", (REPLY_KEY,), replied_once, WORKED),
     Once(
         "a person takes what they may have", (PERSON_LOCK, NTH), redeemed_once,

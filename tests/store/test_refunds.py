@@ -9,10 +9,12 @@ import pytest
 
 from siyu.errors import Refused
 from siyu.shop import payment_records
-from siyu.shop.jobs import ATTEMPTS_MAX, FIRST_PAUSE, LEASE, Days, move_on, pause, pay_out
-from siyu.shop.order_records import Payment, payments_of
-from siyu.shop.payment import Intent, PaymentProvider, Taken, TestProvider, providers
-from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place, WantedLine, refunds
+from siyu.shop.jobs import Days, move_on, pay_out
+from siyu.shop.order_records import Filter, Payment, list_orders, payments_of, trouble
+from siyu.shop.pauses import ATTEMPTS_MAX, FIRST_PAUSE, LEASE, pause
+from siyu.shop.payment import BALKS, Intent, PaymentProvider, Taken, TestProvider, providers
+from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place, Retry, WantedLine, refunds
+from siyu.shop.retrying import RefundNotFound, retry
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 
@@ -28,12 +30,19 @@ class Flaky:
     """A provider that is away for a while."""
 
     name = "test"
+    moves = True
 
     def __init__(self, away: int) -> None:
         self.away = away
         self.gave: Counter[str] = Counter()
 
     async def take(self, intent: Intent) -> Taken:
+        raise NotImplementedError
+
+    async def look(self, intent: Intent) -> Taken | None:
+        raise NotImplementedError
+
+    async def close(self, intent: Intent) -> Taken | None:
         raise NotImplementedError
 
     async def give_back(self, taken: Taken, refund_id: str, amount_fen: int) -> None:
@@ -185,6 +194,57 @@ async def test_a_payment_that_came_too_late_goes_back_and_another_ones_does_not(
         await world.orders.pay("B", Pay(provider="test", payment_id=payment.reference), None, "test")
     async with world.db.driver() as connection:
         assert await connection.fetchval("SELECT count(*) FROM shop_test_bank WHERE refund <> ''") == 0
+
+
+async def test_what_failed_is_sent_again_when_asked_and_only_that(
+    world: ShopWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def again(number: str, refund_id: str | None = None, key: str | None = None) -> list[str]:
+        answer = await retry(world.db, number, Retry(refund_id=refund_id), key, world.now)
+        return [one.state for one in answer.refunds or []]
+
+    async def listed(money: str) -> list[str]:
+        async with world.db.driver() as connection:
+            counted = (await trouble(connection))[money]
+            found = [one.order_id for one in await list_orders(connection, Filter(money=money), 9)]
+        assert len(found) == counted
+        return found
+
+    place = Place(order_id="A", end="web", lines=(WantedLine("X1", 2, 5_000),))
+    await world.orders.place(place, None, "test")
+    await world.orders.pay("A", Pay(provider="test", card=BALKS), None, "test")
+    await back(world, "A", 3_000, "r1")
+    assert await listed("failed") == []
+    assert await out(world) == 1
+    declined = "REFUND_DECLINED: The bank of the card refused the refund."
+    assert await shown(world, "A") == [("r1", 3_000, "failed", declined)]
+    assert await listed("failed") == ["A"]
+    await back(world, "A", 1_000, "r2")
+    assert await out(world) == 1
+    with pytest.raises(RefundNotFound):
+        await again("A", "nobody's")
+    assert await again("A", "r2") == ["failed", "done"]
+    assert await again("A", "r1", "key") == ["planned", "done"]
+    assert await shown(world, "A") == [("r1", 3_000, "planned", declined), ("r2", 1_000, "done", "")]
+    assert await out(world) == 1
+    assert await again("A", "r1", "key") == ["planned", "done"], "the reply of then"
+    assert await again("A") == ["done", "done"]
+    assert (await out(world), await listed("failed")) == (0, [])
+    # One that a provider is away for has as many attempts again.
+    await back(world, "A", 500, "r3")
+    for _ in range(ATTEMPTS_MAX):
+        await out(world, Flaky(away=1))
+        world.later(days=1)
+    assert await again("A") == ["done", "done", "planned"]
+    for _ in range(3):
+        await out(world, Flaky(away=1))
+        world.later(days=1)
+    assert await listed("stuck") == ["A"]
+    assert await out(world) == 1
+    assert await listed("stuck") == []
+    # Without its state in the WHERE clause what is done is sent again.
+    monkeypatch.setattr(payment_records, "_RETRY", payment_records._RETRY.replace(payment_records.RETRY_GUARD, ""))
+    assert await again("A") == ["planned"] * 3
 
 
 async def test_time_receives_and_completes(world: ShopWorld) -> None:

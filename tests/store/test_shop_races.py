@@ -9,7 +9,8 @@ import pytest
 
 from siyu.coupons.template import Template
 from siyu.shop import order_records
-from siyu.shop.jobs import LEASE, pay_out
+from siyu.shop.jobs import pay_out
+from siyu.shop.pauses import LEASE
 from siyu.shop.payment import providers
 from siyu.shop.request import Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore

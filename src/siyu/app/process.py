@@ -28,6 +28,7 @@ from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
 from siyu.settings import Settings
+from siyu.shop.arriving import follow_up
 from siyu.shop.jobs import Days, move_on, pay_out
 from siyu.shop.payment import providers
 from siyu.shop.react import Listener
@@ -84,6 +85,9 @@ async def process(settings: Settings) -> None:
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
+            keep_running(
+                "payments", lambda: follow_up(services.db, tools, bank, services.now), _SETTLE_SECONDS, stopping
+            ),
             keep_running("refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping),
             keep_running(
                 "orders on their way",

@@ -70,6 +70,8 @@ from siyu.settings import Settings
 from siyu.shop import Orders
 from siyu.shop.http import routes as order_routes
 from siyu.shop.http_mall import routes as mall_routes
+from siyu.shop.http_payments import callbacks as payment_callbacks
+from siyu.shop.http_payments import routes as payment_routes
 from siyu.shop.http_products import routes as product_routes
 from siyu.shop.products import Stock
 
@@ -82,7 +84,7 @@ SHORTCUTS: Final = (
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
 QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
-SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
+SHOP_ROUTES: Final = (*order_routes, *payment_routes, *product_routes, *mall_routes, *connector_routes)
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -128,7 +130,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
         exception_handlers={HTTPException: on_malformed_value},
     )
     app = Litestar(
-        route_handlers=[api, value, *shop_callbacks, *console_routes],
+        route_handlers=[api, value, *shop_callbacks, *payment_callbacks, *console_routes],
         dependencies={name: provided(service) for name, service in services._asdict().items()}
         | {
             "scrubs": provided(ERASURE_SCRUBS),

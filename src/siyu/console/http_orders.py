@@ -16,10 +16,10 @@ from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import Conflict, MalformedRequest, SiyuError
 from siyu.identity.members import named_by_uid
 from siyu.profile.many import portraits_of
-from siyu.shop import Orders, order_records
+from siyu.shop import Orders, intent_records, order_records, retrying
 from siyu.shop.order import Order, OrderNotFound, State
 from siyu.shop.order_records import OURS, Filter
-from siyu.shop.request import BackLine, GiveBack, Move, Pay
+from siyu.shop.request import BackLine, GiveBack, Move, Pay, Retry
 from siyu.store.postgres import Database
 
 PAGE_ORDERS: Final = 50
@@ -40,14 +40,28 @@ WHY: Final = {
     "mall": _("Points mall %(name)s"),
 }
 PROVIDERS: Final = {"external": _("Paid outside"), "test": _("Test provider"), "points": _("Points")}
-NOTES: Final = {"lapsed": _("not paid in time"), "cancelled": _("cancelled")}
+NOTES: Final = {
+    "lapsed": _("not paid in time"),
+    "cancelled": _("cancelled"),
+    "already_paid": _("paid by another payment"),
+}
+MONEY: Final = {
+    "planned": (_("Waiting to go back"), "gold", "clock"),
+    "sending": (_("Going back"), "jade", "refresh"),
+    "done": (_("Has gone back"), "stone", "check"),
+    "failed": (_("Did not go back"), "rose", "alert-triangle"),
+}
+"""How far money that goes back is."""
+TROUBLE: Final = {"failed": _("Refund failed"), "stuck": _("Refund stuck")}
+"""Orders whose money could not move, or has waited for a provider in vain."""
 NEXT: Final = {"paid": "fulfil", "fulfilled": "receive", "received": "complete"}
 SAID: Final = {
     "fulfil": _("The order is on its way."),
     "receive": _("The order was received; points that waited for it are usable."),
     "complete": _("The order is completed."),
     "cancel": _("The order was cancelled. What it held is free again."),
-    "refund": _("The money was given back."),
+    "refund": _("The refund was booked; its money is on its way."),
+    "retry": _("The money is sent again. How it went is shown here in a moment."),
     "pay": _("The payment was noted."),
 }
 
@@ -96,7 +110,18 @@ def words(visit: Visit) -> dict[str, Any]:
     def note(text: str) -> str:
         return visit.face.text(NOTES[text]) if text in NOTES else text
 
-    return {"state_of": state, "source_of": source, "why": why, "provider_of": provider, "note_of": note}
+    def money(name: str) -> tuple[str, str, str]:
+        text, tone, symbol = MONEY[name]
+        return visit.face.text(text), tone, symbol
+
+    return {
+        "money_of": money,
+        "state_of": state,
+        "source_of": source,
+        "why": why,
+        "provider_of": provider,
+        "note_of": note,
+    }
 
 
 @get("/orders", include_in_schema=False)
@@ -108,14 +133,18 @@ async def orders(request: AnyRequest, visit: Visit, db: Database) -> Response[st
     wanted = Filter(
         state if state in STATES else None, source, text=text.replace("\x00", "") or None,
         before=int(before) if before.isdecimal() and len(before) < 18 else None,
+        money=money if (money := given.get("money", "")) in TROUBLE else None,
     )  # fmt: skip
     async with db.driver() as connection:
         found = await order_records.list_orders(connection, wanted, PAGE_ORDERS)
         counts = await order_records.counts(connection)
+        trouble = await order_records.trouble(connection)
     return visit.page(
         "orders.html",
         orders=await _named(db, found, visit),
         counts=counts,
+        trouble=[(name, visit.face.text(text), trouble[name]) for name, text in TROUBLE.items() if trouble[name]],
+        money=wanted.money,
         states=list(STATES),
         state=wanted.state,
         source=source,
@@ -147,12 +176,15 @@ async def _page(
     (shown,) = await _named(db, [found], visit)
     async with db.driver() as connection:
         money = await order_records.payments_of(connection, found.number)
+        unclear = await intent_records.open_of(connection, found.number)
     return visit.page(
         "order.html",
         status=200 if problem is None else problem.status,
         one=shown,
         order=found,
         money=money,
+        unclear=[one for one in unclear if one.attempts],
+        failed=[one for one in money if one.state == "failed"],
         ours=found.source == OURS,
         next_step=NEXT.get(found.state.value),
         refundable=found.reached(State.PAID) and found.state not in (State.CANCELLED, State.REFUNDED),
@@ -180,6 +212,9 @@ async def step(
             await orders.pay(order_id, Pay(provider="external", payment_id=note or None), None, by)
         elif verb == "refund":
             await orders.move("refund", order_id, _refund(form, note), None, by)
+        elif verb == "retry":
+            asked = str(form.get("refund_id", ""))[:200].replace("\x00", "")
+            await retrying.retry(db, order_id, Retry(refund_id=asked or None), None, lambda: visit.moment.now)
         elif verb in SAID:
             await orders.move(verb, order_id, Move(note=note), None, by)
         else:

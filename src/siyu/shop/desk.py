@@ -10,18 +10,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+import structlog
+
 from siyu.clock import Now
-from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused, SiyuError
+from siyu.errors import Conflict, Contended, IdempotencyConflict, SiyuError
 from siyu.ledger import Desk
-from siyu.shop import order_records, payment
+from siyu.shop import arriving, order_records, payment
+from siyu.shop.arriving import Arrival
 from siyu.shop.order import Order, State
-from siyu.shop.payment import Intent, Taken
 from siyu.shop.placing import Asked, Tools, place_all
 from siyu.shop.quoted import needs_quote, place_quoted
 from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place
 from siyu.shop.steps import Do, fresh, take_step
 from siyu.store import replies
 from siyu.store.postgres import Database
+
+log = structlog.get_logger()
 
 Answer = OrderView | SiyuError
 
@@ -62,20 +66,24 @@ class Orders:
         request = _hash("pay", order_id, body)
         if key is not None and await replies.known(self._db, key):
             return await self._ask(asked, key, request)
-        taken: Taken | None = None
-        found = await self.show(order_id)
+        found, came = await self.show(order_id), Arrival()
         if found.state is State.CREATED and body.amount_fen in (None, found.payable_fen):
-            try:
-                taken = await provider.take(Intent(order_id, found.payable_fen, body.payment_id, body.card))
-            except Refused as declined:
-                asked = asked._replace(declined=declined)
+            came = await arriving.take(self._db, provider, found, body, by=by, now=self._now)
+            intent = came.asking.id if came.asking is not None else None
+            asked = asked._replace(taken=came.taken, declined=came.declined, asking=intent)
         try:
-            return await self._ask(asked._replace(taken=taken), key, request)
-        except Conflict:
-            # Only of an order that can never be paid any more: else somebody else may be booking this very payment.
-            if taken is not None and (await self.show(order_id)).state is State.CANCELLED:
-                await provider.give_back(taken, f"void/{order_id}", taken.amount_fen)
-            raise
+            return await self._ask(asked, key, request)
+        finally:
+            await self._settle(came)
+
+    async def _settle(self, came: Arrival) -> None:
+        """Money that was taken and did not pay the order goes back. What fails here is the job's."""
+        if came.asking is None or came.taken is None:
+            return
+        try:
+            await arriving.settle(self._db, self.tools, came.asking, came.taken, self._now)
+        except Exception as error:
+            log.warning("a payment waits to be settled", reference=came.taken.reference, error=str(error))
 
     async def show(self, order_id: str, source: str = order_records.OURS) -> Order:
         """An order as it stands now. Raises OrderNotFound."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from siyu.identity.outbox import Told
 from siyu.ids import identifier_key
 from siyu.shop.order import EVENT, Order, Refund, State, Step
+from siyu.shop.payment import Taken
 
 SOURCE = "siyu-shop"
 """Source of the events of our own orders: what the shop hears from itself it does not take for a foreign order."""
@@ -59,10 +60,30 @@ def event(order: Order, state: State, step: Step, refund: Refund | None = None) 
         said["payable_fen"] = order.payable_fen
         if step.note:
             said["reason" if state is State.CANCELLED else "note"] = step.note
-    # Who bought without a name is somebody of this one order.
-    guest = None if order.anchor is not None else identifier_key("anonymous_id", f"order:{order.order_id}")
     number = f"order/{order.order_id}/{suffix}"
-    return Told(number, EVENT[state], step.at, said, order.anchor, guest, end=order.end, source=SOURCE)
+    return Told(number, EVENT[state], step.at, said, order.anchor, _guest(order), end=order.end, source=SOURCE)
+
+
+RETURNED: Final = "order.payment_returned"
+"""A payment came for an order that could not be paid by it, and goes back."""
+
+
+def returned(order: Order, step: Step, taken: Taken) -> Told:
+    """The event of it; once for each payment."""
+    said = {
+        "order_id": order.order_id,
+        "amount_fen": taken.amount_fen,
+        "payment_id": taken.reference,
+        "provider": taken.provider,
+        "reason": step.note,
+    }
+    number = f"order/{order.order_id}/returned/{taken.provider}/{taken.reference}"
+    return Told(number, RETURNED, step.at, said, order.anchor, _guest(order), end=order.end, source=SOURCE)
+
+
+def _guest(order: Order) -> str | None:
+    """Who bought without a name is somebody of this one order."""
+    return None if order.anchor is not None else identifier_key("anonymous_id", f"order:{order.order_id}")
 
 
 class CartChange(NamedTuple):

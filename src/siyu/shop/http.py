@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import get, post
 from litestar.params import Parameter
@@ -17,7 +17,8 @@ from siyu.shop import order_records
 from siyu.shop.desk import Orders
 from siyu.shop.order import Order, State
 from siyu.shop.order_records import OURS, Filter
-from siyu.shop.request import GiveBack, Move, OrderPage, OrderView, Pay, PaymentView, Place, page, refunds, view
+from siyu.shop.request import GiveBack, Move, OrderPage, OrderView, Pay, PaymentView, Place, page, view
+from siyu.shop.retrying import with_money
 from siyu.store.postgres import Database
 
 BY_API = "api"
@@ -91,13 +92,13 @@ async def show_order(order_id: str, db: Database, orders: Orders, source: Short 
     async with db.driver() as connection:
         booked = await order_records.payments_of(connection, found.number)
         uids = await _persons(connection, [found])
-    money = [
-        PaymentView(
-            one.kind, one.provider, one.reference, one.amount_fen, one.at, one.reason, order_records.backs_of(one)
-        )
-        for one in booked
-    ]
-    return view(found, payments=money, refunds=refunds(booked), person_id=uids.get(found.anchor or 0))
+        money = [
+            PaymentView(
+                one.kind, one.provider, one.reference, one.amount_fen, one.at, one.reason, order_records.backs_of(one)
+            )
+            for one in booked
+        ]
+        return await with_money(connection, found, payments=money, person_id=uids.get(found.anchor or 0))
 
 
 @get("/api/orders", summary="Orders, newest first", tags=["orders"])
@@ -110,13 +111,15 @@ async def list_orders(
     begins: Annotated[str | None, Parameter(query="order_id", max_length=100, pattern=r"^[^\x00]*$")] = None,
     since: Annotated[datetime | None, Parameter(query="from")] = None,
     until: Annotated[datetime | None, Parameter(query="to")] = None,
+    money: Literal["failed", "stuck"] | None = None,
     limit: Limit = 50,
     before: Before = None,
 ) -> OrderPage:
-    """By state, source, end, beginning of the number, and time of making [from, to)."""
+    """By state, source, end, beginning of the number, and time of making [from, to); `money`: with money that could
+    not go back (`failed`), or that a provider has been asked about in vain three times (`stuck`)."""
     if any(one is not None and one.tzinfo is None for one in (since, until)):
         raise MalformedRequest("`from` and `to` need a time zone.", path="from")
-    wanted = Filter(person_state and person_state.value, source, end, since, until, begins or None, before)
+    wanted = Filter(person_state and person_state.value, source, end, since, until, begins or None, before, money)
     async with db.driver() as connection:
         found = await order_records.list_orders(connection, wanted, limit)
         uids = await _persons(connection, found)

@@ -17,6 +17,7 @@ from siyu.errors import Refused
 from siyu.shop import order_records, payment_records
 from siyu.shop.order import State
 from siyu.shop.order_records import Payment
+from siyu.shop.pauses import ATTEMPTS_MAX, BECAUSE_CHARS, CLAIMED_AT_ONCE, LEASE, pause
 from siyu.shop.payment import PaymentProvider, Taken, provider
 from siyu.shop.placing import Tools
 from siyu.shop.request import Move
@@ -25,20 +26,7 @@ from siyu.store.postgres import Database, driver_of
 
 log = structlog.get_logger()
 
-CLAIMED_AT_ONCE: Final = 20
-LEASE: Final = timedelta(minutes=2)
-"""Whoever claimed a refund and says nothing for so long is dead: another one asks again, under the same number."""
-ATTEMPTS_MAX: Final = 16
-FIRST_PAUSE: Final = timedelta(seconds=5)
-PAUSE_MAX: Final = timedelta(hours=6)
 MOVED_AT_ONCE: Final = 200
-_BECAUSE_CHARS: Final = 300
-
-
-def pause(attempts: int) -> timedelta:
-    """How long a refund waits after so many attempts that failed: twice as long each time."""
-    longer: int = 2 ** min(attempts - 1, 30)
-    return min(FIRST_PAUSE * longer, PAUSE_MAX)
 
 
 async def pay_out(db: Database, providers: Mapping[str, PaymentProvider], now: Now) -> int:
@@ -65,20 +53,23 @@ async def _give_back(
     one: Payment, paid: tuple[str, str, int] | None, providers: Mapping[str, PaymentProvider], now: Now
 ) -> tuple[str, str, datetime | None]:
     """Ask the provider; state, reason and next attempt."""
+    if one.kind == "return":
+        paid = (one.provider, one.reference, one.amount_fen)
     if paid is None:
         return "failed", "PAYMENT_NOT_FOUND", None
     name, reference, amount_fen = paid
+    in_a_row = (one.attempts - 1) % ATTEMPTS_MAX + 1
     try:
         await provider(providers, name).give_back(Taken(name, reference, amount_fen), one.id.hex, one.amount_fen)
     except Refused as refused:
         log.warning("a refund was refused", refund=str(one.id), code=refused.code)
-        return "failed", f"{refused.code}: {refused}"[:_BECAUSE_CHARS], None
+        return "failed", f"{refused.code}: {refused}"[:BECAUSE_CHARS], None
     except Exception as error:
         log.warning("a refund waits", refund=str(one.id), error=str(error), attempts=one.attempts)
-        because = f"{type(error).__name__}: {error}"[:_BECAUSE_CHARS].replace("\x00", "")
-        if one.attempts >= ATTEMPTS_MAX:
+        because = f"{type(error).__name__}: {error}"[:BECAUSE_CHARS].replace("\x00", "")
+        if in_a_row == ATTEMPTS_MAX:
             return "failed", because, None
-        return "planned", because, now() + pause(one.attempts)
+        return "planned", because, now() + pause(in_a_row)
     return "done", "", None
 
 

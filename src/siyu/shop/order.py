@@ -142,7 +142,15 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def lapsed(self) -> bool:
         """Whether time cancelled it."""
-        return self.state is State.CANCELLED and self.steps[-1].note == LAPSED
+        return self.ending == LAPSED
+
+    @property
+    def ending(self) -> str:
+        """Why it was cancelled; empty when it was not."""
+        if self.state is not State.CANCELLED:
+            return ""
+        notes = (step.note for step in reversed(self.steps) if step.name == EVENT[State.CANCELLED])
+        return next(notes, "") or "cancelled"
 
     def due(self, now: datetime) -> bool:
         """Whether its time to be paid is over."""
@@ -195,7 +203,8 @@ def tracked_units(lines: Sequence[Line]) -> dict[str, int]:
 def _refuse_ended(order: Order) -> None:
     if order.state is State.CANCELLED:
         code = "ENDED" if order.lapsed else "ORDER_CANCELLED"
-        raise Refused(code, f"The order {order.order_id} was cancelled: {order.steps[-1].note or 'on request'}.")
+        why = "on request" if order.ending == "cancelled" else order.ending
+        raise Refused(code, f"The order {order.order_id} was cancelled: {why}.")
     if order.state is State.REFUNDED:
         raise Refused("ORDER_REFUNDED", f"All money of the order {order.order_id} went back.")
 

@@ -14,6 +14,8 @@ from siyu.shop.order import Back, Discount, Line, Order, State, Step
 
 OURS: Final = "shop"
 """Source of the orders that were made here."""
+STUCK: Final = 3
+"""Attempts in vain after which money is shown as stuck."""
 
 _COLUMNS: Final = (
     'number, version, source, order_id, anchor, "end", state, list_fen, payable_fen, paid_fen, refunded_fen, lines,'
@@ -148,6 +150,16 @@ class Filter(NamedTuple):
     text: str | None = None
     """An order_id begins with it."""
     before: int | None = None
+    money: str | None = None
+    """`failed`: money that could not go back; `stuck`: money that a provider has been asked about in vain."""
+
+
+_MONEY: Final = {
+    None: "",
+    "failed": " AND number IN (SELECT number FROM shop_payments WHERE state = 'failed')",
+    "stuck": f" AND number IN (SELECT number FROM shop_payments WHERE due_at IS NOT NULL AND attempts >= {STUCK}"
+    f" UNION ALL SELECT number FROM shop_intents WHERE due_at IS NOT NULL AND because <> '' AND attempts >= {STUCK})",
+}
 
 
 async def list_orders(connection: Any, wanted: Filter, limit: int) -> list[Order]:
@@ -157,8 +169,8 @@ async def list_orders(connection: Any, wanted: Filter, limit: int) -> list[Order
         " AND ($2::text IS NULL OR source = $2) AND ($3::text IS NULL OR \"end\" = $3)"
         " AND ($4::timestamptz IS NULL OR created_at >= $4) AND ($5::timestamptz IS NULL OR created_at < $5)"
         " AND ($6::text IS NULL OR starts_with(order_id, $6)) AND ($7::bigint IS NULL OR number < $7)"
-        " ORDER BY number DESC LIMIT $8",
-        *wanted, limit,
+        f"{_MONEY[wanted.money]} ORDER BY number DESC LIMIT $8",
+        *wanted[:7], limit,
     )  # fmt: skip
     return [_order(row) for row in rows]
 
@@ -182,6 +194,15 @@ async def counts(connection: Any) -> dict[str, int]:
     """How many orders stand in each state."""
     rows = await connection.fetch("SELECT state, count(*) FROM shop_orders GROUP BY state")
     return {row[0]: row[1] for row in rows}
+
+
+async def trouble(connection: Any) -> dict[str, int]:
+    """How many orders have money that could not move, by what `Filter.money` calls it."""
+    found = {}
+    for name, condition in _MONEY.items():
+        if name is not None:
+            found[name] = await connection.fetchval(f"SELECT count(*) FROM shop_orders WHERE true{condition}")
+    return found
 
 
 async def uids_of(connection: Any, anchors: Sequence[int]) -> dict[int, UUID]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from siyu.shop.order_records import PAYMENT, Payment
 
 CLAIM_GUARD: Final = "AND due_at <= $1"
+RETRY_GUARD: Final = "AND state = 'failed'"
 DECIDE_GUARD: Final = "AND state = 'sending' AND attempts = $5"
 
 _CLAIM: Final = f"""
@@ -20,6 +21,10 @@ RETURNING {PAYMENT}
 """
 _DECIDE: Final = f"""
 UPDATE shop_payments SET state = $2, because = $3, due_at = $4 WHERE id = $1 {DECIDE_GUARD}
+"""
+_RETRY: Final = f"""
+UPDATE shop_payments SET state = 'planned', due_at = $3
+WHERE number = $1 AND ($2::text IS NULL OR reference = $2) AND kind IN ('refund', 'return') {RETRY_GUARD}
 """
 
 
@@ -44,30 +49,62 @@ async def paid_by(connection: Any, numbers: Sequence[int]) -> dict[int, tuple[st
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
+async def try_again(connection: Any, number: int, reference: str | None, now: datetime) -> None:
+    """Plan again what failed of the money that an order gives back: one refund or return, or all."""
+    await connection.execute(_RETRY, number, reference, now)
+
+
 # The bank of the test provider.
 
 
-async def bank_take(connection: Any, reference: str, order_id: str, amount_fen: int) -> tuple[str, int]:
-    """Remember a payment; (order_id, fen) of the one that has this reference, from now on or since before."""
+class BankPayment(NamedTuple):
+    """A payment as the test provider remembers it."""
+
+    order_id: str
+    amount_fen: int
+    closed: bool
+
+
+async def bank_take(
+    connection: Any, reference: str, order_id: str, amount_fen: int, *, closed: bool = False, balks: bool = False
+) -> BankPayment:
+    """Remember a payment, or that there will be none; what is remembered under this reference, from now on or since
+    before."""
     await connection.execute(
-        "INSERT INTO shop_test_bank (reference, refund, order_id, amount_fen) VALUES ($1, '', $2, $3)"
+        "INSERT INTO shop_test_bank (reference, refund, order_id, amount_fen, closed, balks)"
+        " VALUES ($1, '', $2, $3, $4, $5)"
         " ON CONFLICT DO NOTHING",
-        reference, order_id, amount_fen,
+        reference, order_id, amount_fen, closed, balks,
     )  # fmt: skip
+    known = await bank_look(connection, reference)
+    assert known is not None
+    return known
+
+
+async def bank_look(connection: Any, reference: str) -> BankPayment | None:
+    """What is remembered under a reference."""
     row = await connection.fetchrow(
-        "SELECT order_id, amount_fen FROM shop_test_bank WHERE reference = $1 AND refund = ''", reference
+        "SELECT order_id, amount_fen, closed FROM shop_test_bank WHERE reference = $1 AND refund = ''", reference
     )
-    return row[0], row[1]
+    return None if row is None else BankPayment(*row)
 
 
 async def bank_hold(connection: Any, reference: str) -> dict[str, int] | None:
     """What was paid ('') and given back of it (refund → fen), locked; None when there is no such payment."""
     if await connection.fetchval(
-        "SELECT true FROM shop_test_bank WHERE reference = $1 AND refund = '' FOR UPDATE", reference
+        "SELECT true FROM shop_test_bank WHERE reference = $1 AND refund = '' AND NOT closed FOR UPDATE", reference
     ):
         rows = await connection.fetch("SELECT refund, amount_fen FROM shop_test_bank WHERE reference = $1", reference)
         return {row[0]: row[1] for row in rows}
     return None
+
+
+async def bank_balks(connection: Any, reference: str) -> bool:
+    """Whether a refund of this payment is refused now; the next one is not."""
+    status = await connection.execute(
+        "UPDATE shop_test_bank SET balks = false WHERE reference = $1 AND refund = '' AND balks", reference
+    )
+    return bool(status.endswith(" 1"))
 
 
 async def bank_give(connection: Any, reference: str, refund: UUID | str, amount_fen: int) -> None:

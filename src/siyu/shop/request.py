@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from siyu.loyalty.request import PersonRef
+from siyu.shop.intent_records import Asking
 from siyu.shop.order import Back, Discount, Line, Order, Step
 from siyu.shop.order_records import Payment
 from siyu.shop.product import FEN_MAX, Code, End, Fen, Quantity, Text
@@ -117,9 +118,16 @@ class PayoutView(msgspec.Struct, frozen=True):
     """The refund_id."""
     amount_fen: int
     state: str
-    """`planned`, `sending`, `done` or `failed`."""
+    """`planned`, `sending`, `done` or `failed`; of an unclear payment `open`."""
     because: str
     """Why it is not done, as the provider says; empty: nothing is wrong."""
+
+
+class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Money that could not go back is sent again."""
+
+    refund_id: Word | None = None
+    """Of a refund, or the payment_id of a payment that goes back; null: all of the order."""
 
 
 class OrderView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -145,6 +153,10 @@ class OrderView(msgspec.Struct, frozen=True, omit_defaults=True):
     refund: RefundView | None = None
     refunds: list[PayoutView] | None = None
     """All refunds of the order, and whether their money has moved."""
+    returns: list[PayoutView] | None = None
+    """Payments (by payment_id) that came when the order could not be paid by them any more, and go back."""
+    unclear: list[PayoutView] | None = None
+    """Payments (by payment_id) that were asked for and of which the provider has not said what became of them."""
 
 
 class OrderPage(msgspec.Struct, frozen=True):
@@ -163,11 +175,16 @@ def view(order: Order, **more: Any) -> OrderView:
     )  # fmt: skip
 
 
-def refunds(money: Sequence[Payment]) -> list[PayoutView] | None:
-    """The refunds among the money of an order; None when there are none."""
+def refunds(money: Sequence[Payment], kind: str = "refund") -> list[PayoutView] | None:
+    """The refunds (or returns) among the money of an order; None when there are none."""
     return [
-        PayoutView(one.reference, one.amount_fen, one.state, one.because) for one in money if one.kind == "refund"
+        PayoutView(one.reference, one.amount_fen, one.state, one.because) for one in money if one.kind == kind
     ] or None
+
+
+def unclear(asked: Sequence[Asking]) -> list[PayoutView] | None:
+    """Payments whose end is not known; None when there are none."""
+    return [PayoutView(one.reference, one.amount_fen, one.state, one.because) for one in asked] or None
 
 
 def page(views: Sequence[OrderView], limit: int) -> OrderPage:

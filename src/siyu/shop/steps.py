@@ -18,7 +18,7 @@ from siyu.coupons.request import Part
 from siyu.errors import Contended, Refused
 from siyu.identity.outbox import tell
 from siyu.ledger import derived_key
-from siyu.shop import events, mall_follow, order, order_records, stock
+from siyu.shop import events, intent_records, mall_follow, order, order_records, stock
 from siyu.shop.order import LAPSED, Order, OrderNotFound, Refund, State, Step
 from siyu.shop.order_records import Payment
 from siyu.shop.payment import Taken
@@ -41,6 +41,8 @@ class Do(NamedTuple):
     by: str
     taken: Taken | None = None
     declined: Refused | None = None
+    asking: UUID | None = None
+    """The intent that this money was taken by; None: of a provider that moves none."""
 
 
 async def take_step(connection: Any, do: Do, tools: Tools, now: datetime) -> OrderView:
@@ -85,6 +87,8 @@ async def _pay(connection: Any, found: Order, do: Do, tools: Tools, now: datetim
         raise do.declined
     if do.taken is None:
         raise Contended("The order changed while it was looked at; try again.", retry_after_s=1)
+    if do.asking is not None and not await intent_records.end(connection, do.asking, "booked"):
+        raise Refused("PAYMENT_DECLINED", f"The payment {do.taken.reference} has ended; pay under another number.")
     after = replace(after, steps=(*after.steps[:-1], replace(after.steps[-1], ref=do.taken.reference)))
     if found.stock is not None:
         told = stock.Told(derived_key("sell", do.number), now, do.by, cause=f"order/{found.order_id}")

@@ -115,20 +115,45 @@ payments = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", TIME, comment="when the provider is asked, or asked again; null: never again"),
     UniqueConstraint("number", "kind", "reference"),
-    CheckConstraint("kind IN ('payment', 'refund')", name="kind"),
+    CheckConstraint("kind IN ('payment', 'refund', 'return')", name="kind"),
     CheckConstraint("amount_fen >= 0", name="amount"),
     CheckConstraint("state IN ('planned', 'sending', 'done', 'failed')", name="state"),
     Index("ix_shop_payments_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("ix_shop_payments_failed", "number", postgresql_where=text("state = 'failed'")),
     Index("uq_shop_payments_one_payment", "number", unique=True, postgresql_where=text("kind = 'payment'")),
     Index(
         "uq_shop_payments_reference",
         "provider",
         "reference",
         unique=True,
-        postgresql_where=text("kind = 'payment'"),
+        postgresql_where=text("kind IN ('payment', 'return')"),
     ),
 )
-"""Money that came in and went back. An order is paid once."""
+"""Money that came in and went back. An order is paid once; a payment is booked for one order, or returned."""
+
+intents = Table(
+    "shop_intents",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("number", BigInteger, nullable=False, comment="of the order"),
+    Column("provider", SORTED, nullable=False),
+    Column("reference", SORTED, nullable=False, comment="under which the provider is asked"),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("by", Text, nullable=False, comment="who pays the order"),
+    Column("state", SORTED, nullable=False),
+    Column("because", Text, nullable=False, comment="why it is not known yet what became of it"),
+    Column("asks", Integer, nullable=False, comment="requests that went to the provider under this reference"),
+    Column("attempts", Integer, nullable=False, comment="how often the provider was asked what became of it"),
+    Column("at", TIME, nullable=False),
+    Column("due_at", TIME, comment="when the provider is asked what became of it; null: that is known"),
+    UniqueConstraint("provider", "reference"),
+    CheckConstraint("amount_fen >= 0", name="amount"),
+    CheckConstraint("state IN ('open', 'declined', 'booked', 'returned', 'closed')", name="state"),
+    CheckConstraint("(state = 'open') = (due_at IS NOT NULL)", name="due"),
+    Index("ix_shop_intents_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("ix_shop_intents_number", "number"),
+)
+"""What a provider is about to be asked for, written down before: so that no money is taken that nobody knows of."""
 
 test_bank = Table(
     "shop_test_bank",
@@ -137,6 +162,10 @@ test_bank = Table(
     Column("refund", SORTED, nullable=False, comment="which refund of it; empty: the payment itself"),
     Column("order_id", SORTED, nullable=False),
     Column("amount_fen", BigInteger, nullable=False),
+    Column("closed", Boolean, nullable=False, server_default="false", comment="nothing was taken, and never will be"),
+    Column(
+        "balks", Boolean, nullable=False, server_default="false", comment="of a payment: the next refund is refused"
+    ),
     PrimaryKeyConstraint("reference", "refund"),
     CheckConstraint("amount_fen >= 0", name="amount"),
 )
