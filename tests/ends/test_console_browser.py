@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from siyu.console.question_form import KINDS
 
 from .chromium import needs_chromium
 from .console_brand import open_brand_server
-from .server import PASSWORD, Server
+from .server import API_TOKEN, PASSWORD, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make setup-dev)")
 
@@ -273,6 +274,60 @@ def test_a_slow_question_can_be_given_up(browser: Any, server: Server) -> None:
     visitor.page.get_by_role("button", name="取消").last.click()
     visitor.page.wait_for_selector("text=已取消")
     visitor.context.close()
+
+
+@pytest.mark.parametrize(("width", "locale"), [(375, "zh_CN"), (1440, "en")])
+def test_a_refund_that_failed_is_found_and_sent_again(browser: Any, server: Server, width: int, locale: str) -> None:
+    number, headers = f"REFUSED-{width}", {"Authorization": f"Bearer {API_TOKEN}"}
+    visitor = Visitor(browser, server, width, locale)
+    line = {"sku": "gift-box", "name": "礼盒", "qty": 1, "price_fen": 26_800}
+    for path, body in (
+        ("", {"order_id": number, "end": "web", "lines": [line]}),
+        (f"/{number}/pay", {"provider": "test", "card": "4000000000005126"}),
+        (f"/{number}/refund", {"amount_fen": 8_800, "reason": "破损"}),
+    ):
+        answer = visitor.page.request.post(f"{visitor.base}/api/orders{path}", data=body, headers=headers)
+        assert answer.status == 200, answer.text()
+    failed = visitor.page.locator("a.chip[href$='money=failed']")
+
+    def found() -> bool:
+        visitor.open("/console/orders")
+        return bool(failed.count() == 1)
+
+    until(found)
+    failed.click()
+    visitor.page.get_by_role("link", name=number).click()
+    expect = sync_api.expect
+    expect(visitor.page.locator("main")).to_contain_text("REFUND_DECLINED")
+    assert (visitor.too_wide(), visitor.wrong) == (0, [])
+    picture(visitor, f"refund-failed-{width}")
+    visitor.page.get_by_role("button", name="重新退款" if locale == "zh_CN" else "Send it again").click()
+    expect(visitor.page.locator("main")).to_contain_text("正在重新退款" if locale == "zh_CN" else "is sent again")
+    gone_back = visitor.page.get_by_text("已退回" if locale == "zh_CN" else "Has gone back", exact=True)
+
+    def done() -> bool:
+        visitor.page.reload()
+        return bool(gone_back.count() == 1)
+
+    until(done)
+    assert visitor.page.get_by_text("REFUND_DECLINED").count() == 0
+    assert (visitor.too_wide(), visitor.wrong) == (0, [])
+    visitor.context.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Look again until it is so: what a job of the server does is not told to a page that is open."""
+    for _ in range(240):
+        if condition():
+            return
+        time.sleep(0.25)
+    raise AssertionError("it did not come about")
+
+
+def picture(visitor: Visitor, name: str) -> None:
+    """One to look at, when they are wanted."""
+    if folder := os.environ.get("SIYU_PICTURES"):
+        visitor.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def test_an_order_is_sent_and_a_refusal_says_why(browser: Any, server: Server) -> None:

@@ -67,7 +67,7 @@ def stock(server: Server, sku: str) -> tuple[int, int, int, int]:
 
 
 def wait_for(condition: Any) -> None:
-    for _ in range(200):
+    for _ in range(1_200):
         if condition():
             return
         time.sleep(0.05)
@@ -192,6 +192,46 @@ def test_an_unpaid_order_lapses_when_the_clock_moves(server: Server) -> None:
     assert server.get("/api/orders/W-1")["state"] == "cancelled"
     assert call(server, "/api/orders", order("W-2", "W1"))[0] == 200
     wait_for(lambda: "order.cancelled" in timeline(server, 1))
+
+
+def test_a_refund_that_failed_is_found_and_sent_again(server: Server) -> None:
+    assert call(server, "/api/orders", order("B-1", "anything", 1, 500))[0] == 200
+    assert call(server, "/api/orders/B-1/pay", {"provider": "test", "card": "4000000000005126"})[0] == 200
+    assert call(server, "/api/orders/B-1/refund", {"amount_fen": 300, "refund_id": "r1"})[0] == 200
+    wait_for(lambda: [one["order_id"] for one in server.get("/api/orders?money=failed")["items"]] == ["B-1"])
+    (failed,) = server.get("/api/orders/B-1")["refunds"]
+    assert (failed["state"], failed["because"].partition(":")[0]) == ("failed", "REFUND_DECLINED")
+    status, again = call(server, "/api/orders/B-1/refund/retry", {"refund_id": "r1"}, "again")
+    assert (status, again["refunds"][0]["state"]) == (200, "planned")
+    assert call(server, "/api/orders/B-1/refund/retry", {"refund_id": "r1"}, "again") == (200, again)
+    status, problem = call(server, "/api/orders/B-1/refund/retry", {}, "again")
+    assert (status, problem["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+    assert call(server, "/api/orders/B-1/refund/retry", {"refund_id": "r2"})[1]["code"] == "REFUND_NOT_FOUND"
+    assert call(server, "/api/orders/B-2/refund/retry", {})[1]["code"] == "ORDER_NOT_FOUND"
+    wait_for(lambda: server.get("/api/orders/B-1")["refunds"][0]["state"] == "done")
+    assert server.get("/api/orders?money=failed")["items"] == []
+
+
+def test_of_two_payments_of_one_order_one_goes_back(server: Server) -> None:
+    assert call(server, "/api/orders", order("B-3", "anything", 1, 500, person=user(4)))[0] == 200
+    bodies = [{"provider": "test", "payment_id": f"two-{number}"} for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda body: call(server, "/api/orders/B-3/pay", body)[1]["state"], bodies))
+    assert set(answers) == {"paid"}
+
+    def settled() -> bool:
+        # A provider that calls back, as often as it likes, changes nothing.
+        for body in bodies:
+            assert deliver(server, "payments/test", json.dumps({"payment_id": body["payment_id"]}).encode())[0] == 200
+        shown = server.get("/api/orders/B-3")
+        return all(one["state"] == "done" for one in shown.get("returns", [])) and "unclear" not in shown
+
+    wait_for(settled)
+    shown = server.get("/api/orders/B-3")
+    kinds = Counter(one["kind"] for one in shown["payments"])
+    assert (shown["paid_fen"], kinds["payment"], shown["refunded_fen"]) == (500, 1, 0)
+    assert {one["reason"] for one in shown["payments"] if one["kind"] == "return"} <= {"already_paid"}
+    wait_for(lambda: timeline(server, 4).count("order.payment_returned") == kinds["return"])
 
 
 def test_the_last_units_among_many_buyers(server: Server) -> None:

@@ -85,10 +85,17 @@ async def process(settings: Settings) -> None:
             keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
             keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
             keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
+            # A provider may take its time: who waits for money does not wait a hundred times as long.
             keep_running(
-                "payments", lambda: follow_up(services.db, tools, bank, services.now), _SETTLE_SECONDS, stopping
+                "payments",
+                lambda: follow_up(services.db, tools, bank, services.now),
+                _SETTLE_SECONDS,
+                stopping,
+                rest=1,
             ),
-            keep_running("refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping),
+            keep_running(
+                "refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping, rest=1
+            ),
             keep_running(
                 "orders on their way",
                 lambda: move_on(services.db, tools, days, services.now),

@@ -91,9 +91,10 @@ async def keep_mirrored(db: Database, events: EventStore, changed: asyncio.Event
 
 
 async def keep_running(
-    name: str, job: Callable[[], Awaitable[object]], every_s: float, stopping: asyncio.Event
+    name: str, job: Callable[[], Awaitable[object]], every_s: float, stopping: asyncio.Event, rest: float = 100
 ) -> None:
-    """Run a job at the start and then every `every_s` seconds, less often when it takes over a hundredth of that.
+    """Run a job at the start and then every `every_s` seconds, less often when it takes long: it rests `rest` times as
+    long as it took.
 
     A failure is logged and does not end it."""
     while not stopping.is_set():
@@ -104,7 +105,7 @@ async def keep_running(
             log.warning("job put off", job=name, error=str(error))
         except Exception:
             log.exception("job failed", job=name)
-        await _wait(stopping, max(every_s, 100 * (time.monotonic() - started)))
+        await _wait(stopping, max(every_s, rest * (time.monotonic() - started)))
 
 
 async def _hold_and_run(db: Database, partition: int, worker: Worker, stop: asyncio.Event) -> None:
