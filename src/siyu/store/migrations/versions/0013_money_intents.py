@@ -1,4 +1,4 @@
-"""What a payment provider is asked for is written down before; payments that came too late go back; narrow tokens."""
+"""What a payment provider is asked for is written down before; payments that came too late go back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
