@@ -209,7 +209,8 @@ _MOMENTS = (0, 1, -1, 30 * DAY_MS, 30 * DAY_MS - 1, 7 * DAY_MS, DAY_MS, 90 * 60_
 def lines_of_an_order(chance: random.Random) -> Any:
     """What an SDK may send as the lines of an order, right and wrong."""
     if chance.random() < 0.1:
-        return chance.choice(([], "milk", {"sku": "milk"}, [["milk"], None], None))
+        wrong: tuple[Any, ...] = ([], "milk", {"sku": "milk"}, [["milk"], None], None)
+        return chance.choice(wrong)
     lines: list[Any] = []
     for _ in range(chance.randrange(1, 4)):
         line: dict[str, Any] = {}
