@@ -25,7 +25,7 @@ from siyu.membership.ladder import Ladder, Tier
 from siyu.rules.condition import InvalidCondition
 from siyu.rules.parse import parse_rule
 from siyu.rules.rule import InvalidRule
-from siyu.store.clickhouse import EventStore
+from siyu.store.clickhouse import EventStore, QueryTooExpensive
 from siyu.store.postgres import Database, driver_of
 from tests.store.membership_house import SECRET, ZONE, House
 
@@ -160,7 +160,7 @@ async def test_an_audience_that_cannot_be_is_refused_with_its_place(house: House
         assert refused.value.details["path"] == path
 
 
-async def test_an_estimate_is_what_the_rule_gives(house: House) -> None:
+async def test_an_estimate_is_what_the_rule_gives(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rule is estimated of the events for which it gave."""
     second = ORDERS | {"op": "eq", "value": 1}
     per_yuan = {"points": 0, "points_per_yuan": 2, "subject": ("order_id",), "take_back_on": ("order.refunded",)}
@@ -191,3 +191,11 @@ async def test_an_estimate_is_what_the_rule_gives(house: House) -> None:
     assert (found.events, found.persons, found.points, found.asked, found.of) == (2, 2, 20, 6, 6)
     found = await estimate(place, rules[0], 1, house.now + timedelta(days=30))
     assert (found.events, found.persons, found.points) == (0, 0, 0)
+    monkeypatch.setattr("siyu.loyalty.estimate.JUDGED_MAX", 4)
+    found = await estimate(place, rules[1], 30, house.now)
+    assert (found.exact, found.asked, found.of) == (False, 4, 6)
+    everybody = await estimate(place, rule("any", {"not": {"has_tag": "猫"}}), 30, house.now)
+    assert (everybody.exact, everybody.events, everybody.persons, everybody.points) == (False, 6, 2, 60)
+    monkeypatch.setattr("siyu.loyalty.estimate.SECONDS_MAX", 0)
+    with pytest.raises(QueryTooExpensive):
+        await estimate(place, rules[1], 30, house.now)

@@ -86,18 +86,21 @@ async def _estimate(house: House, rule: EarnRule, days: int, now: datetime) -> E
     picked = f"SELECT n, points, p, first.1, first.4 FROM ({givings}) ORDER BY cityHash64(p, k) LIMIT {JUDGED_MAX}"
     judged = [_Giving(*row) for row in await rows(picked)]
     mine = await _fitting(house, audience, judged)
-    found, asked = _sums(mine), _sums(judged)
-    if len(judged) < count:
-        found = (
-            _scaled(found[0], asked[0], events),
-            _scaled(found[1], asked[1], persons),
-            _scaled(found[2], asked[2], points),
-        )
-    return Estimate(days, *found, exact=len(judged) == count, asked=len(judged), of=count)
+    part, asked = _sums(mine), _sums(judged)
+    if len(judged) == count:
+        return Estimate(days, *part, True, count, count)
+    shares = (_share(part.events, asked.events, events), _share(part.persons, asked.persons, persons))
+    return Estimate(days, *shares, _share(part.points, asked.points, points), False, len(judged), count)
 
 
-def _scaled(found: int, asked: int, whole: int) -> int:
-    return found * whole // max(1, asked)
+def _share(part: int, asked: int, whole: int) -> int:
+    return part * whole // max(1, asked)
+
+
+class _Sums(NamedTuple):
+    events: int
+    persons: int
+    points: int
 
 
 class _Giving(NamedTuple):
@@ -112,13 +115,9 @@ class _Giving(NamedTuple):
         return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=self.at_ms)
 
 
-def _sums(givings: list[_Giving]) -> list[int]:
-    """Events, persons, points."""
-    return [
-        sum(one.events for one in givings),
-        len({one.person for one in givings}),
-        sum(one.points for one in givings),
-    ]
+def _sums(givings: list[_Giving]) -> _Sums:
+    persons = {one.person for one in givings}
+    return _Sums(sum(one.events for one in givings), len(persons), sum(one.points for one in givings))
 
 
 async def _fitting(house: House, audience: Rule, judged: list[_Giving]) -> list[_Giving]:
