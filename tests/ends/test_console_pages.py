@@ -258,7 +258,8 @@ def test_a_mini_program_is_added_changed_and_removed(desk: Visitor, server: Serv
     page.fill("input[name=appid]", "wrong")
     page.fill("input[name=secret]", "short")
     save(page)
-    assert page.locator("#wrong-appid").count() == page.locator("#wrong-secret").count() == 1
+    page.locator("#wrong-appid").wait_for()
+    assert page.locator("#wrong-secret").count() == 1
     page.fill("input[name=appid]", "wxfedcba9876543210")
     page.fill("input[name=secret]", "fedcba98" * 4)
     page.fill("input[name=label]", "分店小程序")
