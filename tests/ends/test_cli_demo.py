@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -33,27 +36,40 @@ def home(tmp_path: Path) -> Iterator[Path]:
     remove_home(tmp_path / "home")
 
 
-def kill_once_begun(cli: Cli) -> None:
-    """Start the load and kill it once some of its requests are answered."""
-    running = cli.start("demo", "--persons", str(PERSONS))
+def started_load(cli: Cli, *arguments: str, at: tuple[str, ...]) -> subprocess.Popen[str]:
+    """A load that is begun, up to when it says one of `at`."""
+    running = cli.start("demo", *arguments)
     assert running.stderr is not None
     said = []
     for line in running.stderr:
         said.append(line)
-        if "10%" in line or "20%" in line:
-            break
-    else:
-        pytest.fail(f"the load ended by itself: {said}")
+        if any(percent in line for percent in at):
+            return running
+    pytest.fail(f"the load ended by itself: {said}")
+
+
+def kill_once_begun(cli: Cli) -> None:
+    """Start the load and kill it once some of its requests are answered."""
+    running = started_load(cli, "--persons", str(PERSONS), at=("10%", "20%"))
     running.kill()
     running.wait()
+
+
+def go_on_without_postgresql(cli: Cli) -> str:
+    """Go on with the load, kill -9 PostgreSQL in the middle of it, and let it end."""
+    running = started_load(cli, at=("30%", "40%", "50%", "60%"))
+    folder = Path((cli.home / "postgres" / "folder").read_text())
+    os.kill(int((folder / "data" / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    told, said = running.communicate(timeout=1200)
+    assert running.returncode == 0, said
+    return told
 
 
 @pytest.mark.timeout(2400)
 async def test_the_demo_is_loaded_once_however_often_it_is_tried(home: Path) -> None:
     cli = Cli(home)
     kill_once_begun(cli)
-    told = cli.run("demo").stdout
-    assert "Demo brand Teapaw loaded" in told
+    assert "Demo brand Teapaw loaded" in go_on_without_postgresql(cli)
     assert "loaded already" in cli.run("demo").stdout
     cli.run("demo", "--again")
     with open_engines(Settings(home=str(home))) as engines:

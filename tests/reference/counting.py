@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -144,9 +144,10 @@ def trend(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneI
     useful = [h for h in inside if any(matches(series, h) for series in question["series"])]
     starts = buckets(span, zone, question)
     answer = {}
-    groups = {value_of(question, h) for h in useful} if "breakdown" in question else {""}
+    group_of = limited(question, useful)
+    groups = set(map(group_of, useful)) if "breakdown" in question else {""}
     for group in groups:
-        mine = [h for h in useful if "breakdown" not in question or value_of(question, h) == group]
+        mine = [h for h in useful if "breakdown" not in question or group_of(h) == group]
         parts: dict[str, list[Happening]] = defaultdict(list)
         for h in mine:
             parts[bucket(h.at_ms, zone, question)].append(h)
@@ -155,6 +156,14 @@ def trend(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneI
             ([measure(series, part) for part in per_period], measure(series, mine)) for series in question["series"]
         ]
     return answer
+
+
+def limited(question: dict[str, Any], happenings: Sequence[Happening]) -> Callable[[Happening], str]:
+    """The group of an event: its value, or `$other` beyond the most frequent."""
+    counts = Counter(value_of(question, h) for h in happenings) if "breakdown" in question else Counter[str]()
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    shown = set(ranked[: question["breakdown"]["limit"]]) if "breakdown" in question else set[str]()
+    return lambda h: value if (value := value_of(question, h)) in shown else "$other"
 
 
 def activity(question: dict[str, Any], happenings: Sequence[Happening], zone: ZoneInfo) -> dict[int, set[date]]:

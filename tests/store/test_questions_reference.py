@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siyu.analytics import actions
+from siyu.analytics import actions, paths, trend
 from siyu.analytics.actions import NAMES_MAX, ask
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -134,8 +134,9 @@ async def put(db: Database, events: EventStore, world: World) -> None:
 @pytest.fixture
 async def ready(db: Database, events: EventStore, monkeypatch: pytest.MonkeyPatch) -> tuple[Database, EventStore]:
     """Both engines with their tables, and all identifier numbers registered; more than a few events come by several
-    statements."""
+    statements, and paths in several blocks."""
     monkeypatch.setattr(actions, "EVENTS_PER_SLICE", 6)
+    monkeypatch.setattr(paths, "BLOCK_ROWS", 3)
     await db.create_all()
     await events.create_all()
     await register(db, range(1, 10))
@@ -275,7 +276,7 @@ def trend_questions(draw: st.DrawFn) -> dict[str, Any]:
         },
     }
     if draw(st.booleans()):
-        question["breakdown"] = {"event_prop": "k", "limit": 100}
+        question["breakdown"] = {"event_prop": "k", "limit": draw(st.sampled_from([100, 2]))}
     return question
 
 
@@ -286,10 +287,14 @@ def span_of(question: dict[str, Any]) -> tuple[int, int]:
 
 
 @generous
-@given(world=worlds(LONG, size=30), question=trend_questions())
-async def test_trend(ready: tuple[Database, EventStore], world: World, question: dict[str, Any]) -> None:
+@given(world=worlds(LONG, size=30), question=trend_questions(), values_max=st.sampled_from([trend.VALUES_MAX, 1]))
+async def test_trend(
+    ready: tuple[Database, EventStore], world: World, question: dict[str, Any], values_max: int
+) -> None:
     await put(*ready, world)
-    answer = await answer_of(ready, question)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trend, "VALUES_MAX", values_max)  # with more values they are counted in two steps
+        answer = await answer_of(ready, question)
     expected = counting.trend(question, world.happenings, ZoneInfo(question["timezone"]), span_of(question))
     groups = answer["groups"] if "breakdown" in question else {"": answer["series"]}
     assert set(groups) == set(expected)

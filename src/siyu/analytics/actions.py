@@ -33,7 +33,7 @@ from siyu.rules.rule import Person
 from siyu.rules.window import Setting
 from siyu.segments.population import Source, survey
 from siyu.segments.words import WORDS
-from siyu.store.clickhouse import EventStore
+from siyu.store.clickhouse import EventStore, QueryTooExpensive
 from siyu.store.postgres import Database
 
 EVENTS_PER_SHARD: Final = 20_000_000
@@ -148,8 +148,13 @@ async def _outcome(events: EventStore, question: Question, scope: Scope, seconds
     deadline = asyncio.get_running_loop().time() + seconds_max
     parts = []
     for rest in range(shards):
-        queries = [kind.plan(question, scope, part) for part in Shard(rest, shards).slices(stored.anchors, slices)]
-        table = await _fetched(events, queries, deadline)
+        cut = Shard(rest, shards).slices(stored.anchors, slices)
+        try:
+            table = await _fetched(events, [kind.plan(question, scope, part) for part in cut], deadline)
+        except QueryTooExpensive:
+            if kind.otherwise is None:
+                raise
+            table = await _fetched(events, [kind.otherwise(question, scope, part) for part in cut], deadline)
         parts.append(await asyncio.to_thread(kind.reduce, question, scope, table))
     return await asyncio.to_thread(kind.finish, question, scope, parts)
 

@@ -45,6 +45,8 @@ class Kind(NamedTuple):
     """What a statement holds in memory, and so whether the persons have to be taken in several passes."""
     slices: bool = False
     """Its rows are single events: they may come from several statements at once."""
+    otherwise: Callable[[Any, Scope, Shard], Query] | None = None
+    """How to ask for the same when `plan` is too expensive."""
     names: bool = False
     """It wants to know the names of all events beforehand."""
 
@@ -54,7 +56,7 @@ KINDS: Final[dict[type[Question], Kind]] = {
     for kind in (
         Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish, slices=True),
         Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
-        Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures"),
+        Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures", otherwise=trend.plan_wide),
         Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, "persons"),
         Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish, slices=True, names=True),
         Kind(

@@ -8,6 +8,7 @@ row count as one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -42,6 +43,10 @@ from siyu.analytics.scope import (
 from siyu.rules import Params
 
 STEPS_MAX: Final = 20
+BLOCK_ROWS: Final = 65_536
+THREADS: Final = 2
+"""Blocks at once: numpy lets go of the interpreter while it counts."""
+_DENSE_MAX: Final = 1 << 17
 Names = Annotated[list[EventName], msgspec.Meta(max_length=NAME_MAX)]
 
 
@@ -97,16 +102,37 @@ class PathGraph(msgspec.Struct):
 
 
 class Routes(NamedTuple):
-    """The paths of a shard: each a run of rows; `column` is the row's place in the diagram."""
+    """The paths of some persons: each a run of rows; `column` is the row's place in the diagram."""
 
     person: Ints
-    first: Bools
-    """The path begins."""
-    column: Ints
-    at: Ints
-    name: Ints
-    """Places among `texts`."""
+    column: npt.NDArray[Any]
+    name: npt.NDArray[Any]
+    """Places among the texts."""
+    onward: Ints
+    """The rows whose next row is the next step of the same path."""
+
+
+class Counted(NamedTuple):
+    """What the paths of some persons come to."""
+
     texts: list[str]
+    """The names, by their places."""
+    sessions: int
+    persons: int
+    nodes: Tally
+    """By column * names + name."""
+    edges: Tally
+    """By the node * names + the next name; the milliseconds between."""
+    routes: Routes | None
+    """Kept where persons are asked for."""
+
+
+class Tally(NamedTuple):
+    """How often each number came, and what its rows sum up to."""
+
+    keys: Ints
+    rows: Ints
+    total: npt.NDArray[np.float64]
 
 
 def check(question: Paths) -> None:
@@ -151,9 +177,27 @@ def _stored(events: Sequence[str]) -> list[str]:
     return [name for event in events for name in stored_names(event)]
 
 
-def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
-    """The paths in one shard's rows."""
-    rows, code, texts = _read(question, scope, table)
+def reduce(question: Paths, scope: Scope, table: pa.Table) -> list[Counted]:
+    """The paths in one shard's rows, counted in blocks of persons, two at a time."""
+    rows, texts = _read(question, scope, table)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(lambda block: _counted(question, block, texts), rows.blocks(BLOCK_ROWS)))
+
+
+def _read(question: Paths, scope: Scope, table: pa.Table) -> tuple[Sorted, list[str]]:
+    """The rows in order, those of one instant in the order of their names; the names by their places."""
+    packing, known = _packing(question, scope), list(scope.stored.names)
+    if known:
+        return packing.read(table), known
+    codes, texts = _name_codes(table["name"])
+    return packing.read(table, codes), texts
+
+
+def _counted(question: Paths, rows: Sorted, texts: list[str]) -> Counted:
+    code: npt.NDArray[Any] = rows.low.astype(np.int16) if rows.beside is None else rows.beside
+    if (unknown := code >= len(texts)).any():
+        kept = np.flatnonzero(~unknown)
+        rows, code = rows.take(kept), code[kept]
     begins = rows.begins(question.session_gap.milliseconds)
     if not question.repeats:
         kept = np.flatnonzero(begins | firsts(code))
@@ -161,21 +205,30 @@ def reduce(question: Paths, scope: Scope, table: pa.Table) -> Routes:
     inside, first, column = _cut(question, begins, code, {name: i for i, name in enumerate(texts)})
     if len(inside) < len(code):
         rows, code = rows.take(inside), code[inside]
-    return Routes(rows.person, first, column, rows.elapsed, code, texts)
+    person, onward = rows.person, np.flatnonzero(~first[1:])
+    node, at = column * len(texts) + code, rows.elapsed
+    # The paths of a person stand together.
+    return Counted(
+        texts,
+        int(first.sum()),
+        int(firsts(person).sum()) if len(person) else 0,
+        _tallied(node, None),
+        _tallied(node[onward].astype(np.int64) * len(texts) + code[onward + 1], at[onward + 1] - at[onward]),
+        None if question.cell is None else Routes(person, column, code, onward),
+    )
 
 
-def _read(question: Paths, scope: Scope, table: pa.Table) -> tuple[Sorted, Ints, list[str]]:
-    """The rows in order, those of one instant in the order of their names; each one's place among the names."""
-    packing, known = _packing(question, scope), list(scope.stored.names)
-    if not known:
-        codes, texts = _name_codes(table["name"])
-        rows = packing.read(table, codes)
-        assert rows.beside is not None
-        return rows, rows.beside, texts
-    rows = packing.read(table)
-    if (unknown := rows.low >= len(known)).any():
-        rows = rows.take(np.flatnonzero(~unknown))
-    return rows, rows.low.astype(np.int16), known
+def _tallied(keys: npt.NDArray[Any], weight: npt.NDArray[Any] | None, count: Ints | None = None) -> Tally:
+    """Each different number with the sums over its rows; a row counts once where `count` does not say more."""
+    if int(keys.max(initial=0)) < _DENSE_MAX:
+        different, place = np.arange(int(keys.max(initial=-1)) + 1), keys
+    else:
+        different, place = numbered(keys.astype(np.int64, copy=False))
+    size = len(different)
+    counts = np.bincount(place, count, minlength=size).astype(np.int64, copy=False)
+    totals = np.zeros(size) if weight is None else np.bincount(place, weight, minlength=size).astype(float)
+    there = np.flatnonzero(counts)
+    return Tally(different[there], counts[there], totals[there])
 
 
 def _name_codes(names: pa.ChunkedArray) -> tuple[Ints, list[str]]:
@@ -233,76 +286,103 @@ def _since(first: Bools) -> npt.NDArray[Any]:
 class PathsOutcome(NamedTuple):
     """All shards together; names beyond the limit of their column are OTHER."""
 
-    question: Paths
-    routes: Routes
-    onward: Bools
-    """The next row is the next step of the same path."""
+    texts: list[str]
+    sessions: int
+    seen: int
+    """Persons."""
+    nodes: Tally
+    edges: Tally
+    routes: list[Routes]
+    folded: npt.NDArray[Any]
+    """Node → the place among `shown` that its name has in its column."""
+    shown: list[str]
 
     def persons(self, cell: PathsCell) -> Ints:
         """The persons behind a node or an edge."""
-        routes = self.routes
-        place = {text: i for i, text in enumerate(routes.texts)}
-        here = (routes.column == cell.step) & (routes.name == place.get(cell.name, -1))
-        if cell.to is not None:
-            here &= self.onward & np.append(routes.name[1:] == place.get(cell.to, -1), False)[: len(here)]
-        return np.unique(routes.person[here])
+        place = {text: i for i, text in enumerate(self.shown)}
+        found = [np.zeros(0, np.int64)]
+        for routes in self.routes:
+            name = self.folded[routes.column * len(self.texts) + routes.name]
+            rows = np.flatnonzero((routes.column == cell.step) & (name == place.get(cell.name, -1)))
+            if cell.to is not None:
+                rows = np.intersect1d(rows, routes.onward, assume_unique=True)
+                rows = rows[name[rows + 1] == place.get(cell.to, -1)]
+            found.append(routes.person[rows])
+        return np.unique(np.concatenate(found))
 
     def answer(self) -> PathGraph:
         """Nodes and edges, the largest of each column first."""
-        routes, size = self.routes, len(self.routes.texts)
-        cell, onward = routes.column * size + routes.name, np.flatnonzero(self.onward)
-        counts, going = np.bincount(cell), np.bincount(cell[onward])
-        going = np.append(going, np.zeros(len(counts) - len(going), np.int64))
+        size, shown = max(1, len(self.texts)), len(self.shown)
+        counts = _tallied(self.nodes.keys // size * shown + self.folded[self.nodes.keys], None, self.nodes.rows)
+        node, following = np.divmod(self.edges.keys, size)
+        goal = self.folded[(node // size + 1) * size + following] if len(node) else following
+        keys = (node // size * shown + self.folded[node]) * shown + goal
+        edges = _tallied(keys, self.edges.total, self.edges.rows)
+        going = _tallied(edges.keys // shown, None, edges.rows)
+        onward = dict(zip(going.keys.tolist(), going.rows.tolist(), strict=True))
         nodes = [
-            PathNode(at // size, routes.texts[at % size], int(counts[at]), int(counts[at] - going[at]))
-            for at in np.flatnonzero(counts).tolist()
+            PathNode(at // shown, self.shown[at % shown], n, n - onward.get(at, 0))
+            for at, n in zip(counts.keys.tolist(), counts.rows.tolist(), strict=True)
         ]
-        keys, place = numbered(cell[onward] * size + routes.name[onward + 1])
-        taken = np.bincount(place, minlength=len(keys))
-        pause = np.bincount(place, weights=routes.at[onward + 1] - routes.at[onward], minlength=len(keys)) / 1000
-        edges = [
-            PathEdge(key // size**2, routes.texts[key // size % size], routes.texts[key % size], n, seconds / n)
-            for key, n, seconds in zip(keys.tolist(), taken.tolist(), pause.tolist(), strict=True)
+        lines = [
+            PathEdge(key // shown**2, self.shown[key // shown % shown], self.shown[key % shown], n, ms / 1000 / n)
+            for key, n, ms in zip(edges.keys.tolist(), edges.rows.tolist(), edges.total.tolist(), strict=True)
         ]
         nodes.sort(key=lambda node: (node.step, -node.count, node.name))
-        edges.sort(key=lambda edge: (edge.step, -edge.count, edge.from_, edge.to))
-        # The paths of a person stand together.
-        return PathGraph(int(routes.first.sum()), int(firsts(routes.person).sum()), nodes, edges)
+        lines.sort(key=lambda edge: (edge.step, -edge.count, edge.from_, edge.to))
+        return PathGraph(self.sessions, self.seen, nodes, lines)
 
 
-def finish(question: Paths, scope: Scope, parts: Sequence[Routes]) -> PathsOutcome:
+def finish(question: Paths, scope: Scope, parts: Sequence[list[Counted]]) -> PathsOutcome:
     """Put the shards together; keep the most frequent names of each column."""
-    texts = sorted({text for part in parts for text in part.texts})
-    place = {text: i for i, text in enumerate(texts)}
-    names = [
-        part.name if part.texts == texts else np.array([place[text] for text in part.texts], np.int64)[part.name]
-        for part in parts
-    ]
-    routes = Routes(
-        _together([part.person for part in parts]),
-        _together([part.first for part in parts]),
-        _together([part.column for part in parts]),
-        _together([part.at for part in parts]),
-        _together(names),
+    every = [one for part in parts for one in part]
+    texts = sorted({text for part in parts for one in part[:1] for text in one.texts})
+    if any(one.texts != texts for part in parts for one in part[:1]):
+        place = {text: i for i, text in enumerate(texts)}
+        every = [_renamed(one, np.array([place[text] for text in one.texts], np.int64), len(texts)) for one in every]
+    nodes = _summed([one.nodes for one in every])
+    folded, shown = _folded(nodes, texts, question.nodes_max)
+    return PathsOutcome(
         texts,
+        sum(one.sessions for one in every),
+        sum(one.persons for one in every),
+        nodes,
+        _summed([one.edges for one in every]),
+        [one.routes for one in every if one.routes is not None],
+        folded,
+        shown,
     )
-    onward = np.zeros(len(routes.first), bool)
-    onward[:-1] = ~routes.first[1:]
-    return PathsOutcome(question, _fewer(routes, question.nodes_max), onward)
 
 
-def _together(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _renamed(one: Counted, place: Ints, size: int) -> Counted:
+    """The same with the places of names among `size` texts."""
+    old = len(one.texts)
+
+    def node(keys: Ints) -> Ints:
+        renamed: Ints = keys // old * size + place[keys % old]
+        return renamed
+
+    nodes = one.nodes._replace(keys=node(one.nodes.keys))
+    edges = one.edges._replace(keys=node(one.edges.keys // old) * size + place[one.edges.keys % old])
+    routes = None if one.routes is None else one.routes._replace(name=place[one.routes.name])
+    return one._replace(nodes=nodes, edges=edges, routes=routes)
 
 
-def _fewer(routes: Routes, nodes_max: int) -> Routes:
-    """Only the names among the `nodes_max` most frequent of a column, and OTHER as the last."""
-    size, columns = max(1, len(routes.texts)), int(routes.column.max(initial=-1)) + 1
-    cell = routes.column * size + routes.name
-    count = np.bincount(cell, minlength=columns * size).reshape(columns, size)
-    shown = np.argsort(np.argsort(-count, axis=1, kind="stable"), axis=1) < nodes_max
+def _summed(parts: Sequence[Tally]) -> Tally:
+    none = Tally(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    keys, rows, total = (np.concatenate(columns) for columns in zip(none, *parts, strict=True))
+    return _tallied(keys, total, rows)
+
+
+def _folded(nodes: Tally, texts: list[str], nodes_max: int) -> tuple[npt.NDArray[Any], list[str]]:
+    """Node → the place of its name among those shown, and these: the names among the `nodes_max` most frequent of a
+    column, and OTHER as the last."""
+    size, columns = max(1, len(texts)), int(nodes.keys.max(initial=-1)) // max(1, len(texts)) + 1
+    count = np.zeros(columns * size, np.int64)
+    count[nodes.keys] = nodes.rows
+    ranks = np.argsort(np.argsort(-count.reshape(columns, size), axis=1, kind="stable"), axis=1)
+    shown = ranks < nodes_max
     used = np.flatnonzero(shown.any(axis=0))
-    number = np.full(size, len(used), np.int16)
+    number = np.full(size, len(used), np.int64)
     number[used] = np.arange(len(used))
-    name = np.where(shown, number, len(used)).reshape(-1)[cell]
-    return routes._replace(name=name, texts=[*(routes.texts[i] for i in used.tolist()), OTHER])
+    return np.where(shown, number, len(used)).reshape(-1), [*(texts[i] for i in used.tolist() if i < len(texts)), OTHER]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -17,6 +17,7 @@ from siyu.analytics.question import (
     Breakdown,
     EventName,
     Interval,
+    Matcher,
     Question,
     Shape,
     Span,
@@ -41,8 +42,18 @@ from siyu.analytics.scope import (
 from siyu.rules import Params, field_text_sql, numeric_sql
 
 LETTERS = "ABCDEFGHIJ"
+VALUES_MAX: Final = 200_000
+"""Values of a breakdown, each in each interval, that are counted at once; with more the most frequent are looked for
+first."""
 ADDITIVE = frozenset({"count", "persons", "sum"})
 """Measures that are 0, not unknown, where nothing happened."""
+
+
+class Aggregate(Protocol):
+    """Writes an aggregate function of the events as SQL."""
+
+    def __call__(self, function: str, arguments: str, parameters: str = "") -> str:
+        """The value."""
 
 
 class Series(Shape, frozen=True, kw_only=True):
@@ -127,58 +138,128 @@ def _number_sql(name: str, params: Params) -> str:
     return "toNullable(value_fen)" if field.root == "value_fen" else numeric_sql(field_text_sql(field, params))
 
 
-def _measure(series: Series, matches: str, params: Params) -> str:
-    """The aggregate of one series."""
+def _measure(series: Series, matches: str, params: Params, aggregate: Aggregate) -> str:
+    """The value of one series."""
     number = "" if series.property is None else _number_sql(series.property, params)
     if series.math == "count":
-        return f"countIf({matches})"
+        return aggregate("countIf", matches)
     if series.math == "persons":
-        return f"uniqExactIf(p, {matches})"
+        return aggregate("uniqExactIf", f"p, {matches}")
     if series.math == "per_person":
-        amount = f"ifNull(sumIf({number}, {matches}), 0)" if number else f"countIf({matches})"
-        return f"if(countIf({matches}) = 0, NULL, {amount} / uniqExactIf(p, {matches}))"
+        count = aggregate("countIf", matches)
+        amount = f"ifNull({aggregate('sumIf', f'{number}, {matches}')}, 0)" if number else count
+        return f"if({count} = 0, NULL, {amount} / {aggregate('uniqExactIf', f'p, {matches}')})"
     if series.math == "sum":
-        return f"ifNull(sumIf({number}, {matches}), 0)"
+        return f"ifNull({aggregate('sumIf', f'{number}, {matches}')}, 0)"
     function = {"avg": "avg", "min": "min", "max": "max"}.get(series.math)
     if function is None:
-        return f"quantileExactOrNullIf({series.percentile / 100})({number}, {matches})"
-    return f"{function}OrNullIf({number}, {matches})"
+        return aggregate("quantileExactOrNullIf", f"{number}, {matches}", f"({series.percentile / 100})")
+    return aggregate(f"{function}OrNullIf", f"{number}, {matches}")
 
 
-def plan(question: Trend, scope: Scope, shard: Shard) -> Query:
-    """Rows (g, whole, i, s0, s1 …), `whole` 1 for the range as a whole; for a cell, its persons p."""
+def _at_once(function: str, arguments: str, parameters: str = "") -> str:
+    return f"{function}{parameters}({arguments})"
+
+
+class _States:
+    """Aggregates in two steps: `columns` are their states, and calling answers what becomes of these."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, function: str, arguments: str, parameters: str = "") -> str:
+        """Remember the aggregate; the value of its states put together."""
+        name = self._known.setdefault(f"{function}State{parameters}({arguments})", f"a{len(self._known)}")
+        return f"{function}Merge{parameters}({name})"
+
+    @property
+    def columns(self) -> str:
+        """The states, as columns."""
+        return ", ".join(f"{sql} AS {name}" for sql, name in self._known.items())
+
+
+class _Parts(NamedTuple):
+    """The pieces of a statement."""
+
+    items: list[Matcher]
+    tests: list[str]
+    """SQL: whether an event is of a series."""
+    columns: str
+    """Of an event: everything, its person and its interval."""
+    where: str
+    params: Params
+
+
+def _parts(question: Trend, scope: Scope) -> _Parts:
     (span, calendar), params = _calendar(question, scope), Params()
     items = [matcher(Step(event=s.event, where=s.where), f"series[{i}]") for i, s in enumerate(question.series)]
     if question.cell is not None:
         items = [items[LETTERS.index(question.cell.series)]]
     tests = [matcher_sql(item, params) for item in items]
+    columns = f"*, {person_column(scope)}, {index_sql(calendar, params)} AS i"
     where = f"{during_sql(span, params)} AND ({any_of_sql(items, params)})"
-    source = f"SELECT *, {person_column(scope)}, {index_sql(calendar, params)} AS i"
-    group = "''" if question.breakdown is None else _limited(question, scope, params, span)
-    source += f", {group} AS g FROM events WHERE {where}"
-    if question.cell is not None:
-        return Query(_persons_sql(question.cell, source, params), params.values)
-    measures = [_measure(s, test, params) for s, test in zip(question.series, tests, strict=True)]
-    columns = ", ".join(f"{measure} AS s{n}" for n, measure in enumerate(measures))
+    return _Parts(items, tests, columns, where, params)
+
+
+def plan(question: Trend, scope: Scope, shard: Shard) -> Query:
+    """Rows (g, whole, i, s0, s1 …), `whole` 1 for the range as a whole; for a cell, its persons p.
+
+    With a breakdown all its values are counted, up to VALUES_MAX, before those beyond the limit become OTHER: so a
+    property is read once (decision 0385)."""
+    if question.breakdown is None or question.cell is not None:
+        return plan_wide(question, scope, shard)
+    parts, states = _parts(question, scope), _States()
+    params = parts.params
+    columns = _columns(question, parts, states)
+    value = group_sql(question.breakdown, scope, params)
+    counted = (
+        f"SELECT v, i, count() AS n, {states.columns} FROM (SELECT {parts.columns}, {value} AS v FROM events"
+        f" WHERE {parts.where}) GROUP BY v, i"
+    )
+    ranked = (
+        "SELECT *, dense_rank() OVER (ORDER BY total DESC, v) AS place"
+        f" FROM (SELECT *, sum(n) OVER (PARTITION BY v) AS total FROM ({counted}))"
+    )
+    shown = f"if(place <= {int(question.breakdown.limit)}, v, {params.add(OTHER)})"
     sql = (
-        f"SELECT g, grouping(i) AS whole, i, {columns}, count() AS n FROM ({source})"
-        " GROUP BY GROUPING SETS ((g, i), (g))"
+        f"SELECT g, grouping(i) AS whole, i, {columns}, sum(c) AS n FROM (SELECT *, n AS c, {shown} AS g"
+        f" FROM ({ranked})) GROUP BY GROUPING SETS ((g, i), (g))"
+        f" SETTINGS max_rows_to_group_by = {VALUES_MAX}, group_by_overflow_mode = 'throw'"
     )
     return Query(sql, params.values)
 
 
-def _limited(question: Trend, scope: Scope, params: Params, span: Interval) -> str:
+def plan_wide(question: Trend, scope: Scope, shard: Shard) -> Query:
+    """The same, whatever the number of values: the most frequent are found first."""
+    parts = _parts(question, scope)
+    group = "''" if question.breakdown is None else _limited(question.breakdown, scope, parts)
+    source = f"SELECT {parts.columns}, {group} AS g FROM events WHERE {parts.where}"
+    if question.cell is not None:
+        return Query(_persons_sql(question.cell, source, parts.params), parts.params.values)
+    columns = _columns(question, parts, _at_once)
+    sql = (
+        f"SELECT g, grouping(i) AS whole, i, {columns}, count() AS n FROM ({source})"
+        " GROUP BY GROUPING SETS ((g, i), (g))"
+    )
+    return Query(sql, parts.params.values)
+
+
+def _columns(question: Trend, parts: _Parts, aggregate: Aggregate) -> str:
+    measures = [
+        _measure(series, test, parts.params, aggregate)
+        for series, test in zip(question.series, parts.tests, strict=True)
+    ]
+    return ", ".join(f"{measure} AS s{n}" for n, measure in enumerate(measures))
+
+
+def _limited(breakdown: Breakdown, scope: Scope, parts: _Parts) -> str:
     """The value of the breakdown; OTHER for those beyond the limit, by number of events of all series."""
-    breakdown = question.breakdown
-    assert breakdown is not None
-    items = [matcher(Step(event=s.event, where=s.where), f"series[{i}]") for i, s in enumerate(question.series)]
-    value = group_sql(breakdown, scope, params)
-    where = f"{during_sql(span, params)} AND ({any_of_sql(items, params)})"
+    value = group_sql(breakdown, scope, parts.params)
     top = (
-        f"SELECT groupArray(v) FROM (SELECT {value} AS v FROM events WHERE {where}"
+        f"SELECT groupArray(v) FROM (SELECT {value} AS v FROM events WHERE {parts.where}"
         f" GROUP BY v ORDER BY count() DESC, v LIMIT {int(breakdown.limit)})"
     )
-    return f"if(has(({top}), {value}), {value}, {params.add(OTHER)})"
+    return f"if(has(({top}), {value}), {value}, {parts.params.add(OTHER)})"
 
 
 def _persons_sql(cell: TrendCell, source: str, params: Params) -> str:

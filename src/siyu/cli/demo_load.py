@@ -31,6 +31,7 @@ from siyu.importer import Progress as ImportProgress
 from siyu.ledger import Ledger
 from siyu.processor.actions import stream_state
 from siyu.settings import Settings
+from siyu.store.patience import patiently
 from siyu.store.processes import Program, start
 
 _START_SECONDS_MAX: Final = 180.0
@@ -101,8 +102,8 @@ async def _load(services: Services, server: Server, wanted: Wanted) -> DemoRepor
             backlog=lambda: waiting_events(services),
             progress=show,
         )
-        history = await _import_history(services, bar, again=wanted.again)
-        await until_processed(services, lambda _left: None)
+        history = await patiently(lambda: _import_history(services, bar, again=wanted.again))
+        await patiently(lambda: until_processed(services, lambda _left: None))
         bar.to(100)
     return report._replace(events=report.events + history.events, already=report.already and history.already)
 

@@ -14,6 +14,7 @@ from siyu.demo.brand import PERSONS
 from siyu.demo.generate import SEED, DoorRequest, generate
 from siyu.demo.load import load
 from siyu.demo.season import DAYS
+from siyu.store.patience import patiently
 from siyu.store.postgres import Database
 
 BACKLOG_MAX: Final = 150_000
@@ -63,7 +64,8 @@ async def load_demo(
 ) -> DemoReport:
     """Post the demo of `seed` to the server at `base_url`. `make_keys` makes write keys (end → key) at the first load.
 
-    The demo's size and period are those of its first load. A later one tells what has happened since.
+    The demo's size and period are those of its first load. A later one tells what has happened since. Engines that are
+    started again meanwhile are waited for.
     Raises DoorRefused, EngineUnavailable."""
     async with db.connect() as connection:
         state = await records.find_load(connection, seed)
@@ -83,17 +85,19 @@ async def load_demo(
     requests = await asyncio.to_thread(islice, told, skipped, None)
     counts = _Counts(skipped, 0 if again else state.events)
 
+    async def save(finished_at: datetime | None) -> None:
+        async with db.begin() as connection:
+            await records.save_progress(connection, seed, counts.requests, counts.events, finished_at)
+
     async def answered(wave: list[DoorRequest]) -> None:
         counts.add(wave)
-        async with db.begin() as connection:
-            await records.save_progress(connection, seed, counts.requests, counts.events, None)
+        await patiently(lambda: save(None))
         progress(DemoProgress(min(wave[-1].day + 1, DAYS), DAYS, counts.events))
-        while backlog is not None and await backlog() > BACKLOG_MAX:  # noqa: ASYNC110 - polls a database
+        while backlog is not None and await patiently(backlog) > BACKLOG_MAX:  # noqa: ASYNC110 - polls a database
             await asyncio.sleep(0.2)
 
     await load(base_url, requests, answered)
-    async with db.begin() as connection:
-        await records.save_progress(connection, seed, counts.requests, counts.events, until)
+    await patiently(lambda: save(until))
     return DemoReport(counts.events, counts.sent, until, already=False)
 
 
@@ -108,8 +112,12 @@ async def _go_on(base_url: str, db: Database, state: records.DemoLoad, present: 
     await load(
         base_url, generate(state.seed, present, state.keys, state.persons, begun=state.now, since=since), answered
     )
-    async with db.begin() as connection:
-        await records.save_progress(connection, state.seed, state.requests_done, counts.events, present)
+
+    async def save() -> None:
+        async with db.begin() as connection:
+            await records.save_progress(connection, state.seed, state.requests_done, counts.events, present)
+
+    await patiently(save)
     return DemoReport(counts.events, counts.sent, present, already=False)
 
 

@@ -6,7 +6,7 @@ with; one round trip, for one person or for a list of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -32,7 +32,7 @@ WITH p AS MATERIALIZED (
                             ORDER BY m.since DESC LIMIT 1), i.id) AS person
   FROM identifiers i WHERE {{where}} AND i.kind <> 'any'
 )
-SELECT s.person, s.anchor, {_MS.format("s.since")}, {_MS.format("s.until")}
+SELECT s.person, s.anchor, {_MS.format("s.since")} AS since, {_MS.format("s.until")} AS until
 FROM p
 CROSS JOIN LATERAL (SELECT DISTINCT o.anchor FROM memberships o WHERE o.person = p.person) a
 CROSS JOIN LATERAL (
@@ -43,21 +43,23 @@ WHERE s.person = p.person
 UNION ALL
 SELECT person, person, 0, NULL FROM p WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.anchor = p.person)
 """
-_BY_UID: Final = _SPANS_OF.format(where="i.uid = $1")
+BY_UID: Final = _SPANS_OF.format(where="i.uid = $1")
+"""Rows (person, anchor, since, until) of the person with the public id $1, in milliseconds; see `spans_of_rows`."""
 _BY_ANCHORS: Final = _SPANS_OF.format(where="i.id = ANY($1::bigint[])")
 
 
 async def spans_by_uid(connection: Any, uid: UUID) -> list[Span]:
     """The spans of the person who has the identifier with this public id now; empty when there is none."""
-    return _spans(await connection.fetch(_BY_UID, uid))
+    return spans_of_rows(await connection.fetch(BY_UID, uid))
 
 
 async def spans_by_anchors(connection: Any, anchors: Sequence[int]) -> list[Span]:
     """The spans of all persons who have one of these identifiers now."""
-    return _spans(await connection.fetch(_BY_ANCHORS, list(anchors)))
+    return spans_of_rows(await connection.fetch(_BY_ANCHORS, list(anchors)))
 
 
-def _spans(rows: list[Any]) -> list[Span]:
+def spans_of_rows(rows: Iterable[Any]) -> list[Span]:
+    """The spans in the rows of a statement above."""
     return [
         Span(person, anchor, since if since > 0 else BEGINNING_MS, END_MS if until is None else until)
         for person, anchor, since, until in rows

@@ -62,28 +62,28 @@ async def spans_of(connection: Any, person_id: UUID) -> list[Span]:
     return spans
 
 
-async def find_spans(connection: Any, kind: str, value: str, secret: bytes) -> list[Span]:
-    """The members of the person who has this identifier now. Raises PersonNotFound."""
-    cleaned = clean_value(kind, value)
-    if cleaned is not None:
-        uid = identifier_uid(identifier_key(kind, cleaned), secret)
-        if spans := await spans_by_uid(connection, uid):
-            return spans
-    raise PersonNotFound(f"No person has the {kind} {value[:80]!r}.")
-
-
 async def lookup(db: Database, kind: str, value: str, secret: bytes, moment: Moment) -> Portrait:
-    """The person who has this identifier. Raises PersonNotFound."""
-    async with db.driver() as connection:
-        spans = await find_spans(connection, kind, value, secret)
-        return (await portraits(connection, spans, moment))[0][1]
+    """The person who has this identifier now. Raises PersonNotFound."""
+    cleaned = clean_value(kind, value)
+    uid = None if cleaned is None else identifier_uid(identifier_key(kind, cleaned), secret)
+    found = None if uid is None else await _portrait_of(db, uid, moment)
+    if found is None:
+        raise PersonNotFound(f"No person has the {kind} {value[:80]!r}.")
+    return found
 
 
 async def show(db: Database, person_id: UUID, moment: Moment) -> Portrait:
     """The person with this id. Raises PersonNotFound."""
+    found = await _portrait_of(db, person_id, moment)
+    if found is None:
+        raise PersonNotFound(f"No person has the id {person_id}.")
+    return found
+
+
+async def _portrait_of(db: Database, uid: UUID, moment: Moment) -> Portrait | None:
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id)
-        return (await portraits(connection, spans, moment))[0][1]
+        facts, shared = await read.facts_by_uid(connection, uid, moment.now, moment.zone.key)
+    return next((portrait(person, known, shared, moment) for person, known in facts.items() if known.identifiers), None)
 
 
 async def portraits(connection: Any, spans: Sequence[Span], moment: Moment) -> list[tuple[int, Portrait]]:
@@ -95,8 +95,9 @@ async def portraits(connection: Any, spans: Sequence[Span], moment: Moment) -> l
 async def timeline(db: Database, events: EventStore, person_id: UUID, wanted: Page) -> Timeline:
     """A page of a person's events, newest first. Raises PersonNotFound."""
     async with db.driver() as connection:
-        spans = await spans_of(connection, person_id)
-        names = await read.identifier_names(connection, {span.anchor for span in spans})
+        spans, names = await read.named_spans(connection, person_id)
+    if not spans:
+        raise PersonNotFound(f"No person has the id {person_id}.")
     return await timeline_of(events, spans, names, wanted)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
-from siyu.identity.spans import Span
+from siyu.identity.spans import BEGINNING_MS, BY_UID, END_MS, Span, spans_of_rows
 from siyu.profile.consent import Decision
 from siyu.profile.facts import Facts, Shared, decode_fields, decode_ops, sort_out
 from siyu.profile.lifecycle import Thresholds
@@ -35,7 +36,25 @@ WITH m AS MATERIALIZED (
     AS u(person, anchor, since, until)
 )
 """
-FACTS: Final = f"""{SPANS}
+_OF_UID: Final = f"""
+WITH s AS MATERIALIZED ({BY_UID}), m AS MATERIALIZED (
+  SELECT person, anchor,
+         timestamptz 'epoch'
+           + interval '1 millisecond' * CASE WHEN since > 0 THEN since ELSE {BEGINNING_MS} END AS since,
+         timestamptz 'epoch' + interval '1 millisecond' * coalesce(until, {END_MS}) AS until
+  FROM s
+)
+"""
+_NAMED_SPANS: Final = f"""
+SELECT s.person, s.anchor, s.since, s.until, i.kind, i.value
+FROM ({BY_UID}) s CROSS JOIN LATERAL (SELECT kind, value FROM identifiers WHERE id = s.anchor OFFSET 0) i
+"""
+_SPAN_ROWS: Final = """
+UNION ALL
+SELECT 'span', person, anchor, since, until, NULL, NULL, NULL, NULL FROM s
+"""
+# The parameters of the spans stand before {now}, {days} and {zone}.
+_FACTS: Final = f"""
 SELECT 'identifier' AS section, m.person, i.id AS anchor, {_MS.format("i.first_seen")} AS n,
        {_MS.format("i.last_seen")} AS k, i.kind AS a, i.value AS b, i.uid::text AS c, i.source AS d
 FROM (SELECT DISTINCT person, anchor FROM m) m
@@ -60,12 +79,12 @@ FROM m CROSS JOIN LATERAL (SELECT min(r.at) AS first, max(r.at) AS last FROM tou
 CROSS JOIN LATERAL (SELECT * FROM touches WHERE anchor = m.anchor AND at IN (e.first, e.last) OFFSET 0) r
 UNION ALL
 SELECT 'purchases', m.person, 0, (extract(epoch FROM max(r.at) FILTER (WHERE r.value_fen >= 0)) * 1000)::bigint,
-       count(DISTINCT (r.at AT TIME ZONE $7)::date) FILTER (WHERE r.value_fen >= 0), sum(r.value_fen)::text,
+       count(DISTINCT (r.at AT TIME ZONE {{zone}})::date) FILTER (WHERE r.value_fen >= 0), sum(r.value_fen)::text,
        (count(*) FILTER (WHERE r.value_fen >= 0 AND r.at >= w.since))::text,
        coalesce(sum(r.value_fen) FILTER (WHERE r.at >= w.since), 0)::text, NULL
 FROM m {_in_span("purchases")}
-CROSS JOIN (SELECT $5::timestamptz - make_interval(days => coalesce(
-  (SELECT (value::json ->> 'vip_window_days')::int FROM profile_figures WHERE name = 'lifecycle'), $6)) AS since) w
+CROSS JOIN (SELECT {{now}}::timestamptz - make_interval(days => coalesce((SELECT
+  (value::json ->> 'vip_window_days')::int FROM profile_figures WHERE name = 'lifecycle'), {{days}})) AS since) w
 GROUP BY m.person
 UNION ALL
 SELECT 'segments', s.person, 0, 0, 0, array_to_string(s.segments, E'\\n'), NULL, NULL, NULL
@@ -78,6 +97,8 @@ SELECT 'figure', 0, 0, 0, 0, name, value, NULL, NULL FROM profile_figures
 UNION ALL
 SELECT 'declared', 0, 0, 0, 0, name, type, label_zh, label_en FROM declared_traits
 """
+FACTS: Final = SPANS + _FACTS.format(now="$5", days="$6", zone="$7")
+_FACTS_BY_UID: Final = _OF_UID + _FACTS.format(now="$2", days="$3", zone="$4") + _SPAN_ROWS
 MATCHES_MAX: Final = 200
 # A prefix as a range: the planner can use an index for it also when the query is a parameter.
 _MATCHES: Final = """
@@ -120,6 +141,13 @@ async def facts_of(connection: Any, spans: Sequence[Span], now: datetime, zone: 
     return sort_out(rows, spans)
 
 
+async def facts_by_uid(connection: Any, uid: UUID, now: datetime, zone: str) -> tuple[dict[int, Facts], Shared]:
+    """The same of the person with this public id, in one round trip as well; nobody when there is none."""
+    rows = await connection.fetch(_FACTS_BY_UID, uid, now, Thresholds().vip_window_days, zone)
+    spans = spans_of_rows(row[1:5] for row in rows if row[0] == "span")
+    return sort_out((row for row in rows if row[0] != "span"), spans)
+
+
 async def trait_events(connection: Any, spans: Sequence[Span]) -> list[TraitEvent]:
     """The whole log of traits, also what a fold does not need."""
     rows = await connection.fetch(_HISTORY, *columns_of(spans))
@@ -146,6 +174,12 @@ async def tags(connection: Any, spans: Sequence[Span]) -> list[TagOp]:
     """Tags given and taken, newest first."""
     rows = await connection.fetch(_TAGS, *columns_of(spans))
     return [TagOp(row[0], row[1], TagChange(row[2]), *row[3:]) for row in rows]
+
+
+async def named_spans(connection: Any, uid: UUID) -> tuple[list[Span], dict[int, dict[str, str]]]:
+    """The spans of the person with this public id, and {kind, value} of each anchor."""
+    rows = await connection.fetch(_NAMED_SPANS, uid)
+    return spans_of_rows(row[:4] for row in rows), {row[1]: {"kind": row[4], "value": row[5]} for row in rows}
 
 
 async def identifier_names(connection: Any, anchors: Iterable[int]) -> dict[int, dict[str, str]]:

@@ -25,7 +25,8 @@ stream_partitions = Table(
     Column("last_offset", BigInteger, nullable=False, comment="PostgreSQL stream: offset of the newest frame"),
     Column("accepted", BigInteger, nullable=False, comment="events made durable since the beginning"),
 )
-"""Written by the doors only: a row that the processor locks too would make every append wait for its transaction."""
+"""Written by the doors only: a row that the processor locks too would make every append wait for its transaction. With
+Kafka `last_offset` is our number before the first of the topic, written when a topic is made anew (decision 0386)."""
 
 stream_positions = Table(
     "stream_positions",
