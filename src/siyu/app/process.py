@@ -15,6 +15,7 @@ from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
 from siyu.ledger.jobs import keep_sealing
 from siyu.loyalty import settle_due
+from siyu.membership.birthdays import give_birthdays
 from siyu.membership.tier_follow import TierFollower
 from siyu.processor.actions import stream_state
 from siyu.processor.checkins import CheckinReaction
@@ -36,6 +37,7 @@ from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
 
 _CUTS_SECONDS: Final = 60.0
+_BIRTHDAY_SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 1.0
 _BUSY_EVENTS: Final = 2_000
 """With more events waiting, what can wait does."""
@@ -103,6 +105,12 @@ async def process(settings: Settings) -> None:
                 stopping,
             ),
             keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
+            keep_running(
+                "birthdays",
+                lambda: give_birthdays(services.db, ledger, services.now(), zone),
+                _BIRTHDAY_SECONDS,
+                stopping,
+            ),
             keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
             keep_sealing(services.db, services.secret, services.now, stopping),
             keep_sending(services.db, services.stream, services.now, stopping),

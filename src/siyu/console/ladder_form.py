@@ -8,6 +8,7 @@ from typing import Any, Final
 from siyu.console.fields import Fields
 from siyu.membership.ladder import (
     BENEFITS_MAX,
+    GIFT_MAX,
     PERCENT_MAX,
     TIERS_MAX,
     Benefit,
@@ -40,12 +41,13 @@ def ladder_values(ladder: Ladder) -> dict[str, str]:
         "downgrade": ladder.downgrade.value,
     }
     for place, tier in enumerate(ladder.tiers):
-        worded = [one for one in tier.benefits if one.kind in WORDED]
+        worded = [one for one in tier.benefits if one.kind in WORDED and (one.zh or one.en)]
         values |= {
             f"place{place}": str(place + 1),
             f"name{place}": tier.name,
             f"en{place}": tier.en,
             f"percent{place}": str(tier.points_percent),
+            f"birthday{place}": str(gift.points) if (gift := tier.birthday) else "",
             f"shipping{place}": "1" if tier.has(BenefitKind.SHIPPING) else "",
             f"words_zh{place}": "\n".join(one.zh or one.en for one in worded),
             f"words_en{place}": "\n".join(one.en or one.zh for one in worded),
@@ -87,14 +89,16 @@ def _benefits(fields: Fields, place: int, before: Tier | None) -> list[Benefit]:
         found.append(old if old is not None and kept else Benefit(kind=BenefitKind.POINTS, percent=percent))
     if fields.flag(f"shipping{place}"):
         found.append(known.get(BenefitKind.SHIPPING) or Benefit(kind=BenefitKind.SHIPPING))
+    gift = fields.whole(f"birthday{place}", 0, GIFT_MAX) or 0
     zh, en = (fields.raw(f"words_{lang}{place}").splitlines() for lang in ("zh", "en"))
-    for number in range(min(BENEFITS_MAX - 2, max(len(zh), len(en)))):
+    for number in range(min(BENEFITS_MAX - 3, max(len(zh), len(en)))):
         words = [lines[number].strip()[:100] if number < len(lines) else "" for lines in (zh, en)]
         if any(words):
             birthday = any(mark in word.lower() for mark in _BIRTHDAY for word in words)
             kind = BenefitKind.BIRTHDAY if birthday else BenefitKind.OTHER
-            found.append(Benefit(kind=kind, zh=words[0] or words[1], en=words[1] or words[0]))
-    return found
+            points, gift = (gift, 0) if birthday else (0, gift)
+            found.append(Benefit(kind=kind, points=points, zh=words[0] or words[1], en=words[1] or words[0]))
+    return [*found, Benefit(kind=BenefitKind.BIRTHDAY, points=gift)] if gift else found
 
 
 def _on_terms(fields: Fields, tiers: list[Tier], before: Ladder) -> Ladder:

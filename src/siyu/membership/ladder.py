@@ -21,6 +21,7 @@ from siyu.rules.window import Window
 TIERS_MAX: Final = 20
 BENEFITS_MAX: Final = 20
 PERCENT_MAX: Final = 10_000
+GIFT_MAX: Final = 10**9
 _FORBIDDEN: Final = {"tier", "segments", "listed"}
 
 Label = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[^\x00-\x1f]*$")]
@@ -42,6 +43,8 @@ class Benefit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     kind: BenefitKind
     percent: Annotated[int, msgspec.Meta(ge=0, le=PERCENT_MAX)] = 100
+    points: Annotated[int, msgspec.Meta(ge=0, le=GIFT_MAX)] = 0
+    """Of a birthday: given on the day, once a year. 0: nothing is given, it is words only."""
     zh: Label = ""
     en: Label = ""
 
@@ -60,6 +63,11 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def points_percent(self) -> int:
         """What earn rules give on this tier, in percent."""
         return next((one.percent for one in self.benefits if one.kind is BenefitKind.POINTS), 100)
+
+    @property
+    def birthday(self) -> Benefit | None:
+        """What is given on the birthday, where it is more than words."""
+        return next((one for one in self.benefits if one.kind is BenefitKind.BIRTHDAY and one.points), None)
 
     def has(self, kind: BenefitKind) -> bool:
         """Whether it brings such a thing."""
@@ -182,6 +190,11 @@ def check(ladder: Ladder, words: Vocabulary) -> None:
         raise refuse("Two tiers have the same name.", "tiers")
     if any(name != name.strip() for name in names):
         raise refuse("A name does not begin or end with a space.", "tiers")
+    for place, tier in enumerate(ladder.tiers):
+        giving = [(n, one) for n, one in enumerate(tier.benefits) if one.points]
+        if wrong := [n for n, one in giving if one.kind is not BenefitKind.BIRTHDAY] or [n for n, _ in giving[1:]]:
+            where = f"tiers[{place}].benefits[{wrong[0]}].points"
+            raise refuse("One benefit of a tier, a birthday, gives points.", where)
     period = ladder.period
     if (period.unit is not None) != (period.kind is PeriodKind.CALENDAR):
         raise refuse("A calendar period, and only that, has a unit.", "period.unit")

@@ -77,6 +77,7 @@ class BenefitShown(msgspec.Struct, frozen=True):
 
     kind: str
     percent: int
+    points: int
     zh: str
     en: str
     reason_zh: str
@@ -254,8 +255,10 @@ _BENEFITS: Final[Mapping[BenefitKind, tuple[str, str]]] = {
 def benefit_shown(benefit: Benefit, tier: str, tier_en: str) -> BenefitShown:
     """A benefit with its reason."""
     zh, en = (text.format(percent=benefit.percent) for text in _BENEFITS[benefit.kind])
+    if benefit.points:
+        zh, en = f"{zh} {benefit.points} 积分", f"{en} of {benefit.points} points"
     return BenefitShown(
-        benefit.kind.value, benefit.percent, benefit.zh or zh, benefit.en or en,
+        benefit.kind.value, benefit.percent, benefit.points, benefit.zh or zh, benefit.en or en,
         f"因为是{tier}会员", f"because the tier is {tier_en}",
     )  # fmt: skip
 
