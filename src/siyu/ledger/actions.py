@@ -60,8 +60,10 @@ class Ledger:
         then the transaction must be rolled back and may be tried again. Raises UnknownCurrency."""
         if not commands:
             return []
-        book = Book(await self.currencies(connection, _currencies_of(commands)), self.zone)
-        await self._load(connection, book, commands)
+        names = {name for command in commands for name in command.report}
+        names.update(name for command in commands for part in command.parts for name in _names(part))
+        book = Book(await self.currencies(connection, {name.currency for name in names}), self.zone)
+        await self._load(connection, book, commands, names)
         keys = {key for command in commands for key in (command.key, *command.unless)}
         known, numbers = await records.known_keys(connection, list(keys), len(commands))
         before = list(book.accounts.values())
@@ -74,13 +76,10 @@ class Ledger:
             raise Contended("Another request was faster; this one is tried again.", retry_after_s=1)
         return outcomes
 
-    async def _load(self, connection: Any, book: Book, commands: Sequence[Command]) -> None:
-        """Lock every account that the commands may touch, then read what is in them."""
-        parts = [part for command in commands for part in command.parts]
+    async def _load(self, connection: Any, book: Book, commands: Sequence[Command], names: set[AccountName]) -> None:
+        """Lock every account that the commands may touch, then read what is in them. `names`: those they name."""
+        parts = (part for command in commands for part in command.parts)
         earlier = sorted({part.transfer for part in parts if isinstance(part, End | Reverse)})
-        names = {name for command in commands for name in command.report}
-        for part in parts:
-            names.update(_names(part))
         if wrong := {name.currency for name in names} - book.currencies.keys():
             raise UnknownCurrency(f"There is no currency {min(wrong)!r}.", path="currency")
         if earlier:
@@ -113,11 +112,6 @@ class Ledger:
             # Not remembered: this transaction may still come to nothing.
             ids |= await records.find_accounts(connection, missing)
         return ids
-
-
-def _currencies_of(commands: Sequence[Command]) -> set[str]:
-    named = {name.currency for command in commands for name in command.report}
-    return named | {name.currency for command in commands for part in command.parts for name in _names(part)}
 
 
 def _names(part: Flow | End | Reverse) -> Iterable[AccountName]:

@@ -14,6 +14,7 @@ from siyu.ledger.book import Change, KeptLeg
 from siyu.ledger.command import AtEnd, State
 from siyu.ledger.currency import Currency, Rounding
 from siyu.ledger.lot import Lot
+from siyu.store.rows import columns, unnested
 
 _NAMES: Final = "unnest($1::text[], $2::text[], $3::text[]) AS n(currency, holder, role)"
 _FIND: Final = f"""
@@ -64,27 +65,17 @@ LEG_GUARD: Final = "AND l.state = d.state AND (l.posted, l.returned, l.reversed)
 """A leg is decided once, from the state it was read in."""
 
 
-def _rows(first: int, *types: str) -> str:
-    """Parameters from `$first` on as columns of rows: arrays, of which all but the first may be one value for all."""
-    count = f"ARRAY[cardinality(${first}::{types[0]}[])]"
-    columns = [f"${first}::{types[0]}[]"]
-    for place, one in enumerate(types[1:], first + 1):
-        column = f"${place}::{one}[]"
-        columns.append(f"CASE cardinality({column}) WHEN 1 THEN array_fill(({column})[1], {count}) ELSE {column} END")
-    return f"unnest({', '.join(columns)})"
-
-
 _BIGINTS: Final = ("bigint",) * 10
-_ACCOUNTS: Final = _rows(1, *_BIGINTS[:4])
-_TRANSFERS: Final = _rows(
+_ACCOUNTS: Final = unnested(1, *_BIGINTS[:4])
+_TRANSFERS: Final = unnested(
     5, "bigint", "uuid", "uuid", "text", "timestamptz", "timestamptz", "text", "text", "text", "bigint", "text", "text"
 )
-_ENTRIES: Final = _rows(17, *_BIGINTS[:5], "timestamptz")
-_NEW_LOTS: Final = _rows(23, "bigint", "bigint", "timestamptz", "timestamptz", "bigint", "bigint")
-_CHANGED_LOTS: Final = _rows(29, *_BIGINTS[:3])
-_LOT_MOVES: Final = _rows(32, *_BIGINTS[:3])
-_NEW_LEGS: Final = _rows(35, "bigint", "smallint", *_BIGINTS[:7], "text", "timestamptz", "text", "timestamptz")
-_CHANGED_LEGS: Final = _rows(48, "bigint", "smallint", *_BIGINTS[:3], "text", *_BIGINTS[:3], "text")
+_ENTRIES: Final = unnested(17, *_BIGINTS[:5], "timestamptz")
+_NEW_LOTS: Final = unnested(23, "bigint", "bigint", "timestamptz", "timestamptz", "bigint", "bigint")
+_CHANGED_LOTS: Final = unnested(29, *_BIGINTS[:3])
+_LOT_MOVES: Final = unnested(32, *_BIGINTS[:3])
+_NEW_LEGS: Final = unnested(35, "bigint", "smallint", *_BIGINTS[:7], "text", "timestamptz", "text", "timestamptz")
+_CHANGED_LEGS: Final = unnested(48, "bigint", "smallint", *_BIGINTS[:3], "text", *_BIGINTS[:3], "text")
 
 WRITE: Final = f"""
 WITH a AS (
@@ -238,14 +229,14 @@ async def write(
     new_legs, legs = _leg_rows([change for _, _, change in changes], ids)
     counts = await connection.fetchrow(
         WRITE,
-        *_arrays(accounts, 4),
-        *_arrays([one.row for one in written], 12),
-        *_arrays(entries, 6),
-        *_arrays(fresh, 6),
-        *_arrays(lots, 3),
-        *_arrays(moves, 3),
-        *_arrays(new_legs, 13),
-        *_arrays(legs, 10),
+        *columns(accounts, 4),
+        *columns([one.row for one in written], 12),
+        *columns(entries, 6),
+        *columns(fresh, 6),
+        *columns(lots, 3),
+        *columns(moves, 3),
+        *columns(new_legs, 13),
+        *columns(legs, 10),
     )
     return tuple(counts) == (len(accounts), len(written), len(lots), len(legs))
 
@@ -292,14 +283,6 @@ def _leg_rows(changes: Sequence[Change], ids: Mapping[AccountName, int]) -> tupl
     return rows, changed
 
 
-def _arrays(rows: Sequence[Sequence[Any]], width: int) -> list[Sequence[Any]]:
-    """Rows as the columns that `_rows` reads: the driver takes its time for every single value."""
-    if not rows:
-        return [()] * width
-    first, *others = zip(*rows, strict=True)
-    return [first, *(column[:1] if column.count(column[0]) == len(column) else column for column in others)]
-
-
 # Currencies.
 
 
@@ -307,9 +290,9 @@ async def ensure_currencies(connection: Any, currencies: Sequence[Currency]) -> 
     """Add currencies that do not exist yet."""
     await connection.execute(
         "INSERT INTO ledger_currencies (code, unit_zh, unit_en, lots, keep_months, rounding)"
-        f" SELECT * FROM {_rows(1, 'text', 'text', 'text', 'bool', 'smallint', 'text')}"
+        f" SELECT * FROM {unnested(1, 'text', 'text', 'text', 'bool', 'smallint', 'text')}"
         " ON CONFLICT DO NOTHING",
-        *_arrays([_currency_row(one) for one in currencies], 6),
+        *columns([_currency_row(one) for one in currencies], 6),
     )
 
 

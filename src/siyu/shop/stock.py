@@ -40,6 +40,8 @@ class Told(NamedTuple):
     by: str
     reason: str = ""
     cause: str | None = None
+    request: UUID | None = None
+    """Hash of what is asked for; None: of the units that move."""
 
 
 def holder(sku: str) -> str:
@@ -134,5 +136,5 @@ def view(sku: str, holdings: Iterable[Holding]) -> StockView:
 
 
 def _command(kind: str, parts: tuple[Flow | End, ...], told: Told) -> Command:
-    request = derived_key(kind, msgspec.json.encode(parts).hex())
+    request = told.request or derived_key(kind, msgspec.json.encode(parts).hex())
     return Command(told.key, request, kind, parts, told.at, reason=told.reason, cause=told.cause, by=told.by)
