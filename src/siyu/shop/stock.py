@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -54,6 +55,7 @@ def sku_of(name: str) -> str:
     return name.removeprefix(_SKU)
 
 
+@lru_cache(maxsize=16_384)
 def account(sku: str, role: Role) -> AccountName:
     """An account of a SKU."""
     return AccountName(STOCK, holder(sku), role)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from siyu.clock import Now
 from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused
-from siyu.store.postgres import Database, driver_of, transient
+from siyu.store.postgres import Database, transient
 
 T = TypeVar("T")
 
@@ -146,8 +146,7 @@ async def once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], A
 
 
 async def _once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], Awaitable[T]], now: datetime) -> T:
-    async with db.begin() as transaction:
-        connection = await driver_of(transaction)
+    async with db.transaction() as connection:
         if asked.key is None:
             return await do(connection)
         number, request = key_number(asked.key), request_number(asked.call, asked.body)
