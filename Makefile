@@ -37,8 +37,8 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(COMPILE) $(VENV)/lib || true
 	@touch $@
 
-test: setup-dev ## the whole test suite on the embedded engines
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup-dev ## the whole test suite on the embedded engines, two files at a time (SIYU_TEST_WORKERS)
+	@$(BIN)/python -m pytest -n $${SIYU_TEST_WORKERS:-2} --dist loadfile $(PYTEST_ARGS)
 
 prove: setup-dev ## the races and crashes, as often as it takes to believe them: 50 rounds of each race, 200 of each kill
 	@SIYU_TEST_ROUNDS=$${SIYU_TEST_ROUNDS:-50} nice $(BIN)/python -m pytest -m proof -o timeout=7200 --durations=0 $(PYTEST_ARGS)

@@ -69,7 +69,7 @@ class Brand:
         self._numbers = count(1)
         reactions: list[Reaction] = [
             ProfileReaction(lambda: self.now),
-            PointsReaction(self.ledger, lambda: self.now),
+            PointsReaction(self.ledger, events, lambda: self.now),
             IdentityReaction(events, SECRET, 200, lambda: None),
         ]
         self.worker = Worker(

@@ -109,6 +109,11 @@ wheres = st.one_of(
     pick({"sku": "milk"}, {"price": 3}, {"sku": None}, {"@end": ["app", "web"]}, {"sku": ["milk", "tea"], "price": 3}),
     st.builds(lambda v: {"property": "price"} | v, any_value),
     st.builds(lambda v: {"not": {"any": [{"property": "sku"} | v, {"a.b": 1}]}}, any_value),
+    pick(
+        {"@line.category": "猫粮"}, {"@line.sku": ["milk", "tea"], "@line.quantity": 2}, {"not": {"@line.sku": "tea"}}
+    ),
+    pick({"all": [{"property": "@line.price", "op": "gte", "value": 3}, {"@end": "app"}]}),
+    st.builds(lambda f, v: {"property": f"@line.{f}"} | v, pick("sku", "quantity", "value_fen", "a.b"), any_value),
 )
 filters = st.fixed_dictionaries(
     {},
@@ -119,6 +124,8 @@ filters = st.fixed_dictionaries(
         "product": pick("milk"),
     },
 )
+LINE_FIGURES = ("@line.quantity", "@line.value_fen", "@line.price", "@line.a.b")
+LINE_TEXTS = ("@end", "@line.sku", "@line.category", "@line.value_fen")
 windows = st.one_of(
     st.builds(lambda d: {"last": d["n"], "unit": d["unit"]}, durations),
     st.builds(
@@ -142,10 +149,10 @@ def metrics(value: st.SearchStrategy[Any], instants: st.SearchStrategy[Any]) -> 
         st.builds(lambda f, v: {"metric": "count"} | f | v, purchases, value),
         st.builds(lambda f, v: {"metric": "sum"} | f | v, windowed | purchases, value),
         st.builds(
-            lambda f, of, v: {"metric": "sum", "of": of} | f | v, windowed, pick("price", "a.b"), value
+            lambda f, of, v: {"metric": "sum", "of": of} | f | v, windowed, pick("price", "a.b", *LINE_FIGURES), value
         ),
         st.builds(
-            lambda f, of, v: {"metric": "distinct", "of": of} | f | v, windowed, pick("@day", "sku", "@end"), value
+            lambda f, of, v: {"metric": "distinct", "of": of} | f | v, windowed, pick("@day", "sku", *LINE_TEXTS), value
         ),
         st.builds(lambda k, f, v: {"metric": k} | f | v, pick("first", "last"), windowed, instants),
     )  # fmt: skip
@@ -199,6 +206,33 @@ SHARED, MERGED, HANDED_MS = 90, {81: 1, 82: 1, 83: 2}, NOW_MS - 20 * DAY_MS
 _MOMENTS = (0, 1, -1, 30 * DAY_MS, 30 * DAY_MS - 1, 7 * DAY_MS, DAY_MS, 90 * 60_000, 25 * 3_600_000, -DAY_MS)
 
 
+def lines_of_an_order(chance: random.Random) -> Any:
+    """What an SDK may send as the lines of an order, right and wrong."""
+    if chance.random() < 0.1:
+        wrong: tuple[Any, ...] = ([], "milk", {"sku": "milk"}, [["milk"], None], None)
+        return chance.choice(wrong)
+    lines: list[Any] = []
+    for _ in range(chance.randrange(1, 4)):
+        line: dict[str, Any] = {}
+        for name, values in LINE_PROPERTIES.items():
+            if chance.random() < 0.6:
+                line[name] = chance.choice(values)
+        lines.append(chance.choice((line, line, line, "milk", 3)) if chance.random() < 0.2 else line)
+    return lines
+
+
+LINE_PROPERTIES: dict[str, tuple[Any, ...]] = {
+    "sku": ("milk", "tea", "a “q”\\ ", "", None, 3),
+    "product_id": ("milk", "p1"),
+    "category": ("猫粮", "tea {", '"q"'),
+    "price": (3, "3.00005", 19.99, "x", 1e13, 0.1, True, "1e999", -2),
+    "price_fen": (300, 990, "x", None),
+    "quantity": (1, 2, "3", 1.5, 0, -1, "x", None, "1e400", [2]),
+    "a": ({"b": 1}, {"b": "1"}),
+    "a.b": (2,),
+}
+
+
 def world(seed: int, size: int) -> World:
     """`size` persons with events, traits, tags, consents and touches."""
     chance = random.Random(seed)
@@ -213,6 +247,7 @@ def world(seed: int, size: int) -> World:
         far = chance.randrange(0, 400 * DAY_MS) if chance.random() < 0.6 else chance.randrange(0, 4 * DAY_MS)
         return NOW_MS - (far if chance.random() < 0.7 else chance.choice(_MOMENTS))
 
+    lists = random.Random(f"lists {seed}")
     happenings, changes = [], []
     for _ in range(size * 8):
         anchor, name, at = chance.choice(anchors), chance.choice(NAMES), moment()
@@ -227,6 +262,8 @@ def world(seed: int, size: int) -> World:
             properties["price"] = chance.choice((3, "3.00005", 2.5, "x", 1e13, 0.1, True))
         if chance.random() < 0.3:
             properties["a"] = {"b": chance.choice((1, "1"))}
+        if (listed := lists.random()) < 0.4:
+            properties["products" if listed < 0.3 else "lines"] = lines_of_an_order(lists)
         happenings.append(Happening(owner(anchor, at), name, at, properties, fen, chance.choice(ENDS), anchor))
     for n in range(size * 4):
         effects = Effects(

@@ -23,6 +23,7 @@ ROOMS: Final = (
     "shop",
     "membership",
     "processor",
+    "connectors.miniprogram",
     "connectors.shop",
     "importer",
     "demo",

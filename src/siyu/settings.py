@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     future_seconds_max: int = 3_600
     """An event further in the future is set to its time of receipt and marked."""
     question_seconds_max: int = 60
+    wechat_api_url: str = "https://api.weixin.qq.com"
+    """Where WeChat answers."""
     points_adjust_max: int = 1_000
     """Points that one person may adjust by hand; above it a second one must approve."""
     order_pay_seconds: int = 1_800

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -26,16 +27,18 @@ def npm_packages() -> Path:
     lock = (SDK / "package-lock.json").read_bytes()
     folder = Path(tempfile.gettempdir()) / f"siyu-test-npm-{sha256(lock).hexdigest()[:12]}"
     done = folder / "done"
-    if not done.exists():
-        folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SDK / name, folder)
-        # Not `npm ci`: it insists on native extras of other platforms, which a lock file need not list.
-        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=optional"]
-        made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
-        if made.returncode:
-            pytest.skip(f"SKIPPED JAVASCRIPT SDK TESTS: npm could not install them: {made.stderr[-300:]}")
-        done.touch()
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as only_one:  # of the workers of a run, and of runs at the same time
+        fcntl.flock(only_one, fcntl.LOCK_EX)
+        if not done.exists():
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(SDK / name, folder)
+            # Not `npm ci`: it insists on native extras of other platforms, which a lock file need not list.
+            command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=optional"]
+            made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+            if made.returncode:
+                pytest.skip(f"SKIPPED JAVASCRIPT SDK TESTS: npm could not install them: {made.stderr[-300:]}")
+            done.touch()
     return folder
 
 

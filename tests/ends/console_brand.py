@@ -126,6 +126,7 @@ def run_promotions(server: Server) -> None:
         {"id": "member", "off_fen": 100, "label_zh": "首单立减", "condition": first, "scope": till},
     )
     mapping = {"topic": "type", "topics": {"paid": "order.paid"}}
+    server.put("/api/mini-programs/wx0123456789abcdef", {"secret": "0123456789abcdef" * 2, "label": "茶与猫"})
     server.put("/api/connectors/own-shop", {"dialect": "custom", "secret": "0123456789", "mapping": mapping})
 
 

@@ -78,6 +78,8 @@ PATHS = (
     "/console/tiers/-edit",
     "/console/connectors",
     "/console/connectors?edit=own-shop",
+    "/console/mini-programs",
+    "/console/mini-programs?edit=wx0123456789abcdef",
     "/console/questions",
     *(f"/console/questions/{kind}" for kind in KINDS),
     "/console/sources",

@@ -252,6 +252,33 @@ def test_the_ladder_is_changed_in_the_builder(desk: Visitor, server: Server) -> 
     assert calm(desk)
 
 
+def test_a_mini_program_is_added_changed_and_removed(desk: Visitor, server: Server) -> None:
+    page = desk.page
+    desk.open("/console/mini-programs")
+    page.fill("input[name=appid]", "wrong")
+    page.fill("input[name=secret]", "short")
+    save(page)
+    page.locator("#wrong-appid").wait_for()
+    assert page.locator("#wrong-secret").count() == 1
+    page.fill("input[name=appid]", "wxfedcba9876543210")
+    page.fill("input[name=secret]", "fedcba98" * 4)
+    page.fill("input[name=label]", "分店小程序")
+    save(page)
+    page.wait_for_url("**?said=made")
+    assert "fedcba98" * 4 not in page.content()
+    desk.open("/console/mini-programs?edit=wxfedcba9876543210")
+    page.get_by_text("允许登录").uncheck()
+    save(page)
+    page.wait_for_url("**?said=changed")
+    shown = {one["appid"]: one for one in server.get("/api/mini-programs")["items"]}
+    assert shown["wxfedcba9876543210"]["active"] is False
+    desk.open("/console/mini-programs?edit=wxfedcba9876543210")
+    page.get_by_role("button", name="连同密钥一起删除").click()
+    page.wait_for_url("**?said=removed")
+    assert "wxfedcba9876543210" not in {one["appid"] for one in server.get("/api/mini-programs")["items"]}
+    assert calm(desk)
+
+
 def test_a_foreign_shop_is_added_and_heard(desk: Visitor, server: Server) -> None:
     page = desk.page
     desk.open("/console/connectors")

@@ -173,11 +173,6 @@ async def test_debug_door_checks_and_a_dry_run_keeps_nothing(server: DoorServer,
     assert len(await server.named("Buy")) == 1
 
 
-async def test_mp_login_says_what_is_missing(client: httpx.AsyncClient) -> None:
-    reply = await client.get("/mp_login?code=x&appid=wx1")
-    assert (reply.status_code, reply.json()["code"]) == (501, "CONNECTOR_MISSING")
-
-
 async def test_pixel(server: DoorServer, client: httpx.AsyncClient) -> None:
     reply = await client.get(
         "/pixel/v1/track",

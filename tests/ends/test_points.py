@@ -286,6 +286,25 @@ def test_a_rule_may_ask_for_an_end_and_an_amount(server: Server) -> None:
     assert [one["available"] for one in statement if one["by"] == "rule/big"] == [7]
 
 
+def test_a_rule_may_mean_some_persons_and_says_beforehand_what_it_gives(server: Server) -> None:
+    rule = {
+        "id": "regulars", "event": "tea.drunk", "label_zh": "常客", "label_en": "Regulars", "points": 3,
+        "audience": {"metric": "count", "event": "tea.drunk", "op": "gte", "value": 2},
+    }  # fmt: skip
+    wrong = rule | {"audience": {"all": [{"person": "nose", "op": "eq", "value": 1}]}}
+    for path in ("/api/points/rules/estimate", "/api/points/rules/regulars"):
+        status, said = (call if path.endswith("estimate") else put)(server, path, wrong)
+        assert (status, said["code"], said["path"]) == (422, "INVALID_RULE", "audience.all[0].person")
+    for _ in range(3):
+        events(server, {"userId": "U71", "event": "tea.drunk"})
+    assert call(server, "/api/points/rules/estimate?days=91", rule)[0] in (400, 422)
+    said = {"days": 30, "events": 1, "persons": 1, "points": 3, "exact": True, "asked": 3, "of": 3}
+    assert call(server, "/api/points/rules/estimate", rule) == (200, said)
+    assert put(server, "/api/points/rules/regulars", rule)[0] == 200
+    (stored,) = [one for one in server.get("/api/points/rules")["items"] if one["id"] == "regulars"]
+    assert stored["audience"] == rule["audience"]
+
+
 def test_members_that_become_one_person_spend_together_and_part_with_their_own_history(server: Server) -> None:
     events(server, {"userId": "M1", "event": "page.viewed"}, {"userId": "M2", "event": "page.viewed"})
     one, two = {"kind": "user_id", "value": "M1"}, {"kind": "user_id", "value": "M2"}

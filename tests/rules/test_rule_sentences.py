@@ -76,6 +76,15 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             " is at least 20000",
         ),
         (
+            {
+                "metric": "sum", "of": "@line.quantity", "event": "order.paid", "where": {"@line.category": "猫粮"},
+                "window": {"last": 90, "unit": "day"}, "op": "gte", "value": 3,
+            },
+            "最近 90 天内“支付订单”，其中（全部满足（商品行的品类 等于 “猫粮”））的商品行的件数之和 至少 3",
+            "the sum of line quantity of “Order paid” where (all of (line category equals “猫粮”)) in the last 90 days"
+            " is at least 3",
+        ),
+        (
             {"metric": "streak", "event": "checkin", "op": "is_multiple_of", "value": 7},
             "累计“签到”的连续天数 是 7 的倍数",
             "the streak of days of “Checked in” ever is a multiple of 7",
@@ -152,6 +161,9 @@ def test_deep_brackets_are_refused() -> None:
         ({"metric": "count", "event": [], "op": "gte", "value": 1}, "rule.event"),
         ({"metric": "count", "where": {"a": {}}, "op": "gte", "value": 1}, "rule.where.a"),
         ({"metric": "streak", "net": True, "op": "gte", "value": 1}, "rule.net"),
+        ({"metric": "sum", "of": "@line.quantity", "event": "a", "net": True, "op": "gte", "value": 1}, "rule.net"),
+        ({"metric": "distinct", "of": "@line.", "op": "gte", "value": 1}, "rule.of"),
+        ({"metric": "count", "where": {"@line.": 1}, "op": "gte", "value": 1}, "rule.where.@line."),
         ({"trigger": {}}, "rule"),
         ({"did": {"days": 1, "range": {"days": 1}}}, "rule.did.days"),
         ({"did": {"at_least": 3, "at_most": 2}}, "rule.did.at_most"),

@@ -57,7 +57,7 @@ class House:
         reactions: list[Reaction] = [
             ProfileReaction(lambda: self.now),
             CheckinReaction(self.ledger, lambda: self.now),
-            PointsReaction(self.ledger, lambda: self.now),
+            PointsReaction(self.ledger, events, lambda: self.now),
             SegmentReaction(lambda: None),
             IdentityReaction(events, SECRET, 200, lambda: None),
         ]

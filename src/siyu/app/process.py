@@ -65,7 +65,7 @@ async def process(settings: Settings) -> None:
             return [
                 ProfileReaction(services.now),
                 CheckinReaction(ledger, services.now),
-                PointsReaction(ledger, services.now),
+                PointsReaction(ledger, services.events, services.now),
                 OrderReaction(heard.set),
                 SegmentReaction(touched.set),
                 IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),

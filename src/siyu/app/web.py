@@ -44,6 +44,9 @@ from siyu.app.services import Services, open_services
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
+from siyu.connectors.miniprogram.http import logins as mini_program_logins
+from siyu.connectors.miniprogram.http import routes as mini_program_routes
+from siyu.connectors.miniprogram.wechat import WeChat
 from siyu.connectors.shop.http import callbacks as shop_callbacks
 from siyu.connectors.shop.http import routes as connector_routes
 from siyu.console.http import routes as console_routes
@@ -83,7 +86,7 @@ SHORTCUTS: Final = (
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
 QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
 SHOP_ROUTES: Final = (*order_routes, *product_routes, *mall_routes, *connector_routes)
-_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/mp_login"})
 
 
 class Desks(NamedTuple):
@@ -111,6 +114,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
             *segment_routes,
             *dimension_routes,
             *seal_routes,
+            *mini_program_routes,
         ],
         guards=[require_token],
     )
@@ -128,7 +132,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
         exception_handlers={HTTPException: on_malformed_value},
     )
     app = Litestar(
-        route_handlers=[api, value, *shop_callbacks, *console_routes],
+        route_handlers=[api, value, *shop_callbacks, *mini_program_logins, *console_routes],
         dependencies={name: provided(service) for name, service in services._asdict().items()}
         | {
             "scrubs": provided(ERASURE_SCRUBS),
@@ -138,6 +142,7 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
             "pricing": provided(desks.orders.tools.pricing),
             "till": provided(desks.till),
             "orders": provided(desks.orders),
+            "wechat": provided(WeChat(services.settings.wechat_api_url)),
             "stock_desk": provided(Stock(services.db, desks.orders.tools.ledger, services.now)),
         },
         exception_handlers={

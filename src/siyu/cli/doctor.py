@@ -15,10 +15,13 @@ from siyu.cli.words import padded, say
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from siyu.connectors.miniprogram.actions import Setting
+    from siyu.connectors.miniprogram.wechat import WeChat
     from siyu.ledger.seal_check import Kept
     from siyu.ledger.seal_records import SealState
     from siyu.settings import Settings
     from siyu.store.doctor import Check
+    from siyu.store.postgres import Database
 
 _SEAL_SECONDS_MAX: Final = 60.0
 """A transfer that waits longer for its seal is a failure."""
@@ -52,8 +55,10 @@ def command(*, ledger: bool, checkpoint: Path | None, home: str | None, as_json:
     kept = None if checkpoint is None else _kept(checkpoint)
     settings = settings_with(home=home)
     checks = asyncio.run(run_checks(settings))
-    if (ledger or kept) and all(check.ok for check in checks if check.name.startswith("postgresql")):
-        checks += _ledger_checks(settings, kept)
+    if all(check.ok for check in checks if check.name.startswith("postgresql")):
+        checks += _mini_program_checks(settings)
+        if ledger or kept:
+            checks += _ledger_checks(settings, kept)
     if as_json:
         print_json([check._asdict() for check in checks])
     else:
@@ -113,3 +118,49 @@ def _ledger_checks(settings: Settings, kept: Kept | None) -> list[Check]:
         return [*checks, _seal_check(seals, services.now())]
 
     return with_services(settings, work)
+
+
+def _mini_program_checks(settings: Settings) -> list[Check]:
+    """One check per mini-program that is switched on: does WeChat take its appid and secret?"""
+    from siyu.app.services import installation_secret
+    from siyu.clock import system_now
+    from siyu.collect.parsed import Limits
+    from siyu.connectors.miniprogram import actions, records
+    from siyu.connectors.miniprogram.wechat import WeChat
+    from siyu.store.engines import open_engines
+    from siyu.store.postgres import Database
+
+    async def work(database_url: str) -> list[Check]:
+        db = await Database.open(database_url, connections_max=1)
+        try:
+            async with db.driver() as connection:
+                # The doctor looks; it makes no tables.
+                if await connection.fetchval("SELECT to_regclass('mini_programs')") is None:
+                    return []
+                known = [one for one in await records.mini_programs(connection) if one.active]
+            if not known:
+                return []
+            wechat = WeChat(settings.wechat_api_url)
+            setting = actions.Setting(installation_secret(settings), Limits.of(settings), system_now)
+            return [await _mini_program_check(db, wechat, setting, one.appid) for one in known]
+        finally:
+            await db.close()
+
+    with open_engines(settings) as engines:
+        return asyncio.run(work(engines.database_url))
+
+
+async def _mini_program_check(db: Database, wechat: WeChat, setting: Setting, appid: str) -> Check:
+    from siyu.connectors.miniprogram.actions import check
+    from siyu.connectors.miniprogram.wechat import WeChatRefused
+    from siyu.errors import SiyuError
+    from siyu.store.doctor import Check
+
+    name = f"mini-program {appid}"
+    try:
+        await check(db, wechat, setting, appid)
+    except WeChatRefused as error:
+        return Check(name, False, str(error), "Copy appid and AppSecret again from the platform, under Sources.")
+    except SiyuError as error:
+        return Check(name, False, str(error), "Can this machine reach WeChat (SIYU_WECHAT_API_URL)?")
+    return Check(name, True, "WeChat takes appid and AppSecret")

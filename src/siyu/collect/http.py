@@ -67,7 +67,6 @@ def _routes() -> dict[str, _Route]:
         routes[f"/pixel/v1/{kind}"] = _Route("pixel", "GET", kind)
     routes["/sa"] = routes["/sa.gif"] = _Route("sensors", "GET POST")
     routes["/debug"] = _Route("debug", "GET POST")
-    routes["/mp_login"] = _Route("mp_login", "GET POST")
     for path in ("/batch", "/e", "/i/v0/e", "/capture"):
         routes[path] = _Route("posthog", "GET POST")
     for path in ("/decide", "/flags"):
@@ -199,13 +198,6 @@ class Door:
         marks = [msgspec.json.decode(event.context).get("$siyu") for event in events]
         return debug_report(events, letters, marks, dry=dry)
 
-    async def _mp_login(self, request: Request, kind: str | None) -> Answer:
-        return refusal(
-            501,
-            "CONNECTOR_MISSING",
-            "No mini-program connector is set up, so a login code cannot be exchanged for an openid.",
-        )
-
     async def _keep(self, request: Request, parsed: Parsed, dialect: str) -> None:
         """Make what was parsed durable. Raises WrongKey, EngineUnavailable, and Busy except for Sensors."""
         key = await self._key(request, parsed.keys)
@@ -240,7 +232,6 @@ _DOORS: Final = {
     "flags": Door._flags,
     "sensors": Door._sensors,
     "debug": Door._debug,
-    "mp_login": Door._mp_login,
 }
 
 

@@ -11,17 +11,24 @@ from litestar import Response, get, post
 from siyu.collect.catalogue import CATALOGUE
 from siyu.console.fields import NEEDED, Fields, yuan
 from siyu.console.http_coupons import Entry, ends_of
+from siyu.console.http_rules import lang_of
 from siyu.console.i18n import mark as _
 from siyu.console.labels import ENDS
 from siyu.console.page import redirect
+from siyu.console.rule_form import editor_from, editor_of
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import Conflict, MalformedRequest, NotFound
 from siyu.ledger import Currency
 from siyu.ledger.currencies import every
 from siyu.loyalty import Points
-from siyu.loyalty.earning import DEFAULTS, EarnRule, Once
+from siyu.loyalty.earning import DEFAULTS, EarnRule, Once, audience_of
+from siyu.loyalty.estimate import Estimate, House, estimate
 from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import POINTS
+from siyu.rules.sentence import say
+from siyu.rules.vocabulary import Lang
+from siyu.segments.words import WORDS
+from siyu.store.clickhouse import EventStore, QueryTooExpensive
 from siyu.store.postgres import Database, driver_of
 
 ID_PATTERN: Final = r"[a-z][a-z0-9-]{0,49}\Z"
@@ -46,7 +53,11 @@ ROUNDINGS: Final = {
     "year": _("to the end of the year"),
 }
 WRONG_ID: Final = _("Small letters, digits and - only; it begins with a letter.")
+TOO_MUCH: Final = _(
+    "Too many events to tell within a few seconds what it would have given. It can be saved all the same."
+)
 EVENTS_MAX: Final = 20
+ESTIMATED_DAYS: Final = 30
 
 
 class EarnShown(NamedTuple):
@@ -58,6 +69,8 @@ class EarnShown(NamedTuple):
     unit: str
     shipped: bool
     """As every installation begins with it."""
+    audience: str = ""
+    """For whom, in a sentence; empty: everybody."""
 
 
 def unit_of(one: Currency, visit: Visit) -> str:
@@ -89,6 +102,7 @@ async def rules(request: AnyRequest, visit: Visit, db: Database) -> Response[str
         EarnShown(
             one, one.label_zh if zh else one.label_en, [one.event],
             unit_of(known[one.currency], visit) if one.currency in known else one.currency, one in DEFAULTS,
+            "" if (rule := audience_of(one)) is None else say(rule, WORDS, lang_of(visit)),
         )
         for one in sorted(found, key=lambda one: (not one.active, one.currency != POINTS, one.currency, one.id))
     ]  # fmt: skip
@@ -133,7 +147,7 @@ def condition_values(where: dict[str, Any] | None) -> dict[str, str]:
     return {"ends": " ".join(ends), "from_fen": yuan(from_fen)}
 
 
-def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str]) -> EarnRule:
+def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str], lang: Lang) -> EarnRule:
     """The rule that a form describes, to be used when nothing in it is wrong."""
     per_yuan = fields.choice("how", ("points", "per_yuan"), "points") == "per_yuan"
     label_zh, label_en = fields.text("label_zh"), fields.text("label_en")
@@ -143,6 +157,7 @@ def _rule_from(fields: Fields, before: EarnRule | None, codes: list[str]) -> Ear
         id=before.id if before else fields.matching("id", ID_PATTERN, WRONG_ID),
         version=(fields.whole("version", 0, 2**31) or 0) + 1,
         event=fields.text("event", needed=True), where=_where_from(fields, before),
+        audience=fields.rule("audience", lang),
         label_zh=label_zh or label_en, label_en=label_en or label_zh,
         points=0 if per_yuan else fields.whole("points", 1, 10**9, needed=True) or 0,
         points_per_yuan=fields.whole("points_per_yuan", 1, 1_000, needed=True) or 0 if per_yuan else 0,
@@ -169,7 +184,9 @@ async def _found(db: Database, number: str) -> EarnRule:
     return one
 
 
-async def _page(visit: Visit, db: Database, one: EarnRule | None, entry: Entry | None) -> Response[str]:
+async def _page(
+    visit: Visit, db: Database, one: EarnRule | None, entry: Entry | None, found: Estimate | None = None
+) -> Response[str]:
     async with db.driver() as connection:
         known = await every(connection)
     zh = visit.locale.startswith("zh")
@@ -179,7 +196,8 @@ async def _page(visit: Visit, db: Database, one: EarnRule | None, entry: Entry |
         "earn_rule_edit.html", one=one, values=entry.values if entry else _values(one), wrong=wrong,
         version=one.version if one else 0, once=once_of(visit), events=events, currencies=known,
         ends={each.code: ends_in(each, visit) for each in known},
-        ends_there=ends_of(visit, ()),
+        ends_there=ends_of(visit, ()), estimate=found,
+        editor=entry.editor if entry else editor_of(one.audience if one else None, lang_of(visit)),
         units=[(each.code, f"{unit_of(each, visit)} ({each.code})") for each in known],
         status=422 if wrong else 200,
     )  # fmt: skip
@@ -210,14 +228,37 @@ async def change(request: AnyRequest, number: str, visit: Visit, db: Database, d
     return await _save(request, visit, db, desk, await _found(db, number))
 
 
+@post("/earn-rules/-estimate", include_in_schema=False, status_code=200)
+async def estimated(request: AnyRequest, visit: Visit, db: Database, events: EventStore) -> Response[str]:
+    """The form again, with what its rule would have given lately. Nothing is stored."""
+    visit.operator.require("persons")
+    form = await request.form()
+    fields = Fields(form, visit.face.text)
+    before = await _found(db, number) if (number := fields.raw("of")) else None
+    async with db.driver() as connection:
+        codes = [one.code for one in await every(connection)]
+    wanted = _rule_from_checked(fields, before, codes, lang_of(visit))
+    found = None
+    if wanted is not None:
+        try:
+            found = await estimate(House(db, events, visit.moment.zone), wanted, ESTIMATED_DAYS, visit.moment.now)
+        except QueryTooExpensive:
+            fields.refuse("", TOO_MUCH)
+        except MalformedRequest as error:
+            fields.refuse("", str(error))
+    editor = editor_from(form, "audience", lang_of(visit))
+    return await _page(visit, db, before, Entry(fields.values, fields.wrong, editor), found)
+
+
 async def _save(
     request: AnyRequest, visit: Visit, db: Database, desk: Points, before: EarnRule | None
 ) -> Response[str]:
     visit.operator.require("persons")
-    fields = Fields(await request.form(), visit.face.text)
+    form = await request.form()
+    fields = Fields(form, visit.face.text)
     async with db.driver() as connection:
         codes = [one.code for one in await every(connection)]
-    wanted = _rule_from_checked(fields, before, codes)
+    wanted = _rule_from_checked(fields, before, codes, lang_of(visit))
     if wanted is not None:
         try:
             async with db.begin() as conn:
@@ -228,16 +269,18 @@ async def _save(
             fields.refuse("" if before else "id", text if before else _("There is one of this number already."))
         except MalformedRequest as error:
             fields.refuse("", str(error))
-    return await _page(visit, db, before, Entry(fields.values, fields.wrong, None))
+    return await _page(
+        visit, db, before, Entry(fields.values, fields.wrong, editor_from(form, "audience", lang_of(visit)))
+    )
 
 
-def _rule_from_checked(fields: Fields, before: EarnRule | None, codes: list[str]) -> EarnRule | None:
+def _rule_from_checked(fields: Fields, before: EarnRule | None, codes: list[str], lang: Lang) -> EarnRule | None:
     """The rule; None when something is wrong."""
     if fields.raw("once_per") not in (*ONCE, ""):
         fields.choice("once_per", list(ONCE))
         return None
-    wanted = _rule_from(fields, before, codes)
+    wanted = _rule_from(fields, before, codes, lang)
     return None if fields.wrong else wanted
 
 
-routes: list[Any] = [rules, new, edit, create, change]
+routes: list[Any] = [rules, new, edit, create, change, estimated]

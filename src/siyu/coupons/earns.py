@@ -13,8 +13,18 @@ from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import WHOLE, Earns
 from siyu.ledger.read_records import used_keys
-from siyu.loyalty.earning import EarnRule, Money, Occurrence, Once, condition_of, keys_of, points_for, takes
-from siyu.loyalty.react import all_rules
+from siyu.loyalty.earning import (
+    EarnRule,
+    Money,
+    Occurrence,
+    Once,
+    audience_of,
+    condition_of,
+    keys_of,
+    points_for,
+    takes,
+)
+from siyu.loyalty.react import Asked, all_rules, fits
 from siyu.loyalty.request import GROWTH, POINTS
 
 PAID: Final = "order.paid"
@@ -33,6 +43,10 @@ async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int, end
     ]
     paying = Occurrence(PAID, owner.anchor, at, "", "", payable_fen, {}, end)
     rules = [rule for rule in rules if takes(rule, condition_of(rule), paying)]
+    audiences = {rule.id: audience for rule in rules if (audience := audience_of(rule)) is not None}
+    if audiences:
+        fit = await fits(Asked(connection, turn.pricing.events, zone), owner.named, audiences, at)
+        rules = [rule for rule in rules if rule.audience is None or rule.id in fit]
     once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
     given = await _given(connection, owner, once, at, zone) if once else set()
     sums = {POINTS: 0, GROWTH: 0}

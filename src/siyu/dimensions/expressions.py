@@ -16,8 +16,7 @@ from siyu.dimensions.dimension import (
     Regularity,
     Since,
 )
-from siyu.rules.condition import Condition
-from siyu.rules.parse import PRODUCT_PROPERTIES
+from siyu.rules.condition import PRODUCT_PROPERTIES, Condition
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, Metric, MetricKind
 from siyu.rules.window import Window
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,7 +22,9 @@ from siyu.loyalty.request import GROWTH, POINTS
 from siyu.rules import Condition, InvalidCondition, parse_condition
 from siyu.rules.condition import fields_of
 from siyu.rules.evaluate import holds
-from siyu.rules.rule import InvalidRule
+from siyu.rules.parse import parse_rule
+from siyu.rules.rule import InvalidRule, Rule
+from siyu.segments.words import WORDS
 
 _ID = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -50,6 +53,8 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Canonical name; events under its other names count too."""
     where: dict[str, Any] | None = None
     """A condition (rules.condition) on that event: its properties, `@end`, `@source`, `@value_fen`."""
+    audience: dict[str, Any] | None = None
+    """A rule about the person, as they were when the event came; none: everybody."""
     label_zh: _Name
     label_en: _Name
     points: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
@@ -139,6 +144,7 @@ def names_of(rules: Iterable[EarnRule]) -> set[str]:
 def check_rule(rule: EarnRule) -> EarnRule:
     """Raises InvalidRule, InvalidCondition, with the path of what is wrong."""
     condition_of(rule)
+    audience_of(rule)
     if not rule.points_per_yuan and (rule.post_on or rule.take_back_on):
         path = "post_on" if rule.post_on else "take_back_on"
         raise InvalidRule("Only points per yuan follow an order: a number of points is given for good.", path=path)
@@ -153,12 +159,27 @@ def condition_of(rule: EarnRule) -> Condition | None:
     return condition
 
 
+def audience_of(rule: EarnRule) -> Rule | None:
+    """Of whom the person has to be. Raises InvalidRule, InvalidCondition."""
+    return None if rule.audience is None else _audience(msgspec.json.encode(rule.audience, order="deterministic"))
+
+
+@lru_cache(maxsize=1_024)
+def _audience(text: bytes) -> Rule:
+    return parse_rule(msgspec.json.decode(text), WORDS, path="audience")
+
+
 def takes(rule: EarnRule, condition: Condition | None, one: Occurrence) -> bool:
     """Whether an event is one that the rule means. What takes points back or makes them usable has no condition, and is
     nothing to a rule that gives a number of points."""
-    if one.name not in spellings(rule.event):
+    if not gives(rule, one):
         return bool(rule.points_per_yuan)
     return condition is None or holds(condition, one._asdict())
+
+
+def gives(rule: EarnRule, one: Occurrence) -> bool:
+    """Whether an event is the one a rule gives for, not one that takes back or makes usable."""
+    return one.name in spellings(rule.event)
 
 
 def subject_of(rule: EarnRule, one: Occurrence) -> str | None:
@@ -202,7 +223,7 @@ def keys_of(
 def money_of(rule: EarnRule, one: Occurrence, own: str, percent: int = 100) -> Money | None:
     """What an event says about an order. One order is paid once, whichever ends tell of it."""
     cause = cause_of(rule, one)
-    if one.name in spellings(rule.event):
+    if gives(rule, one):
         key = derived_key("paid", rule.id, cause, own, one.properties.get("payment_id", ""))
         return Money(key, cause, one.anchor, one.value_fen, rule.id, percent) if one.value_fen > 0 else None
     if any(one.name in spellings(name) for name in rule.take_back_on):

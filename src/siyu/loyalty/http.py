@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from litestar import Response, get, post, put
@@ -16,9 +17,11 @@ from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
 from siyu.ledger.proving import TransferNotFound
 from siyu.loyalty import approval, read
+from siyu.loyalty import estimate as estimating
 from siyu.loyalty.actions import Points
 from siyu.loyalty.approval import Waiting
 from siyu.loyalty.earning import EarnRule
+from siyu.loyalty.estimate import Estimate, House
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
 from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import (
@@ -35,6 +38,7 @@ from siyu.loyalty.request import (
     checked,
 )
 from siyu.settings import Settings
+from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.trust import Proof
 
@@ -155,6 +159,22 @@ async def rules(db: Database) -> RulesPage:
         return RulesPage(await all_rules(connection))
 
 
+@post("/api/points/rules/estimate", summary="What a rule would have given", status_code=200, tags=["points"])
+async def estimate_rule(
+    *,
+    data: EarnRule,
+    db: Database,
+    events: EventStore,
+    now: Now,
+    settings: Settings,
+    days: Annotated[int, Parameter(ge=1, le=estimating.DAYS_MAX)] = 30,
+) -> Estimate:
+    """In the last `days` times 24 hours, if it had been there. Nothing is stored. 422 QUERY_TOO_EXPENSIVE when it takes
+    longer than 8 seconds."""
+    house = House(db, events, ZoneInfo(settings.timezone))
+    return await estimating.estimate(house, data, days, now())
+
+
 @put("/api/points/rules/{rule_id:str}", summary="Change what earns points", tags=["points"])
 async def put_rule(rule_id: str, data: EarnRule, db: Database, desk: Points, now: Now) -> EarnRule:
     """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already; 422
@@ -250,6 +270,7 @@ routes: list[Any] = [
     approve,
     reject,
     rules,
+    estimate_rule,
     put_rule,
     refund,
     post_pending,

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 from siyu.errors import Conflict
 from siyu.identity.members import Named, named_by_anchor
@@ -22,9 +23,11 @@ from siyu.loyalty.earning import (
     DEFAULTS,
     EarnRule,
     Occurrence,
+    audience_of,
     cause_of,
     check_rule,
     condition_of,
+    gives,
     keys_of,
     money_of,
     names_of,
@@ -36,6 +39,11 @@ from siyu.loyalty.records import Earned
 from siyu.loyalty.request import Decide
 from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
 from siyu.profile.tiers import tiers_at
+from siyu.rules.rule import Rule
+from siyu.rules.window import Setting
+from siyu.segments.one import Asking, holding
+from siyu.segments.words import WORDS
+from siyu.store.clickhouse import EventStore
 
 WHOLE: Final = 100
 """Percent of what a rule gives to who is on no better tier."""
@@ -95,17 +103,21 @@ class Rules:
 
 
 async def absorb(
-    connection: Any, ledger: Ledger, rules: Sequence[EarnRule], events: Sequence[Occurrence], now: datetime
+    connection: Any,
+    ledger: Ledger,
+    rules: Sequence[EarnRule],
+    events: Sequence[Occurrence],
+    now: datetime,
+    *,
+    store: EventStore,
 ) -> None:
-    """Give and take back what events mean. `connection`: raw asyncpg, in the transaction that takes the events in."""
+    """Give and take back what events mean. `connection`: raw asyncpg, in the transaction that takes the events in;
+    `store`: where the events are, for rules about persons. Raises EngineUnavailable, QueryTooExpensive."""
     found = await named_by_anchor(connection, [(event.anchor, event.at) for event in events])
     known = [(event, named) for event, named in zip(events, found, strict=True) if named is not None]
     earners = await _on_tiers(connection, await _earners(connection, known))
     if not earners:
         return
-    everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
-    await lock_holders(connection, list(everybody))
-    await settle(connection, ledger, everybody, now)
     currencies = await ledger.currencies(connection, {rule.currency for rule in rules})
 
     def in_time(rule: EarnRule, since: datetime) -> bool:
@@ -115,20 +127,63 @@ async def absorb(
         ends = lot_expiry(currencies[rule.currency], since, ledger.zone)
         return ends is None or ends > now
 
-    flat, order = [], []
+    taken: list[tuple[EarnRule, list[Earner]]] = []
     for rule in rules:
         names = names_of([rule])
         condition = condition_of(rule)
         mine = [one for one in earners if one.event.name in names and takes(rule, condition, one.event)]
-        if rule.points_per_yuan:
-            order.append((rule, mine))
-        else:
-            giving = [one for one in mine if one.multiplied(rule, rule.points)]
-            flat += [_flat(rule, one, now, ledger) for one in giving if in_time(rule, _since(rule, one.event))]
-    await ledger.post(connection, flat)
-    for rule, mine in order:
-        if wanted := [one for one in mine if in_time(rule, _since(rule, one.event))]:
-            await _orders(connection, ledger, rule, wanted, now)
+        taken.append((rule, [one for one in mine if in_time(rule, _since(rule, one.event))]))
+    meant = await _meant(Asked(connection, store, ledger.zone), taken)
+    everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
+    await lock_holders(connection, list(everybody))
+    await settle(connection, ledger, everybody, now)
+    giving = [(rule, one) for rule, mine in meant if not rule.points_per_yuan for one in mine]
+    await ledger.post(
+        connection, [_flat(rule, one, now, ledger) for rule, one in giving if one.multiplied(rule, rule.points)]
+    )
+    for rule, mine in meant:
+        if rule.points_per_yuan and mine:
+            await _orders(connection, ledger, rule, mine, now)
+
+
+class Asked(NamedTuple):
+    """Where it is asked of whom rules are."""
+
+    connection: Any
+    store: EventStore
+    zone: ZoneInfo
+
+
+async def fits(asked: Asked, named: Named, rules: Mapping[str, Rule], at: datetime) -> set[str]:
+    """Of these audiences those that a person was of when something happened: their events before it count, so that the
+    answer is the same before and after it is stored."""
+    setting = Setting(at, asked.zone)
+    before = Setting(at - timedelta(milliseconds=1), asked.zone)
+    return await holding(Asking(asked.connection, asked.store, WORDS, setting, before), named, rules)
+
+
+_Place: TypeAlias = tuple[str, str, int]
+
+
+def _place(one: Earner) -> _Place:
+    return one.event.source, one.event.event_id, one.event.anchor
+
+
+async def _meant(asked: Asked, taken: Sequence[tuple[EarnRule, list[Earner]]]) -> list[tuple[EarnRule, list[Earner]]]:
+    """Without the events of persons whom a rule does not mean; what takes back is nobody's alone. Each event asks once
+    for all rules."""
+    asking: dict[_Place, tuple[Earner, dict[str, Rule]]] = {}
+    for rule, mine in taken:
+        if (audience := audience_of(rule)) is not None:
+            for one in mine:
+                if gives(rule, one.event):
+                    asking.setdefault(_place(one), (one, {}))[1][rule.id] = audience
+    found = {place: await fits(asked, one.named, rules, one.event.at) for place, (one, rules) in asking.items()}
+
+    def is_meant(rule: EarnRule, one: Earner) -> bool:
+        return rule.audience is None or not gives(rule, one.event) or rule.id in found[_place(one)]
+
+    return [(rule, [one for one in mine if is_meant(rule, one)]) for rule, mine in taken]
 
 
 async def _on_tiers(connection: Any, earners: list[Earner]) -> list[Earner]:

@@ -19,6 +19,7 @@ from siyu.processor.batch import Batch
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
+from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import driver_of
 
 _CODE: Final = "POINTS_REFUSED"
@@ -27,8 +28,9 @@ _CODE: Final = "POINTS_REFUSED"
 class PointsReaction:
     """Points that events earn, and take back."""
 
-    def __init__(self, ledger: Ledger, now: Now) -> None:
+    def __init__(self, ledger: Ledger, events: EventStore, now: Now) -> None:
         self._ledger = ledger
+        self._events = events
         self._now = now
         self._rules = react.Rules()
 
@@ -43,7 +45,7 @@ class PointsReaction:
         events = dict(zip(rows, _occurrences(batch, anchors, rows), strict=True))
 
         async def earn(part: Sequence[int]) -> None:
-            await react.absorb(driver, self._ledger, rules, [events[row] for row in part], now)
+            await react.absorb(driver, self._ledger, rules, [events[row] for row in part], now, store=self._events)
 
         refused = await absorb_parts(connection, rows, earn)
         return [event_as_letter(batch, row, _CODE, reason) for row, reason in refused]

@@ -5,7 +5,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from siyu.rules.condition import All, AnyOf, Compare, Condition, Field, Scalar
+from siyu.rules.condition import (
+    LINE_FIGURES,
+    LINE_LISTS,
+    LINES_MAX,
+    PRODUCT_PROPERTIES,
+    All,
+    AnyOf,
+    Compare,
+    Condition,
+    Field,
+    OfALine,
+    Scalar,
+)
 from siyu.rules.evaluate import DIVISIBLE_MAX, EXACT_MAX, NUMBER
 
 _ORDER: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -39,7 +51,9 @@ def _call(function: str, field: Field, params: Params, *more: str) -> str:
 
 
 def field_text_sql(field: Field, params: Params) -> str:
-    """The text of a field (`evaluate.text_of`), '' when it is absent."""
+    """The text of a field (`evaluate.text_of`), '' when it is absent. One of a line is read from `line`, JSON text."""
+    if field.root in LINE_FIGURES.values():
+        return _line_figure(field.name)
     if not field.keys:
         return f"toString({field.root})"
     return _call("JSONExtractString", field, params)
@@ -50,7 +64,35 @@ def numeric_sql(text: str) -> str:
     return f"if(match({text}, '{NUMBER.replace(chr(92), chr(92) * 2)}'), toFloat64OrNull({text}), NULL)"
 
 
+def _line_figure(name: str) -> str:
+    """The text of a figure of a line (`evaluate.lines_of`)."""
+
+    def finite(key: str) -> str:
+        number = numeric_sql(f"JSONExtractString(line, '{key}')")
+        return f"if(isFinite({number}), {number}, NULL)"
+
+    quantity = f"ifNull({finite('quantity')}, 1.)"
+    if name == "@line.quantity":
+        return f"toString({quantity})"
+    money = f"(ifNull({finite('price_fen')}, {finite('price')} * 100) * {quantity})"
+    return f"ifNull(if(isFinite({money}), toString({money}), ''), '')"
+
+
+def lines_sql(params: Params) -> str:
+    """The lines of an event (`evaluate.lines_of`): an array of JSON texts."""
+    lists = [
+        f"arrayFilter(l -> startsWith(l, '{{'), arraySlice(JSONExtractArrayRaw(properties, {params.add(name)}), 1,"
+        f" {LINES_MAX}))"
+        for name in LINE_LISTS
+    ]
+    first = ", ".join(f"notEmpty({one}), {one}" for one in lists)
+    named = " OR ".join(f"JSONExtractString(properties, {params.add(name)}) != ''" for name in PRODUCT_PROPERTIES)
+    return f"multiIf({first}, {named}, [properties], emptyArrayString())"
+
+
 def _present(field: Field, params: Params) -> str:
+    if field.root in LINE_FIGURES.values():
+        return f"({_line_figure(field.name)} != '')"
     return f"({_call('JSONType', field, params)} != 'Null')" if field.keys else "1"
 
 
@@ -128,4 +170,6 @@ def condition_sql(condition: Condition, params: Params) -> str:
         return f"({' AND '.join(condition_sql(part, params) for part in condition.parts)})" if condition.parts else "1"
     if isinstance(condition, AnyOf):
         return f"({' OR '.join(condition_sql(part, params) for part in condition.parts)})" if condition.parts else "0"
+    if isinstance(condition, OfALine):
+        return f"arrayExists(line -> {condition_sql(condition.part, params)}, {lines_sql(params)})"
     return f"(NOT {condition_sql(condition.part, params)})"

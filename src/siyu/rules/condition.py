@@ -8,6 +8,11 @@ A property is compared by its *text*: a string is itself, a number its shortest 
 false are those words, a list or an object is its JSON; missing and null are absent. So `"3"` and `3` are equal,
 from whatever SDK they came. Order is of numbers where the condition names a number (numbers sent
 as text count), else of texts by code point.
+
+`@line.X` is X of a line of the event: an object of the first of the properties LINE_LISTS that is a list with objects;
+where there is none and the event names a product, its properties are its only line. A condition that reads a line is of
+one line at a time, and true of an event that has such a line. Two figures are worked out of a line: `quantity`, 1 where
+it says none, and `value_fen`, price times quantity in fen (`price_fen`, else `price` in yuan).
 """
 
 from __future__ import annotations
@@ -23,6 +28,12 @@ NODES_MAX: Final = 200
 VALUES_MAX: Final = 1_000
 TEXT_MAX: Final = 8_192
 KEYS_MAX: Final = 8
+LINE: Final = "@line."
+LINE_LISTS: Final = ("products", "lines", "items", "line_items")
+PRODUCT_PROPERTIES: Final = ("sku", "product_id", "commodity_id", "goods_id")
+"""Where SDKs put the product of a line, or of an event."""
+LINES_MAX: Final = 500
+"""Lines of an event beyond it do not count."""
 
 COLUMNS: Final = {"@end": "end", "@source": "source", "@name": "name", "@value_fen": "value_fen"}
 """Fields of the event itself; `@context.a.b` reads the context."""
@@ -50,7 +61,7 @@ class Field(NamedTuple):
 
     name: str
     root: str
-    """`properties`, `context`, or the name of a column."""
+    """`properties`, `context`, `line`, or the name of a column."""
     keys: tuple[str, ...]
     """Keys from the outermost in; a name with dots is tried literally first. Empty for a column."""
 
@@ -82,16 +93,34 @@ class Not(NamedTuple):
     part: Condition
 
 
-Condition: TypeAlias = Compare | All | AnyOf | Not
+class OfALine(NamedTuple):
+    """There is a line of the event of which it holds. Stands outermost only."""
+
+    part: Condition
 
 
-def parse_field(name: object, path: str = "property") -> Field:
-    """The field a name means. Raises InvalidCondition."""
+Condition: TypeAlias = Compare | All | AnyOf | Not | OfALine
+LINE_FIGURES: Final = {"@line.quantity": "line_quantity", "@line.value_fen": "line_value_fen"}
+"""What is worked out of a line, and under which name it stands beside it."""
+
+
+def parse_field(name: object, path: str = "property", *, line: bool = False) -> Field:
+    """The field a name means; `line`: it may be one of a line. Raises InvalidCondition."""
     if not isinstance(name, str) or not name or len(name) > 512:
         raise InvalidCondition("A property name is a text of 1 to 512 characters.", path=path)
     if name in COLUMNS:
         return Field(name, COLUMNS[name], ())
-    root, inner = ("context", name.removeprefix("@context.")) if name.startswith("@context.") else ("properties", name)
+    root, inner = "properties", name
+    if name.startswith("@context."):
+        root, inner = "context", name.removeprefix("@context.")
+    elif name.startswith(LINE):
+        if not line or name == LINE:
+            raise InvalidCondition(
+                "A field of a line stands in conditions, and in sum and distinct of rules.", path=path
+            )
+        if name in LINE_FIGURES:
+            return Field(name, LINE_FIGURES[name], ())
+        root, inner = "line", name.removeprefix(LINE)
     keys = tuple(inner.split("."))
     if len(keys) > KEYS_MAX:
         raise InvalidCondition(f"A property path has at most {KEYS_MAX} parts.", path=path)
@@ -102,7 +131,7 @@ def fields_of(condition: Condition) -> Iterator[Field]:
     """Every field that a condition reads."""
     if isinstance(condition, Compare):
         yield condition.field
-    elif isinstance(condition, Not):
+    elif isinstance(condition, Not | OfALine):
         yield from fields_of(condition.part)
     else:
         for part in condition.parts:
@@ -112,7 +141,12 @@ def fields_of(condition: Condition) -> Iterator[Field]:
 def parse_condition(data: object, path: str = "where") -> Condition:
     """The tree of a condition's JSON. Raises InvalidCondition with the path of the wrong place."""
     budget = [NODES_MAX]
-    return _parse(data, path, DEPTH_MAX, budget)
+    return of_a_line(_parse(data, path, DEPTH_MAX, budget))
+
+
+def of_a_line(condition: Condition) -> Condition:
+    """The condition as one of an event: where it reads a line, of some line."""
+    return OfALine(condition) if any(field.name.startswith(LINE) for field in fields_of(condition)) else condition
 
 
 def _parse(data: object, path: str, depth: int, budget: list[int]) -> Condition:
@@ -137,7 +171,7 @@ def _parse(data: object, path: str, depth: int, budget: list[int]) -> Condition:
 
 def _equality(name: object, value: object, path: str) -> Condition:
     where = f"{path}.{name}"
-    field = parse_field(name, where)
+    field = parse_field(name, where, line=True)
     if value is None:
         return Compare(field, "is_null", None)
     if isinstance(value, list):
@@ -146,7 +180,7 @@ def _equality(name: object, value: object, path: str) -> Condition:
 
 
 def _compare(data: Mapping[str, Any], path: str) -> Condition:
-    return compare_of(parse_field(data.get("property"), f"{path}.property"), data, path)
+    return compare_of(parse_field(data.get("property"), f"{path}.property", line=True), data, path)
 
 
 def compare_of(field: Field, data: Mapping[str, Any], path: str) -> Compare:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
-from siyu.rules.condition import All, AnyOf, Compare, Condition, Field, Scalar
+from siyu.rules.condition import (
+    LINE_FIGURES,
+    LINE_LISTS,
+    LINES_MAX,
+    PRODUCT_PROPERTIES,
+    All,
+    AnyOf,
+    Compare,
+    Condition,
+    Field,
+    OfALine,
+    Scalar,
+)
 
 NUMBER: Final = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
 """Texts that count as numbers, here and in ClickHouse (RE2)."""
@@ -75,6 +88,37 @@ def read_field(field: Field, event: Mapping[str, Any]) -> Any:
             return None
         value = value[key]
     return value
+
+
+def lines_of(event: Mapping[str, Any], condition: Condition | None = None) -> Iterator[Mapping[str, Any]]:
+    """The event with each of its lines beside it, of which `condition` holds: what fields of a line are read from."""
+    part = condition.part if isinstance(condition, OfALine) else condition
+    for line in _lines(event.get("properties") or {}):
+        one = {**event, "line": line, **_line_figures(line)}
+        if part is None or holds(part, one):
+            yield one
+
+
+def _lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    for name in LINE_LISTS:
+        found = properties.get(name)
+        if isinstance(found, list) and (lines := [one for one in found[:LINES_MAX] if isinstance(one, Mapping)]):
+            return lines
+    return [properties] if any(text_of(properties.get(name)) for name in PRODUCT_PROPERTIES) else []
+
+
+def _line_figures(line: Mapping[str, Any]) -> dict[str, float | None]:
+    quantity, fen = _finite(line.get("quantity")), _finite(line.get("price_fen"))
+    quantity = 1.0 if quantity is None else quantity
+    if fen is None and (yuan := _finite(line.get("price"))) is not None:
+        fen = yuan * 100
+    money = None if fen is None or not isfinite(fen * quantity) else fen * quantity
+    return dict(zip(LINE_FIGURES.values(), (quantity, money), strict=True))
+
+
+def _finite(value: Any) -> float | None:
+    number = numeric(text_of(value))
+    return number if number is not None and isfinite(number) else None
 
 
 def _equals(value: Any, wanted: Scalar) -> bool:
@@ -147,4 +191,6 @@ def holds(condition: Condition, event: Mapping[str, Any]) -> bool:
         return all(holds(part, event) for part in condition.parts)
     if isinstance(condition, AnyOf):
         return any(holds(part, event) for part in condition.parts)
+    if isinstance(condition, OfALine):
+        return any(True for _ in lines_of(event, condition.part))
     return not holds(condition.part, event)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, numeric_sql
-from siyu.rules.condition import parse_field
-from siyu.rules.measure import ORDER_ID, names_of
+from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, lines_sql, numeric_sql
+from siyu.rules.condition import LINE, OfALine, parse_field
+from siyu.rules.measure import ORDER_ID, names_of, refunds_follow
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, SUMMAND_MAX, Metric
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import BEGINNING_MS, Interval, Setting, interval_of, local_day
@@ -31,7 +31,8 @@ def matches_sql(metric: Metric, compiling: Compiling) -> str:
     params = compiling.params
     parts = [named_sql(names_of(metric, compiling.words), compiling)]
     if metric.where is not None:
-        parts.append(condition_sql(metric.where, params))
+        where = condition_sql(metric.where, params)
+        parts.append(f"({_refund(compiling)} OR {where})" if refunds_follow(metric) else where)
     if own := _own_start(metric, compiling):
         parts.append(own)
     return f"({' AND '.join([during_sql(_span(metric, compiling), params), *parts])})"
@@ -68,8 +69,13 @@ def figure_sql(metric: Metric, compiling: Compiling) -> str:
     """The figure, as `measure.measure` counts it: Int64, NULL for an instant that never was."""
     condition, params = matches_sql(metric, compiling), compiling.params
     day = f"toInt32(toDate32(occurred_at, {params.add(compiling.setting.zone.key)}))"
+    if metric.of.startswith(LINE):
+        return _lines_figure(metric, compiling)
     if metric.kind == "count":
         return f"toInt64({_orders_sql(condition, compiling) if metric.net else f'countIf({condition})'})"
+    if metric.kind == "sum" and refunds_follow(metric):
+        fen, paid, _ = _by_order(condition, compiling)
+        return f"toInt64(arraySum((fen, paid) -> if(paid > 0, fen, 0), {fen}, {paid}))"
     if metric.kind == "sum":
         return f"sumIf({_summand_sql(metric.of, params)}, {condition})"
     if metric.kind == "distinct":
@@ -86,23 +92,45 @@ def figure_sql(metric: Metric, compiling: Compiling) -> str:
     return f"{'min' if metric.kind == 'first' else 'max'}OrNullIf({MILLIS}, {condition})"
 
 
+def _lines_figure(metric: Metric, compiling: Compiling) -> str:
+    """A sum or the different values of a field of lines: of the lines of which the condition holds."""
+    params, where = compiling.params, metric.where
+    of_line = condition_sql(where.part, params) if isinstance(where, OfALine) else "1"
+    counted = matches_sql(metric._replace(where=None) if isinstance(where, OfALine) else metric, compiling)
+    if metric.kind == "sum":
+        summands = f"arrayMap(line -> if({of_line}, {_summand_sql(metric.of, params)}, 0), {lines_sql(params)})"
+        return f"sumIf(arraySum({summands}), {counted})"
+    text = field_text_sql(parse_field(metric.of, line=True), params)
+    texts = f"arrayMap(line -> if({of_line}, {text}, ''), {lines_sql(params)})"
+    return f"toInt64(uniqExactArrayIf(arrayFilter(text -> text != '', {texts}), {counted}))"
+
+
 def _summand_sql(name: str, params: Params) -> str:
     if name == MONEY:
         return "value_fen"
-    number = numeric_sql(field_text_sql(parse_field(name), params))
+    number = numeric_sql(field_text_sql(parse_field(name, line=True), params))
     counted = f"abs({number}) <= {params.add(SUMMAND_MAX, 'Float64')}"
     return f"ifNull(if({counted}, toInt64(roundBankers({number} * {SUM_SCALE})), 0), 0)"
 
 
+def _refund(compiling: Compiling) -> str:
+    return named_sql(compiling.words.refunds, compiling) if compiling.words.refunds else "0"
+
+
 def _orders_sql(condition: str, compiling: Compiling) -> str:
+    fen, paid, back = _by_order(condition, compiling)
+    return f"arrayCount((fen, paid, back) -> paid > 0 AND (fen > 0 OR back = 0), {fen}, {paid}, {back})"
+
+
+def _by_order(condition: str, compiling: Compiling) -> tuple[str, ...]:
+    """Of every order its money in fen, how often it was paid, and refunded: arrays that go together."""
     params = compiling.params
     text = field_text_sql(parse_field(ORDER_ID), params)
     order = f"if({text} = '', event_id, {text})"
-    refund = f"toInt64({named_sql(compiling.words.refunds, compiling) if compiling.words.refunds else '0'})"
-    fen, paid, back = (
+    refund = f"toInt64({_refund(compiling)})"
+    return tuple(
         f"mapValues(sumMapIf(map({order}, {figure}), {condition}))" for figure in ("value_fen", f"1 - {refund}", refund)
     )
-    return f"arrayCount((fen, paid, back) -> paid > 0 AND (fen > 0 OR back = 0), {fen}, {paid}, {back})"
 
 
 def prefilter_sql(metrics: Sequence[Metric], compiling: Compiling) -> str:

@@ -7,14 +7,18 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from siyu.rules.condition import (
+    LINE,
     MULTIPLE_MAX,
+    PRODUCT_PROPERTIES,
     VALUES_MAX,
     AnyOf,
     Compare,
     Condition,
     Field,
+    OfALine,
     Scalar,
     compare_of,
+    of_a_line,
     parse_condition,
     parse_field,
 )
@@ -47,8 +51,6 @@ NAME_CHARS_MAX: Final = 512
 DURATION_MAX_MS: Final = DAYS_MAX * UNIT_MS["day"]
 TAGS: Final = "tags"
 SEGMENTS: Final = "segments"
-PRODUCT_PROPERTIES: Final = ("sku", "product_id", "commodity_id", "goods_id")
-"""Where SDKs put the product of an event; `product` looks into all of them."""
 _UTC: Final = ZoneInfo("UTC")
 
 
@@ -157,7 +159,7 @@ def _metric(data: Mapping[str, Any], path: str, depth: int, reading: Reading) ->
     if (kind in ("sum", "distinct")) != bool(of) or not isinstance(of, str):
         raise refuse("sum and distinct take a property in `of`, no other metric does.", f"{path}.of")
     if of not in ("", DAY):
-        parse_field(of, f"{path}.of")
+        parse_field(of, f"{path}.of", line=True)
     elif of == DAY and kind == "sum":
         raise refuse("Days cannot be summed up.", f"{path}.of")
     net = data.get("net", False)
@@ -289,24 +291,25 @@ def _names(value: object, path: str, what: str = "event names") -> tuple[str, ..
 
 
 def _where(data: Mapping[str, Any], path: str) -> Condition | None:
-    """`where`, `end` and `product` as one condition."""
+    """`where`, `end` and `product` as one condition; what it asks of lines it asks of the same one."""
     parts: list[Condition] = []
     if (where := data.get("where")) is not None:
         condition = parse_condition(where, f"{path}.where")
+        condition = condition.part if isinstance(condition, OfALine) else condition
         if not _is_empty(condition):
             parts.append(condition)
     if ends := _names(data.get("end"), f"{path}.end", "ends"):
         parts.append(Compare(parse_field("@end"), "in", ends) if len(ends) != 1 else _equals("@end", ends[0]))
     if (product := data.get("product")) is not None:
         wanted = _text(product, f"{path}.product")
-        parts.append(AnyOf(tuple(_equals(name, wanted) for name in PRODUCT_PROPERTIES)))
+        parts.append(AnyOf(tuple(_equals(LINE + name, wanted) for name in PRODUCT_PROPERTIES)))
     if not parts:
         return None
-    return parts[0] if len(parts) == 1 else AllConditions(tuple(parts))
+    return of_a_line(parts[0] if len(parts) == 1 else AllConditions(tuple(parts)))
 
 
 def _equals(name: str, value: Scalar) -> Compare:
-    return Compare(parse_field(name), "eq", value)
+    return Compare(parse_field(name, line=True), "eq", value)
 
 
 def _is_empty(condition: Condition) -> bool:

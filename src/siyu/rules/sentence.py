@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from siyu.rules.condition import All as AllConditions
-from siyu.rules.condition import AnyOf, Compare, Condition
+from siyu.rules.condition import AnyOf, Compare, Condition, OfALine
 from siyu.rules.phrases import PHRASES, Phrases
 from siyu.rules.rule import DAY, MONEY, Group, Measured, Metric, Negation, Person, Rule, Trigger
 from siyu.rules.vocabulary import Choice, Lang, Vocabulary, choice_label
@@ -120,6 +120,8 @@ class _Writer:
         return "" if condition is None else self._phrases.where.format(condition=self._condition(condition))
 
     def _condition(self, condition: Condition) -> str:
+        if isinstance(condition, OfALine):
+            return self._condition(condition.part)
         if isinstance(condition, Compare):
             test = self._test(condition.op, condition.value, self._words.choices_of(condition.field.name))
             return f"{self._field(condition.field.name)} {test}"

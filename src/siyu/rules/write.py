@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from siyu.rules.condition import All as AllConditions
-from siyu.rules.condition import Compare, Condition, Not
+from siyu.rules.condition import Compare, Condition, Not, OfALine
 from siyu.rules.rule import Group, Negation, Person, Rule, Trigger
 from siyu.rules.window import Duration, Window
 
 
 def condition_json(condition: Condition) -> dict[str, Any]:
     """A property condition as JSON."""
+    if isinstance(condition, OfALine):
+        return condition_json(condition.part)
     if isinstance(condition, Compare):
         data: dict[str, Any] = {"property": condition.field.name, "op": condition.op}
         return data if condition.value is None else data | {"value": _plain(condition.value)}

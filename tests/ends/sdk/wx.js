@@ -11,6 +11,10 @@ const answer = (o, result, failed) => {
   (failed ? o.fail : o.success)?.(result);
   o.complete?.(result);
 };
+// dataType is 'json' unless told otherwise: what can be parsed arrives parsed.
+const parsed = (text) => {
+  try { return JSON.parse(text); } catch { return text; }
+};
 const real = {
   request(o) {
     const method = o.method || 'GET';
@@ -18,7 +22,7 @@ const real = {
     const sent = http.request(new URL(o.url), { method, headers }, (reply) => {
       let text = '';
       reply.on('data', (chunk) => (text += chunk));
-      reply.on('end', () => answer(o, { statusCode: reply.statusCode, data: text }));
+      reply.on('end', () => answer(o, { statusCode: reply.statusCode, data: parsed(text) }));
     });
     sent.on('error', (error) => answer(o, { errMsg: String(error) }, true));
     if (method !== 'GET') sent.write(typeof o.data === 'string' ? o.data : JSON.stringify(o.data ?? ''));

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
-from cryptography.fernet import Fernet
 
 from siyu.clock import Now
 from siyu.collect.event import Rejected
 from siyu.collect.frame import Arrival, frames_of
+from siyu.connectors.sealed import seal, unseal
 from siyu.connectors.shop import records
 from siyu.connectors.shop.dialect import (
     DIALECTS,
@@ -64,20 +62,6 @@ class Setting(msgspec.Struct, frozen=True):
     key: bytes
     zone: ZoneInfo
     now: Now
-
-
-def seal(secret: str, key: bytes) -> bytes:
-    """A secret as it is stored."""
-    return _box(key).encrypt(secret.encode())
-
-
-def unseal(sealed: bytes, key: bytes) -> str:
-    """Inverse of `seal`."""
-    return _box(key).decrypt(sealed).decode()
-
-
-def _box(key: bytes) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"connector secrets\n" + key).digest()))
 
 
 async def put(connection: Any, name: str, wanted: Wanted, key: bytes, now: datetime) -> Connector:
