@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -17,11 +19,12 @@ from siyu.coupons.jobs import end_what_is_over
 from siyu.coupons.request import Part, Redeem
 from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.coupons.till import Till
-from siyu.errors import PersonNotFound, Refused, SiyuError
+from siyu.errors import Contended, PersonNotFound, Refused, SiyuError
 from siyu.identity.actions import retract
 from siyu.identity.outbox import send_waiting
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
+from siyu.store import replies
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from tests.coupon_world import Brand, rule, template, user
@@ -342,3 +345,53 @@ async def test_a_group_of_one_till_and_another_till_meet(brand: Brand) -> None:
 
     found = Counter(await asyncio.gather(*(use(till, code) for code in codes for till in tills)))
     assert found == Counter(committed=20, COUPON_USED=40)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_one_key_at_several_tills_uses_one_coupon(
+    brand: Brand, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """Each till has looked for the keys before any of them wrote. Without the guard every one of them goes through."""
+    await brand.people("U1")
+    await brand.template(template("T"))
+    tills = [Till(brand.db, lambda: brand.now, brand.pricing) for _ in range(3)]
+    codes = {till: [(await brand.give("T", "U1")).code for _ in range(5)] for till in tills}
+    meeting, looked, look = asyncio.Barrier(len(tills)), itertools.count(), replies.kept_under
+
+    async def look_and_meet(connection: Any, keys: Collection[UUID]) -> dict[UUID, replies.Kept]:
+        found = await look(connection, keys)
+        if next(looked) < len(tills):
+            await meeting.wait()
+        return found
+
+    async def unguarded(connection: Any, answers: Collection[Any], now: datetime) -> None:
+        with suppress(Contended):
+            await add(connection, answers, now)
+
+    add = replies.add
+    monkeypatch.setattr(replies, "kept_under", look_and_meet)
+    if not guarded:
+        monkeypatch.setattr(replies, "add", unguarded)
+
+    async def use(till: Till, number: int) -> str:
+        try:
+            return (await till.redeem(Redeem(code=codes[till][number]), f"key-{number}")).state
+        except SiyuError as error:
+            return error.code
+
+    found = Counter(await asyncio.gather(*(use(till, number) for till in tills for number in range(5))))
+    used = Counter(one.state for one in await brand.coupons("U1"))["redeemed"]
+    assert (used == 5) is guarded
+    assert (found == Counter(committed=5, IDEMPOTENCY_CONFLICT=10)) is guarded
+
+
+async def test_what_is_no_answer_leaves_its_key_free(brand: Brand) -> None:
+    await brand.people("U1")
+    await brand.template(template("T"))
+    till = Till(brand.db, lambda: brand.now, brand.pricing)
+    code = (await brand.give("T", "U1")).code
+    for _ in range(2):
+        with pytest.raises(PersonNotFound):
+            await till.redeem(msgspec.convert({"code": code, "person": user("nobody")}, Redeem), "k")
+    first = await till.redeem(Redeem(code=code), "k")
+    assert await till.redeem(Redeem(code=code), "k") == first

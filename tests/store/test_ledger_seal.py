@@ -281,7 +281,7 @@ SEAL_CHANGES = (
     ("DELETE FROM ledger_seal_tiles WHERE place = 0", "ledger_seal_tiles level=1 place=0"),
     ("INSERT INTO ledger_seal_tiles SELECT 2, 0, hash FROM ledger_seal_tiles WHERE place = 0", "ledger_seal_tiles"),
     ("UPDATE ledger_seal_tiles SET level = 3 WHERE place = 0", "ledger_seal_tiles level=1 place=0"),
-    ("UPDATE ledger_seal_blocks SET checkpoint = replace(checkpoint, 'A', 'B') WHERE number = 2",
+    ("UPDATE ledger_seal_blocks SET checkpoint = translate(checkpoint, 'ABCDEFGH', 'BADCFEHG') WHERE number = 2",
      "ledger_seal_blocks number=2"),
     ("UPDATE ledger_seal_blocks SET sealed_at = sealed_at + interval '1 second' WHERE number = 2",
      "ledger_seal_blocks number=2"),

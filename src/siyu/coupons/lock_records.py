@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from siyu.store.rows import columns, unnested
+
 _LOCK: Final = (
     'id, anchor, holder, order_id, "end", state, points, points_transfer, points_back, at, ends_at, decided_at'
 )
@@ -16,14 +18,15 @@ VALUES ($1, $2, $3, $4, $5, 'held', $6, $7, $8, $9)"""
 _ADD_PARTS: Final = """
 INSERT INTO coupon_lock_parts (lock, place, source, coupon, off_fen, transfer)
 SELECT $1, * FROM unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])"""
-_ADD_COMMITTED: Final = """
-INSERT INTO coupon_locks (id, anchor, holder, order_id, "end", state, points, at, ends_at, decided_at)
-SELECT n.id, n.anchor, n.holder, n.order_id, n.at_end, 'committed', 0, n.at, n.at, n.at
-FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-  AS n(id, anchor, holder, order_id, at_end, at)"""
-_ADD_MANY_PARTS: Final = """
+_ADD_COMMITTED: Final = f"""
+WITH l AS (
+  INSERT INTO coupon_locks (id, anchor, holder, order_id, "end", state, points, at, ends_at, decided_at)
+  SELECT n.id, n.anchor, n.holder, n.order_id, n.at_end, 'committed', 0, n.at, n.at, n.at
+  FROM {unnested(1, "uuid", "bigint", "text", "text", "text", "timestamptz")}
+    AS n(id, anchor, holder, order_id, at_end, at)
+)
 INSERT INTO coupon_lock_parts (lock, place, source, coupon, off_fen)
-SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::bigint[])"""
+SELECT * FROM {unnested(7, "uuid", "int", "text", "bigint", "bigint")}"""
 _DECIDE: Final = f"""
 UPDATE coupon_locks SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'held'
   AND ($2 <> 'committed' OR ends_at > $3) RETURNING {_LOCK}"""
@@ -78,18 +81,14 @@ async def add(connection: Any, lock: Lock, parts: Sequence[Part]) -> None:
         lock.ends_at,
     )  # fmt: skip
     if parts:
-        columns = [list(column) for column in zip(*(part[:5] for part in parts), strict=True)]
-        await connection.execute(_ADD_PARTS, lock.id, *columns)
+        await connection.execute(_ADD_PARTS, lock.id, *zip(*(part[:5] for part in parts), strict=True))
 
 
 async def add_committed(connection: Any, locks: Sequence[Lock], parts: Sequence[tuple[UUID, Part]]) -> None:
     """Store locks that are committed at once, with their parts."""
-    columns = [list(column) for column in zip(*locks, strict=True)]
-    await connection.execute(_ADD_COMMITTED, *(columns[place] for place in (0, 1, 2, 3, 4, 9)))
-    await connection.execute(
-        _ADD_MANY_PARTS, [lock for lock, _ in parts], [part.place for _, part in parts],
-        [part.source for _, part in parts], [part.coupon for _, part in parts], [part.off_fen for _, part in parts],
-    )  # fmt: skip
+    heads = [(one.id, one.anchor, one.holder, one.order_id, one.end, one.at) for one in locks]
+    tails = [(lock, part.place, part.source, part.coupon, part.off_fen) for lock, part in parts]
+    await connection.execute(_ADD_COMMITTED, *columns(heads, 6), *columns(tails, 5))
 
 
 async def find(connection: Any, lock_id: UUID, *, hold: bool = False) -> Lock | None:

@@ -101,7 +101,8 @@ class Till:
         holders = await self._holders(connection, asks, now)
         found = [coupons.get(number) for number in numbers]
         plain = [one is not None and is_plain(one, terms, now) for one in found]
-        kept = await self._claim(connection, [ask for ask, fits in zip(asks, plain, strict=True) if fits], now)
+        keys = {ask.key for ask, fits in zip(asks, plain, strict=True) if fits and ask.key is not None}
+        kept = await replies.kept_under(connection, keys)
         group = Group(terms, kept, holders, {}, now)
         answers: list[Answer] = []
         taken: set[UUID] = set()
@@ -115,17 +116,12 @@ class Till:
         if group.uses:
             await self._write(connection, list(group.uses.values()), now)
         done = [
-            (ask.key, answer)
+            (ask.key, ask.request, answer)
             for ask, answer in zip(asks, answers, strict=True)
-            if ask.key is not None and ask.key not in kept and (isinstance(answer, LockSeen | Conflict))
+            if ask.key is not None and ask.key not in kept and isinstance(answer, LockSeen | Conflict)
         ]
-        if done:
-            await replies.keep(connection, done)
+        await replies.add(connection, done, now)
         return answers
-
-    async def _claim(self, connection: Any, asks: Sequence[Ask], now: datetime) -> dict[UUID, replies.Kept]:
-        keys = {ask.key: ask.request for ask in asks if ask.key is not None}
-        return await replies.claim(connection, keys, now) if keys else {}
 
     async def _holders(self, connection: Any, asks: Sequence[Ask], now: datetime) -> dict[UUID, frozenset[str]]:
         """The wallets of those who are named, by their public id."""

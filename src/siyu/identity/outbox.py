@@ -22,6 +22,7 @@ from siyu.collect.frame import Arrival, frames_of
 from siyu.errors import SiyuError
 from siyu.ids import identifier_key
 from siyu.store.postgres import Database
+from siyu.store.rows import columns, unnested
 from siyu.stream.stream import Stream
 
 log = structlog.get_logger()
@@ -29,13 +30,14 @@ log = structlog.get_logger()
 SOURCE: Final = "siyu"
 PER_FRAME: Final = 2_000
 IDLE_SECONDS: Final = 0.2
+REST_SECONDS: Final = 0.5
+"""After events were sent: a batch costs every engine that it passes as much as some hundred events."""
 SENDER_LOCK: Final = 0x51_0B
 """Advisory lock of the one that sends, in all processes."""
 
-_ADD: Final = """
+_ADD: Final = f"""
 INSERT INTO told_events (event_id, name, at, properties, anchor, key, other, "end", source)
-SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-                     $8::text[], $9::text[])
+SELECT * FROM {unnested(1, "text", "text", "timestamptz", "text", "bigint", "text", "text", "text", "text")}
 ON CONFLICT (event_id) DO NOTHING
 """
 _WAITING: Final = """
@@ -68,9 +70,8 @@ class Told(NamedTuple):
 async def tell(connection: Any, events: Sequence[Told]) -> None:
     """Write events down; one whose id waits already is the same one."""
     if events:
-        columns: list[list[Any]] = [list(column) for column in zip(*events, strict=True)]
-        columns[3] = [msgspec.json.encode(one.properties).decode() for one in events]
-        await connection.execute(_ADD, *columns)
+        rows = [(*one[:3], msgspec.json.encode(one.properties).decode(), *one[4:]) for one in events]
+        await connection.execute(_ADD, *columns(rows, len(Told._fields)))
 
 
 async def scrub(connection: Any, anchors: Collection[int], keys: Collection[str]) -> int:
@@ -103,14 +104,15 @@ async def send_waiting(db: Database, stream: Stream, now: Now) -> int:
 async def keep_sending(db: Database, stream: Stream, now: Now, stopping: asyncio.Event) -> None:
     """Send what waits, time and again, until `stopping` is set. A failure loses nothing."""
     while not stopping.is_set():
+        sent = 0
         try:
-            await send_waiting(db, stream, now)
+            sent = await send_waiting(db, stream, now)
         except SiyuError as error:
             log.warning("events wait", error=str(error))
         except Exception:
             log.exception("events could not be sent, will be repeated")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), IDLE_SECONDS)
+            await asyncio.wait_for(stopping.wait(), REST_SECONDS if sent else IDLE_SECONDS)
 
 
 def _arrivals(rows: Sequence[Any], received_ms: int) -> list[Arrival]:

@@ -60,25 +60,26 @@ class Ledger:
         then the transaction must be rolled back and may be tried again. Raises UnknownCurrency."""
         if not commands:
             return []
-        book = Book(await self.currencies(connection, _currencies_of(commands)), self.zone)
-        await self._load(connection, book, commands)
+        names = {name for command in commands for name in command.report}
+        names.update(name for command in commands for part in command.parts for name in _names(part))
+        book = Book(await self.currencies(connection, {name.currency for name in names}), self.zone)
+        await self._load(connection, book, commands, names)
         keys = {key for command in commands for key in (command.key, *command.unless)}
-        known = await records.known_keys(connection, list(keys))
+        known, numbers = await records.known_keys(connection, list(keys), len(commands))
         before = list(book.accounts.values())
         ids = {account.name: account.id for account in before}
         written: dict[Any, Written] = {}
-        outcomes = [_decide(book, command, known, written) for command in commands]
+        outcomes = [
+            _decide(book, command, number, known, written) for command, number in zip(commands, numbers, strict=True)
+        ]
         if written and not await records.write(connection, before, list(written.values()), ids):
             raise Contended("Another request was faster; this one is tried again.", retry_after_s=1)
         return outcomes
 
-    async def _load(self, connection: Any, book: Book, commands: Sequence[Command]) -> None:
-        """Lock every account that the commands may touch, then read what is in them."""
-        parts = [part for command in commands for part in command.parts]
+    async def _load(self, connection: Any, book: Book, commands: Sequence[Command], names: set[AccountName]) -> None:
+        """Lock every account that the commands may touch, then read what is in them. `names`: those they name."""
+        parts = (part for command in commands for part in command.parts)
         earlier = sorted({part.transfer for part in parts if isinstance(part, End | Reverse)})
-        names = {name for command in commands for name in command.report}
-        for part in parts:
-            names.update(_names(part))
         if wrong := {name.currency for name in names} - book.currencies.keys():
             raise UnknownCurrency(f"There is no currency {min(wrong)!r}.", path="currency")
         if earlier:
@@ -113,11 +114,6 @@ class Ledger:
         return ids
 
 
-def _currencies_of(commands: Sequence[Command]) -> set[str]:
-    named = {name.currency for command in commands for name in command.report}
-    return named | {name.currency for command in commands for part in command.parts for name in _names(part)}
-
-
 def _names(part: Flow | End | Reverse) -> Iterable[AccountName]:
     if isinstance(part, Flow):
         for leg in part.legs:
@@ -144,13 +140,15 @@ async def _load_earlier(connection: Any, book: Book, earlier: list[int]) -> None
         book.taken.setdefault(transfer, {})[lot.id] = units
 
 
-def _decide(book: Book, command: Command, known: dict[Any, Stored], written: dict[Any, Written]) -> Outcome:
-    stored = known[command.key]
-    if stored.transfer is not None:
+def _decide(
+    book: Book, command: Command, number: int, known: dict[Any, Stored], written: dict[Any, Written]
+) -> Outcome:
+    """`number`: free for it."""
+    if (stored := known.get(command.key)) is not None:
         return _again(command, stored)
-    if any(known[key].transfer is not None for key in command.unless):
+    if command.unless and not known.keys().isdisjoint(command.unless):
         return Outcome(0, command.at, {}, Refusal(DUPLICATE, "This was given before.", {}))
-    posting = Posting(book, stored.number, command)
+    posting = Posting(book, number, command)
     refusal, change = None, None
     try:
         posting.apply()
@@ -161,22 +159,21 @@ def _decide(book: Book, command: Command, known: dict[Any, Stored], written: dic
     answer = msgspec.json.encode(refusal or balances).decode()
     code = refusal.code if refusal else None
     row = (
-        stored.number, command.key, command.request, command.kind, command.at, command.occurred_at or command.at,
+        number, command.key, command.request, command.kind, command.at, command.occurred_at or command.at,
         command.reason, command.cause, command.by, command.corrects, code, answer,
     )  # fmt: skip
-    written[command.key] = Written(row, stored.number, command.at, change)
-    known[command.key] = Stored(stored.number, command.request, command.at, code, answer, stored.number)
-    return Outcome(stored.number, command.at, balances, refusal)
+    written[command.key] = Written(row, number, command.at, change)
+    known[command.key] = Stored(number, command.request, command.at, code, answer)
+    return Outcome(number, command.at, balances, refusal)
 
 
 def _again(command: Command, stored: Stored) -> Outcome:
     """The outcome of a key that was used before."""
-    at = stored.at or command.at
-    if stored.request != command.request:
+    number, request, at, refused, answer = stored
+    if request != command.request:
         message = "This idempotency key was used for another request."
         return Outcome(0, at, {}, Refusal(IdempotencyConflict.code, message, {}), False)
-    number, answer = stored.transfer or 0, stored.answer or "{}"
-    if stored.refused is not None:
+    if refused is not None:
         return Outcome(number, at, {}, msgspec.json.decode(answer, type=Refusal), False)
     return Outcome(number, at, msgspec.json.decode(answer, type=dict[str, int]), None, False)
 

@@ -362,7 +362,8 @@ class Posting:
             book.legs[leg.transfer][leg.place] = leg
         if self._new_legs:
             book.legs[self._transfer] = list(self._new_legs)
-        self._remember_taken(moves)
+        if moves:
+            self._remember_taken(moves)
         return Change(entries, list(self._fresh.values()), moves, self._new_legs, changed)
 
     def _remember_taken(self, moves: Mapping[int, LotMove]) -> None:

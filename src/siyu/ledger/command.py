@@ -149,9 +149,6 @@ class Outcome(NamedTuple):
 
 def derived_key(*parts: object) -> UUID:
     """The idempotency key of an effect named by `parts`: equal parts, equal key."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        text = str(part).encode()
-        digest.update(len(text).to_bytes(8))
-        digest.update(text)
-    return UUID(bytes=digest.digest())
+    texts = [str(part).encode() for part in parts]
+    named = b"".join([piece for text in texts for piece in (len(text).to_bytes(8), text)])
+    return UUID(bytes=hashlib.blake2b(named, digest_size=16).digest())

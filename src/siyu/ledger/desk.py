@@ -15,7 +15,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 
 from siyu.errors import Busy, Contended, EngineUnavailable, SiyuError
-from siyu.store.postgres import Database, driver_of, transient
+from siyu.store.postgres import Database, transient
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,8 +89,8 @@ class Desk(Generic[T, R]):
     async def _commit(self, requests: Sequence[T]) -> Sequence[R | Exception]:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                async with self._db.begin() as connection:
-                    results = await self._work(await driver_of(connection), requests)
+                async with self._db.transaction() as connection:
+                    results = await self._work(connection, requests)
                 return list(results)
             except (Contended, DBAPIError, asyncpg.PostgresError) as error:
                 if attempt == ATTEMPTS_MAX or not transient(error):

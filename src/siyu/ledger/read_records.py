@@ -17,6 +17,11 @@ _DUE_LOTS: Final = """
 SELECT 'lots', a.id, '', min(l.expires_at), a.currency, a.holder, sum(l.remaining)::bigint, a.version
 FROM ledger_lots l JOIN ledger_accounts a ON a.id = l.account WHERE l.remaining > 0 AND l.expires_at <= $1
 """
+_FIRST_DUE: Final = """
+SELECT least((SELECT min(ends_at) FROM ledger_legs WHERE state = 'pending'),
+             (SELECT min(expires_at) FROM ledger_lots WHERE remaining > 0)) <= $1
+"""
+"""Two entries of two indexes. Mostly nothing is due anywhere, and whose it would be need not be asked."""
 _DUE_OF: Final = f"""
 {_DUE_LEGS} AND l.held IN (
   SELECT id FROM ledger_accounts WHERE holder = ANY($2::text[]) AND role IN ('pending', 'locked'))
@@ -138,6 +143,8 @@ class LotSeen(NamedTuple):
 
 async def due_of(connection: Any, holders: Sequence[str], at: datetime) -> list[DueLeg | DueLots]:
     """What is due in the accounts of these holders, the earliest first."""
+    if not await connection.fetchval(_FIRST_DUE, at):
+        return []
     return _due(await connection.fetch(_DUE_OF, at, holders))
 
 

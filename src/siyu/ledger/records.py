@@ -14,6 +14,7 @@ from siyu.ledger.book import Change, KeptLeg
 from siyu.ledger.command import AtEnd, State
 from siyu.ledger.currency import Currency, Rounding
 from siyu.ledger.lot import Lot
+from siyu.store.rows import columns, unnested
 
 _NAMES: Final = "unnest($1::text[], $2::text[], $3::text[]) AS n(currency, holder, role)"
 _FIND: Final = f"""
@@ -32,8 +33,9 @@ SELECT count(*) FROM (
 ) locked
 """
 _KNOWN: Final = """
-SELECT k.key, t.id, t.request, t.at, t.refused, t.answer, nextval('ledger_transfer_numbers')
-FROM unnest($1::uuid[]) AS k(key) LEFT JOIN ledger_transfers t ON t.key = k.key
+SELECT key, id, request, at, refused, answer, NULL::bigint[] FROM ledger_transfers WHERE key = ANY($1::uuid[])
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL,
+                 ARRAY(SELECT nextval('ledger_transfer_numbers') FROM generate_series(1, $2::int))
 """
 _LOTS: Final = """
 SELECT id, account, earned_at, expires_at, amount, remaining FROM ledger_lots
@@ -62,43 +64,45 @@ REMAINING_GUARD: Final = "AND l.remaining = d.remaining"
 LEG_GUARD: Final = "AND l.state = d.state AND (l.posted, l.returned, l.reversed) = (d.posted, d.returned, d.reversed)"
 """A leg is decided once, from the state it was read in."""
 
+
+_BIGINTS: Final = ("bigint",) * 10
+_ACCOUNTS: Final = unnested(1, *_BIGINTS[:4])
+_TRANSFERS: Final = unnested(
+    5, "bigint", "uuid", "uuid", "text", "timestamptz", "timestamptz", "text", "text", "text", "bigint", "text", "text"
+)
+_ENTRIES: Final = unnested(17, *_BIGINTS[:5], "timestamptz")
+_NEW_LOTS: Final = unnested(23, "bigint", "bigint", "timestamptz", "timestamptz", "bigint", "bigint")
+_CHANGED_LOTS: Final = unnested(29, *_BIGINTS[:3])
+_LOT_MOVES: Final = unnested(32, *_BIGINTS[:3])
+_NEW_LEGS: Final = unnested(35, "bigint", "smallint", *_BIGINTS[:7], "text", "timestamptz", "text", "timestamptz")
+_CHANGED_LEGS: Final = unnested(48, "bigint", "smallint", *_BIGINTS[:3], "text", *_BIGINTS[:3], "text")
+
 WRITE: Final = f"""
 WITH a AS (
   UPDATE ledger_accounts a SET balance = a.balance + d.amount, version = a.version + d.entries
-  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS d(id, version, amount, entries)
+  FROM {_ACCOUNTS} AS d(id, version, amount, entries)
   WHERE a.id = d.id {VERSION_GUARD} RETURNING 1
 ), t AS (
   INSERT INTO ledger_transfers (id, key, request, kind, at, occurred_at, reason, cause, by, corrects, refused, answer)
-  SELECT * FROM unnest($5::bigint[], $6::uuid[], $7::uuid[], $8::text[], $9::timestamptz[], $10::timestamptz[],
-                       $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::text[])
+  SELECT * FROM {_TRANSFERS}
            AS n(id, key, request, kind, at, occurred_at, reason, cause, by, corrects, refused, answer)
   ORDER BY n.key ON CONFLICT (key) DO NOTHING RETURNING 1
 ), e AS (
-  INSERT INTO ledger_entries (account, version, transfer, amount, balance_after, at)
-  SELECT * FROM unnest($17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::timestamptz[])
-  RETURNING 1
+  INSERT INTO ledger_entries (account, version, transfer, amount, balance_after, at) SELECT * FROM {_ENTRIES}
 ), n AS (
-  INSERT INTO ledger_lots (id, account, earned_at, expires_at, amount, remaining)
-  SELECT * FROM unnest($23::bigint[], $24::bigint[], $25::timestamptz[], $26::timestamptz[], $27::bigint[],
-                       $28::bigint[]) RETURNING 1
+  INSERT INTO ledger_lots (id, account, earned_at, expires_at, amount, remaining) SELECT * FROM {_NEW_LOTS}
 ), l AS (
-  UPDATE ledger_lots l SET remaining = l.remaining + d.amount
-  FROM unnest($29::bigint[], $30::bigint[], $31::bigint[]) AS d(id, remaining, amount)
+  UPDATE ledger_lots l SET remaining = l.remaining + d.amount FROM {_CHANGED_LOTS} AS d(id, remaining, amount)
   WHERE l.id = d.id {REMAINING_GUARD} RETURNING 1
 ), m AS (
-  INSERT INTO ledger_lot_moves (transfer, lot, amount)
-  SELECT * FROM unnest($32::bigint[], $33::bigint[], $34::bigint[]) RETURNING 1
+  INSERT INTO ledger_lot_moves (transfer, lot, amount) SELECT * FROM {_LOT_MOVES}
 ), g AS (
   INSERT INTO ledger_legs (transfer, place, source, held, target, amount, posted, returned, reversed, state, ends_at,
-                           at_end, lot_expires_at)
-  SELECT * FROM unnest($35::bigint[], $36::smallint[], $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[],
-                       $41::bigint[], $42::bigint[], $43::bigint[], $44::text[], $45::timestamptz[], $46::text[],
-                       $47::timestamptz[]) RETURNING 1
+                           at_end, lot_expires_at) SELECT * FROM {_NEW_LEGS}
 ), u AS (
   UPDATE ledger_legs l SET posted = d.posted_after, returned = d.returned_after, reversed = d.reversed_after,
                            state = d.state_after
-  FROM unnest($48::bigint[], $49::smallint[], $50::bigint[], $51::bigint[], $52::bigint[], $53::text[],
-              $54::bigint[], $55::bigint[], $56::bigint[], $57::text[])
+  FROM {_CHANGED_LEGS}
     AS d(transfer, place, posted, returned, reversed, state, posted_after, returned_after, reversed_after, state_after)
   WHERE l.transfer = d.transfer AND l.place = d.place {LEG_GUARD} RETURNING 1
 )
@@ -110,13 +114,11 @@ SELECT (SELECT count(*) FROM a), (SELECT count(*) FROM t), (SELECT count(*) FROM
 class Stored(NamedTuple):
     """What is known of an idempotency key."""
 
-    transfer: int | None
-    request: UUID | None
-    at: datetime | None
+    transfer: int
+    request: UUID
+    at: datetime
     refused: str | None
-    answer: str | None
-    number: int
-    """Free for a new transfer."""
+    answer: str
 
 
 class Written(NamedTuple):
@@ -157,9 +159,10 @@ async def lock_holders(connection: Any, holders: Sequence[str]) -> int:
     return int(await connection.fetchval(_LOCK_HOLDERS, holders))
 
 
-async def known_keys(connection: Any, keys: Sequence[UUID]) -> dict[UUID, Stored]:
-    """What is stored under each key, and a fresh number for each."""
-    return {row[0]: Stored(*row[1:]) for row in await connection.fetch(_KNOWN, keys)}
+async def known_keys(connection: Any, keys: Sequence[UUID], numbers: int) -> tuple[dict[UUID, Stored], list[int]]:
+    """What is stored under keys that were used, and so many fresh numbers for transfers."""
+    *rows, last = await connection.fetch(_KNOWN, keys, numbers)
+    return {row[0]: Stored(*row[1:6]) for row in rows}, last[6]
 
 
 async def lots_of(connection: Any, accounts: Sequence[int]) -> list[Lot]:
@@ -226,14 +229,14 @@ async def write(
     new_legs, legs = _leg_rows([change for _, _, change in changes], ids)
     counts = await connection.fetchrow(
         WRITE,
-        *_arrays(accounts, 4),
-        *_arrays([one.row for one in written], 12),
-        *_arrays(entries, 6),
-        *_arrays(fresh, 6),
-        *_arrays(lots, 3),
-        *_arrays(moves, 3),
-        *_arrays(new_legs, 13),
-        *_arrays(legs, 10),
+        *columns(accounts, 4),
+        *columns([one.row for one in written], 12),
+        *columns(entries, 6),
+        *columns(fresh, 6),
+        *columns(lots, 3),
+        *columns(moves, 3),
+        *columns(new_legs, 13),
+        *columns(legs, 10),
     )
     return tuple(counts) == (len(accounts), len(written), len(lots), len(legs))
 
@@ -280,10 +283,6 @@ def _leg_rows(changes: Sequence[Change], ids: Mapping[AccountName, int]) -> tupl
     return rows, changed
 
 
-def _arrays(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
-
-
 # Currencies.
 
 
@@ -291,9 +290,9 @@ async def ensure_currencies(connection: Any, currencies: Sequence[Currency]) -> 
     """Add currencies that do not exist yet."""
     await connection.execute(
         "INSERT INTO ledger_currencies (code, unit_zh, unit_en, lots, keep_months, rounding)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::smallint[], $6::text[])"
+        f" SELECT * FROM {unnested(1, 'text', 'text', 'text', 'bool', 'smallint', 'text')}"
         " ON CONFLICT DO NOTHING",
-        *_arrays([_currency_row(one) for one in currencies], 6),
+        *columns([_currency_row(one) for one in currencies], 6),
     )
 
 

@@ -154,7 +154,9 @@ class Stock:
 
 def _command(ask: StockAsk, now: datetime) -> Any:
     request, sku = ask.request, ask.sku
-    told = Told(ask.key, now, ask.by, getattr(request, "reason", ""))
+    # The instant at which it ends follows from when it was asked first: it is no part of what is asked.
+    hashed = derived_key(sku, msgspec.json.encode(request))
+    told = Told(ask.key, now, ask.by, getattr(request, "reason", ""), request=hashed)
     if isinstance(request, Hold):
         made = stock.reserve({sku: request.qty}, now + timedelta(seconds=request.ttl_s), told)
     elif isinstance(request, Decided):
@@ -164,8 +166,7 @@ def _command(ask: StockAsk, now: datetime) -> Any:
     else:
         made = stock.correct(sku, request.qty, told)
     report = (stock.account(sku, Role.AVAILABLE), stock.account(sku, Role.LOCKED))
-    # The instant at which it ends follows from when it was asked first: it is no part of what is asked.
-    return made._replace(request=derived_key(sku, msgspec.json.encode(request)), report=report)
+    return made._replace(report=report)
 
 
 async def import_stock(connection: Any, ledger: Ledger, text: str, mode: Mode, told: Told) -> int:

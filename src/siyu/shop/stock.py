@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -40,6 +41,8 @@ class Told(NamedTuple):
     by: str
     reason: str = ""
     cause: str | None = None
+    request: UUID | None = None
+    """Hash of what is asked for; None: of the units that move."""
 
 
 def holder(sku: str) -> str:
@@ -52,6 +55,7 @@ def sku_of(name: str) -> str:
     return name.removeprefix(_SKU)
 
 
+@lru_cache(maxsize=16_384)
 def account(sku: str, role: Role) -> AccountName:
     """An account of a SKU."""
     return AccountName(STOCK, holder(sku), role)
@@ -134,5 +138,5 @@ def view(sku: str, holdings: Iterable[Holding]) -> StockView:
 
 
 def _command(kind: str, parts: tuple[Flow | End, ...], told: Told) -> Command:
-    request = derived_key(kind, msgspec.json.encode(parts).hex())
+    request = told.request or derived_key(kind, msgspec.json.encode(parts).hex())
     return Command(told.key, request, kind, parts, told.at, reason=told.reason, cause=told.cause, by=told.by)

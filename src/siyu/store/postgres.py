@@ -139,6 +139,13 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A bare asyncpg connection in a transaction: committed at the end, rolled back on error; for what is asked all
+        the time. Raises EngineUnavailable."""
+        async with self.driver() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
         """A bare asyncpg connection (COPY, UNNEST) from the same pool, in autocommit. Raises EngineUnavailable."""
         async with self.connect() as connection:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from siyu.clock import Now
 from siyu.errors import Conflict, Contended, IdempotencyConflict, Refused
-from siyu.store.postgres import Database, driver_of, transient
+from siyu.store.postgres import Database, transient
 
 T = TypeVar("T")
 
@@ -34,6 +34,9 @@ INSERT INTO replies (key, request, at)
 SELECT asked.key, asked.request, $3 FROM unnest($1::uuid[], $2::uuid[]) AS asked(key, request) ORDER BY 1
 ON CONFLICT DO NOTHING RETURNING key"""
 _KEPT: Final = "SELECT key, request, body, refused FROM replies WHERE key = ANY($1::uuid[])"
+_ADD: Final = """
+INSERT INTO replies (key, request, body, refused, at)
+SELECT *, $5 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[]) ORDER BY 1 ON CONFLICT DO NOTHING"""
 _KEEP: Final = """
 UPDATE replies SET body = kept.body, refused = kept.refused
 FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS kept(key, body, refused) WHERE replies.key = kept.key"""
@@ -82,20 +85,38 @@ async def claim(connection: Any, asked: Mapping[UUID, UUID], now: datetime) -> d
 
     `connection`: raw asyncpg, in a transaction. Waits for others that have claimed one of them."""
     fresh = {row["key"] for row in await connection.fetch(_CLAIM, list(asked), list(asked.values()), now)}
-    known = [key for key in asked if key not in fresh]
-    rows = await connection.fetch(_KEPT, known) if known else ()
-    return {row["key"]: Kept(row["request"], row["body"], row["refused"]) for row in rows}
+    return await kept_under(connection, [key for key in asked if key not in fresh])
 
 
 async def keep(connection: Any, answers: Collection[tuple[UUID, object | Conflict]]) -> None:
     """Write down what is answered to claimed keys: replies, and refusals as the error that says them."""
-    numbers, bodies, codes = [], [], []
-    for number, answer in answers:
-        numbers.append(number)
-        codes.append(answer.code if isinstance(answer, Conflict) else None)
-        told = {"message": str(answer), "details": answer.details} if isinstance(answer, Conflict) else answer
-        bodies.append(msgspec.json.encode(told))
-    await connection.execute(_KEEP, numbers, bodies, codes)
+    kept = [(number, *_body(answer)) for number, answer in answers]
+    await connection.execute(_KEEP, *zip(*kept, strict=True))
+
+
+async def kept_under(connection: Any, keys: Collection[UUID]) -> dict[UUID, Kept]:
+    """What was answered under keys, for a group that does not claim them but calls `add` as the last thing it does."""
+    rows = await connection.fetch(_KEPT, list(keys)) if keys else ()
+    return {row["key"]: Kept(row["request"], row["body"], row["refused"]) for row in rows}
+
+
+async def add(connection: Any, answers: Collection[tuple[UUID, UUID, object | Conflict]], now: datetime) -> None:
+    """Write down what is answered (key, request, answer) where nothing was under these keys.
+
+    Waits for others that have one of them. Raises Contended when they answered: then the transaction must be rolled
+    back, with all that was done for these answers, and may be tried again."""
+    if not answers:
+        return
+    rows = [(number, request, *_body(answer)) for number, request, answer in answers]
+    status = await connection.execute(_ADD, *zip(*rows, strict=True), now)
+    if int(str(status).rpartition(" ")[2]) != len(rows):
+        raise Contended("One of these requests was answered meanwhile; this is tried again.", retry_after_s=1)
+
+
+def _body(answer: object | Conflict) -> tuple[bytes, str | None]:
+    if isinstance(answer, Conflict):
+        return msgspec.json.encode({"message": str(answer), "details": answer.details}), answer.code
+    return msgspec.json.encode(answer), None
 
 
 async def release(connection: Any, keys: Collection[UUID]) -> None:
@@ -125,8 +146,7 @@ async def once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], A
 
 
 async def _once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], Awaitable[T]], now: datetime) -> T:
-    async with db.begin() as transaction:
-        connection = await driver_of(transaction)
+    async with db.transaction() as connection:
         if asked.key is None:
             return await do(connection)
         number, request = key_number(asked.key), request_number(asked.call, asked.body)
