@@ -76,7 +76,7 @@ def refusal(answer: tuple[int, Any]) -> tuple[int, str]:
 
 
 def test_before_it_is_connected(server: Server) -> None:
-    assert refusal(login(server, "0abc", "wx00000000")) == (501, "CONNECTOR_MISSING")
+    assert refusal(login(server, "0abc", "wx00000000")) == (404, "CONNECTOR_MISSING")
     with pytest.raises(urllib.error.HTTPError) as wrong:
         server.put("/api/mini-programs/wx00000000", {"label": "no secret"})
     assert wrong.value.code == 400
@@ -156,7 +156,7 @@ def test_wechat_away_and_back_and_a_program_switched_off(server: Server, platfor
     platform.tell("down", down=False)
     assert login(server, platform.code("oX"))[0] == 200
     server.put(f"/api/mini-programs/{APPID}", {"active": False})
-    assert refusal(login(server, platform.code("oX"))) == (501, "CONNECTOR_MISSING")
+    assert refusal(login(server, platform.code("oX"))) == (404, "CONNECTOR_MISSING")
     server.put(f"/api/mini-programs/{APPID}", {"active": True})
     assert login(server, platform.code("oX"))[0] == 200
     assert SECRET not in server.log()

@@ -29,7 +29,7 @@ class ConnectorMissing(SiyuError):
     """This mini-program is not connected, or switched off."""
 
     code = "CONNECTOR_MISSING"
-    status = 501
+    status = 404
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

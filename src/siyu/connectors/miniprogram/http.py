@@ -88,7 +88,7 @@ async def delete_mini_program(appid: Named, db: Database) -> None:
 async def check_mini_program(
     *, appid: Named, db: Database, wechat: WeChat, settings: Settings, now: Now, secret: bytes
 ) -> Checked:
-    """501 CONNECTOR_MISSING, 502 WECHAT_REFUSED, 503 WECHAT_UNAVAILABLE."""
+    """404 CONNECTOR_MISSING, 502 WECHAT_REFUSED, 503 WECHAT_UNAVAILABLE."""
     await actions.check(db, wechat, Setting(secret, Limits.of(settings), now), appid)
     return Checked(ok=True)
 
@@ -102,7 +102,7 @@ async def mp_login(
 ) -> Login:  # fmt: skip
     """`initWithOpenid` of the Sensors mini-program SDK, with a write key as `token` or `project`.
 
-    400 CODE_INVALID, 401 WRONG_KEY, 403 USER_BLOCKED, 429 BUSY, 501 CONNECTOR_MISSING, 502 WECHAT_REFUSED,
+    400 CODE_INVALID, 401 WRONG_KEY, 403 USER_BLOCKED, 429 BUSY, 404 CONNECTOR_MISSING, 502 WECHAT_REFUSED,
     503 WECHAT_UNAVAILABLE."""
     ring: KeyRing = request.app.state["key_ring"]
     for candidate in query_keys(query_fields(request.scope["query_string"])):
