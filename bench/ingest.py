@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from bench.load import bodies, request, send_all
+from bench.load import BEHAVIOUR, MIX, bodies, request, send_all
 from bench.server import WRITE_KEY, Server, running_server
 
 
@@ -102,9 +103,11 @@ class Run(NamedTuple):
         return ", ".join(f"{role} {spent:.1f}" for role, spent in self.cpu_us.items() if spent >= 0.05)
 
 
-def run(server: Server, events: int, persons: int, tag: str, *, each_once: bool = False) -> Run:
+def run(
+    server: Server, events: int, persons: int, tag: str, *, each_once: bool = False, mix: Mapping[str, float] = MIX
+) -> Run:
     """Send `events` in batches of 100 over 64 connections and wait until all are processed."""
-    sent = list(bodies(events, persons, tag=tag, seed=zlib.crc32(tag.encode()), each_once=each_once))
+    sent = list(bodies(events, persons, tag=tag, seed=zlib.crc32(tag.encode()), each_once=each_once, mix=mix))
     requests = [request(body, WRITE_KEY) for body in sent]
     before, spent = server.get("/api/stream")["processed"], server.cpu_us()
     started, own = time.perf_counter(), time.process_time()
@@ -159,10 +162,11 @@ def main() -> dict[str, Any]:
     with running_server() as server:
         idle = server.memory_mb()
         new = run(server, options.persons, options.persons, "new", each_once=True)
-        known = run(server, options.events, options.persons, "known")
+        known = run(server, options.events, options.persons, "known", mix=BEHAVIOUR)
         peak = server.memory_mb()
         bare = floor(server, new.bodies)
-        again = run(server, options.events, options.persons, "again")
+        again = run(server, options.events, options.persons, "again", mix=BEHAVIOUR)
+        shop = run(server, options.events, options.persons, "shop")
         bare2 = floor(server, new.bodies)
         best = max(known, again, key=lambda one: one.processed)
         ground = max(bare.events_per_second, bare2.events_per_second)
@@ -171,10 +175,12 @@ def main() -> dict[str, Any]:
         "floor: msgspec decode + bare Arrow insert, events/s": f"{ground:,.0f}",
         "ingest, every person new, events/s": f"{new.processed:,.0f} ({new.processed / ground:.2f} of the floor)",
         "ingest, persons known, events/s": f"{best.processed:,.0f} ({best.processed / ground:.2f} of the floor)",
+        "the same with orders, and check-ins that earn": f"{shop.processed:,.0f} ({shop.processed / ground:.2f})",
         "acknowledged to the client, events/s": f"{best.acknowledged:,.0f}",
-        "answers other than 200 (sent again)": f"{new.refused + known.refused + again.refused}",
+        "answers other than 200 (sent again)": f"{new.refused + known.refused + again.refused + shop.refused}",
         "CPU per event, every person new, µs": new.cpu(),
         "CPU per event, persons known, µs": best.cpu(),
+        "CPU per event, with orders and check-ins that earn, µs": shop.cpu(),
         "accepted → visible at half of that rate, s": f"p50 {p50:.2f}, p99 {p99:.2f}, max {worst:.2f}",
         "memory idle, MB": f"{sum(idle.values()):,.0f}",
         "memory at full ingest, MB": f"{sum(peak.values()):,.0f}",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.ingest import Run, run
-from bench.load import NAMES
+from bench.load import MIX
 from bench.server import API_TOKEN, Server, running_server
 from siyu.collect.catalogue import CATALOGUE, canonical
 
@@ -39,7 +39,7 @@ class Live:
     def __init__(self, server: Server, rules: int, segments: int) -> None:
         self._server = server
         self._version = 0
-        coming = {canonical(name) for name in NAMES}
+        coming = {canonical(name) for name in MIX}
         names = [EARNING, *(entry.name for entry in CATALOGUE if entry.name not in coming)]
         self._rules = [names[number % len(names)] for number in range(rules)]
         self._defaults = [rule["id"] for rule in server.get("/api/points/rules")["items"]]

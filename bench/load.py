@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +16,10 @@ MIX = {
     "order.created": 0.02, "check_in": 0.02,
 }  # fmt: skip
 """Shares of the events, as in the clickstream of a shop (`demo/data/ecom.csv.gz`), with what a mini-program adds."""
-NAMES = tuple(MIX)
+BEHAVIOUR = {name: share for name, share in MIX.items() if name not in ("order.created", "check_in")} | {
+    "page_view": 0.44
+}
+"""The same without what gives or takes value: no event of it earns, and no order changes."""
 
 
 class LoadResult(NamedTuple):
@@ -29,19 +32,21 @@ class LoadResult(NamedTuple):
 
 
 def bodies(
-    events: int, persons: int, *, per_batch: int = 100, seed: int = 7, tag: str = "b", each_once: bool = False
-) -> Iterator[bytes]:
+    events: int, persons: int, *, per_batch: int = 100, seed: int = 7, tag: str = "b", each_once: bool = False,
+    mix: Mapping[str, float] = MIX,
+) -> Iterator[bytes]:  # fmt: skip
     """Segment batches of about 380 bytes an event, times of the last seconds.
 
     `userId` is uniform over `persons`, or each person in turn (`each_once`)."""
     rng = np.random.default_rng(seed)
     base_ms = int(time.time() * 1000)
     encode = msgspec.json.Encoder().encode
+    names, shares = tuple(mix), list(mix.values())
     for start in range(0, events, per_batch):
         size = min(per_batch, events - start)
         drawn = np.arange(start, start + size) % persons if each_once else rng.integers(0, persons, size)
         users = drawn.tolist()
-        kinds = rng.choice(len(NAMES), size, p=list(MIX.values())).tolist()
+        kinds = rng.choice(len(names), size, p=shares).tolist()
         ages = rng.integers(0, 5_000, size).tolist()
         skus = rng.integers(0, 5_000, size).tolist()
         batch = [
@@ -49,7 +54,7 @@ def bodies(
                 "type": "track",
                 "messageId": f"{tag}-{start + i:010d}-9f1c-4a7e-b0aa-5f0c2d7e",
                 "userId": f"member-{users[i]:08d}",
-                "event": NAMES[kinds[i]],
+                "event": names[kinds[i]],
                 "timestamp": iso(base_ms - ages[i]),
                 "properties": {
                     "sku": f"SKU-{skus[i]:06d}",
