@@ -107,6 +107,7 @@ def run(
     server: Server, events: int, persons: int, tag: str, *, each_once: bool = False, mix: Mapping[str, float] = MIX
 ) -> Run:
     """Send `events` in batches of 100 over 64 connections and wait until all are processed."""
+    server.settle()
     sent = list(bodies(events, persons, tag=tag, seed=zlib.crc32(tag.encode()), each_once=each_once, mix=mix))
     requests = [request(body, WRITE_KEY) for body in sent]
     before, spent = server.get("/api/stream")["processed"], server.cpu_us()
@@ -123,7 +124,7 @@ def run(
 def visibility(server: Server, events_per_second: float, seconds: float, persons: int) -> tuple[float, float, float]:
     """(p50, p99, max) seconds from acknowledged to countable in ClickHouse, under a steady load."""
     total = int(events_per_second * seconds / 100) * 100
-    requests = [request(body, WRITE_KEY) for body in bodies(total, persons, tag="half", seed=5)]
+    requests = [request(body, WRITE_KEY) for body in bodies(total, persons, tag="half", seed=5, mix=BEHAVIOUR)]
     waits: list[float] = []
 
     async def probes() -> None:
@@ -170,6 +171,7 @@ def main() -> dict[str, Any]:
         bare2 = floor(server, new.bodies)
         best = max(known, again, key=lambda one: one.processed)
         ground = max(bare.events_per_second, bare2.events_per_second)
+        server.settle()
         p50, p99, worst = visibility(server, best.processed / 2, 15, options.persons)
     rows = {
         "floor: msgspec decode + bare Arrow insert, events/s": f"{ground:,.0f}",

@@ -59,6 +59,17 @@ class Server(NamedTuple):
             time.sleep(0.02)
         raise TimeoutError(f"not processed: {self.get('/api/stream')}")
 
+    def settle(self, seconds_max: float = 180) -> None:
+        """Wait until the server rests: what a run left to be looked at (members of segments) is not of the next."""
+        until = time.perf_counter() + seconds_max
+        before = sum(self.cpu_us().values())
+        while time.perf_counter() < until:
+            time.sleep(4)
+            after = sum(self.cpu_us().values())
+            if after - before < 400_000:
+                return
+            before = after
+
     def memory_mb(self) -> dict[str, float]:
         """Proportional memory of all processes of this server, by role."""
         found: dict[str, float] = {}
