@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from siyu.app.selling import order_tools
-from siyu.app.services import open_services
+from siyu.app.services import Services, open_services
 from siyu.coupons.jobs import end_what_is_over
 from siyu.identity.outbox import keep_sending
 from siyu.ledger import Ledger
@@ -32,15 +32,41 @@ from siyu.settings import Settings
 from siyu.shop.arriving import follow_up
 from siyu.shop.jobs import Days, move_on, pay_out
 from siyu.shop.payment import providers
+from siyu.shop.placing import Tools
 from siyu.shop.react import Listener
 from siyu.shop.steps import lapse_due
 from siyu.store.replies import forget
 
-_CUTS_SECONDS: Final = 60.0
-_BIRTHDAY_SECONDS: Final = 10.0
-_SETTLE_SECONDS: Final = 1.0
 _BUSY_EVENTS: Final = 2_000
 """With more events waiting, what can wait does."""
+
+
+class _Job(NamedTuple):
+    """What is done again and again (`keep_running`)."""
+
+    name: str
+    do: Callable[[], Awaitable[object]]
+    every_s: float = 1.0
+    rest: float = 100
+
+
+def _jobs(services: Services, ledger: Ledger, tools: Tools) -> list[_Job]:
+    """What time brings about, whether events come or not."""
+    db, now, settings = services.db, services.now, services.settings
+    bank, days = providers(db), Days(settings.order_receive_days, settings.order_complete_days)
+    return [
+        _Job("rfm cuts", lambda: refresh_rfm(db, now(), ledger.zone), 60.0),
+        _Job("old traits", lambda: put_aside_superseded(db), REFRESH_SECONDS),
+        _Job("replies", lambda: forget(db, now()), REFRESH_SECONDS),
+        _Job("orders", lambda: lapse_due(db, tools, now)),
+        # A provider may take its time: who waits for money does not wait a hundred times as long.
+        _Job("payments", lambda: follow_up(db, tools, bank, now), rest=1),
+        _Job("refunds", lambda: pay_out(db, bank, now), rest=1),
+        _Job("orders on their way", lambda: move_on(db, tools, days, now)),
+        _Job("points", lambda: settle_due(db, ledger, now())),
+        _Job("birthdays", lambda: give_birthdays(db, ledger, now(), ledger.zone), 10.0),
+        _Job("coupons", lambda: end_what_is_over(db, now)),
+    ]
 
 
 async def process(settings: Settings) -> None:
@@ -50,75 +76,42 @@ async def process(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with open_services(settings, consume=True) as services:
-        changed = asyncio.Event()
-        ledger = Ledger(ZoneInfo(settings.timezone))
-        tools = order_tools(services, ledger)
-        bank, days = providers(services.db), Days(settings.order_receive_days, settings.order_complete_days)
-        touched, heard = asyncio.Event(), asyncio.Event()
+        db, events, now = services.db, services.events, services.now
+        zone = ZoneInfo(settings.timezone)
+        ledger, source = Ledger(zone), Source(db, events, WORDS)
+        keeper = Keeper(source, services.stream, now, zone, [TierFollower(source, zone)])
+        changed, touched, heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def busy() -> bool:
-            state = await stream_state(services.db)
+            state = await stream_state(db)
             return state.accepted - state.processed > _BUSY_EVENTS
-
-        source, zone = Source(services.db, services.events, WORDS), ZoneInfo(settings.timezone)
-        keeper = Keeper(source, services.stream, services.now, zone, [TierFollower(source, zone)])
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.
             return [
-                ProfileReaction(services.now),
-                CheckinReaction(ledger, services.now),
-                PointsReaction(ledger, services.events, services.now),
+                ProfileReaction(now),
+                CheckinReaction(ledger, now),
+                PointsReaction(ledger, events, now),
                 OrderReaction(heard.set),
                 SegmentReaction(touched.set),
-                IdentityReaction(services.events, services.secret, settings.identifiers_per_person_max, changed.set),
+                IdentityReaction(events, services.secret, settings.identifiers_per_person_max, changed.set),
             ]
 
         beside = [
             keeper.run(touched, stopping),
-            Listener(services.db, services.now, busy).run(heard, stopping),
-            keep_mirrored(services.db, services.events, changed, stopping),
-            keep_running(
-                "rfm cuts",
-                lambda: refresh_rfm(services.db, services.now(), ZoneInfo(settings.timezone)),
-                _CUTS_SECONDS,
-                stopping,
+            Listener(db, now, busy).run(heard, stopping),
+            keep_mirrored(db, events, changed, stopping),
+            keep_sealing(db, services.secret, now, stopping),
+            keep_sending(db, services.stream, now, stopping),
+            *(
+                keep_running(job.name, job.do, job.every_s, stopping, job.rest)
+                for job in _jobs(services, ledger, order_tools(services, ledger))
             ),
-            keep_running("old traits", lambda: put_aside_superseded(services.db), REFRESH_SECONDS, stopping),
-            keep_running("replies", lambda: forget(services.db, services.now()), REFRESH_SECONDS, stopping),
-            keep_running("orders", lambda: lapse_due(services.db, tools, services.now), _SETTLE_SECONDS, stopping),
-            # A provider may take its time: who waits for money does not wait a hundred times as long.
-            keep_running(
-                "payments",
-                lambda: follow_up(services.db, tools, bank, services.now),
-                _SETTLE_SECONDS,
-                stopping,
-                rest=1,
-            ),
-            keep_running(
-                "refunds", lambda: pay_out(services.db, bank, services.now), _SETTLE_SECONDS, stopping, rest=1
-            ),
-            keep_running(
-                "orders on their way",
-                lambda: move_on(services.db, tools, days, services.now),
-                _SETTLE_SECONDS,
-                stopping,
-            ),
-            keep_running("points", lambda: settle_due(services.db, ledger, services.now()), _SETTLE_SECONDS, stopping),
-            keep_running(
-                "birthdays",
-                lambda: give_birthdays(services.db, ledger, services.now(), zone),
-                _BIRTHDAY_SECONDS,
-                stopping,
-            ),
-            keep_running("coupons", lambda: end_what_is_over(services.db, services.now), _SETTLE_SECONDS, stopping),
-            keep_sealing(services.db, services.secret, services.now, stopping),
-            keep_sending(services.db, services.stream, services.now, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]
         await run_processor(
-            db=services.db,
-            events=services.events,
+            db=db,
+            events=events,
             stream=services.stream,
             secret=services.secret,
             reactions=reactions,
