@@ -16,6 +16,7 @@ import structlog  # noqa: E402
 del sys.modules["rich"]
 
 from siyu.settings import load_settings  # noqa: E402
+from siyu.store import priority  # noqa: E402
 
 
 def configure_log() -> None:
@@ -59,19 +60,21 @@ def main(role: str) -> None:
     elif role in ("web", "collect"):
         from siyu.app.web import serve_web
 
+        priority.take_short_turns()
         settle_memory()
         await_start()
         uvloop.run(serve_web(settings, doors_only=role == "collect"))
     elif role == "doors":
         from siyu.app.doors import serve_doors
 
+        priority.give_way(priority.DOORS)
         settle_memory()
         await_start()
         uvloop.run(serve_doors(settings))
     elif role == "process":
         from siyu.app.process import process
 
-        os.nice(5)  # doors and look-ups are waited for, batches are not (decision 0107)
+        priority.give_way(priority.PROCESSOR)
         settle_memory()
         await_start()
         uvloop.run(process(settings))

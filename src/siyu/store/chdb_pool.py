@@ -7,8 +7,8 @@ brings a connection to exactly the state asked for before the statement runs, an
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
-from queue import LifoQueue
 from typing import Any, Final
 
 import chdb
@@ -46,6 +46,10 @@ class _Connection:
             number = _CODE.search(message)
             raise QueryFailed(int(number[1]) if number else 1002, message) from None
 
+    def stands_in(self, database: str, settings: Mapping[str, str]) -> bool:
+        """Whether `enter` would have nothing to do."""
+        return database == self._database and {**_ALWAYS, **settings} == self._settings
+
     def enter(self, database: str, settings: Mapping[str, str]) -> None:
         """Select `database` and make `settings`, over those set always, the only ones that differ from the
         defaults."""
@@ -73,15 +77,15 @@ class ChdbPool:
 
     def __init__(self, address: str, connections_max: int) -> None:
         self._address = address
-        self._free: LifoQueue[_Connection | None] = LifoQueue()
-        for _ in range(connections_max):
-            self._free.put(None)
+        self._free: list[_Connection | None] = [None] * connections_max
+        """Those not opened yet first, then the one that has rested longest."""
+        self._changed = threading.Condition()
 
     def query(
         self, sql: str, answer_format: str, *, database: str, settings: Mapping[str, str], params: Mapping[str, str]
     ) -> Any:
         """Run one statement in `database` under `settings`; waits for a free connection. Raises QueryFailed."""
-        connection = self._free.get()
+        connection = self._take(database, settings)
         keep = False
         try:
             connection = connection or _Connection(self._address)
@@ -94,14 +98,30 @@ class ChdbPool:
             if not keep and connection is not None:
                 connection.close()
                 connection = None
-            self._free.put(connection)
+            self._give_back(connection)
+
+    def _take(self, database: str, settings: Mapping[str, str]) -> _Connection | None:
+        """A connection in that very state if there is one: a change of state costs as much as a small statement."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free)
+            for place in range(len(self._free) - 1, -1, -1):
+                one = self._free[place]
+                if one is not None and one.stands_in(database, settings):
+                    return self._free.pop(place)
+            return self._free.pop(0)
+
+    def _give_back(self, connection: _Connection | None) -> None:
+        with self._changed:
+            self._free.insert(0 if connection is None else len(self._free), connection)
+            self._changed.notify()
 
     def close(self) -> None:
         """Close the connections that are free now."""
-        while not self._free.empty():
-            connection = self._free.get()
-            if connection is not None:
-                connection.close()
+        with self._changed:
+            for connection in self._free:
+                if connection is not None:
+                    connection.close()
+            self._free.clear()
 
 
 def _quoted(text: str, quote: str) -> str:

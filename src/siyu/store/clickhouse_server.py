@@ -20,9 +20,8 @@ import uvicorn
 
 from siyu.store.chdb_pool import ChdbPool
 from siyu.store.clickhouse_http import ClickHouseHttp
+from siyu.store.priority import CLICKHOUSE, CLICKHOUSE_WRITES, give_way, give_way_in_merges
 
-NICENESS: Final = 5
-"""Merges and long questions yield to doors and look-ups, which are waited for (decision 0107)."""
 READERS_MAX: Final = 6
 WRITERS_MAX: Final = 3
 GRACE_SECONDS: Final = 5
@@ -52,10 +51,11 @@ def address(config: ServerConfig) -> str:
     return config.data + "?" + "&".join(f"{name}={value}" for name, value in limits.items())
 
 
-def _end_when_stuck(app: ClickHouseHttp, seconds: float) -> None:
+def _watch(app: ClickHouseHttp, seconds: float) -> None:
     """A statement that overstays its time may never end: it would keep its connection and, at last, stop all
-    questions (decision 0004)."""
+    questions (decision 0004). And the engine starts the threads of its merges when it wants to."""
     while app.overdue_seconds() < seconds:
+        give_way_in_merges(CLICKHOUSE_WRITES)
         time.sleep(min(1.0, seconds))
     sys.stderr.write("A statement does not end: starting again.\n")
     sys.stderr.flush()
@@ -72,14 +72,14 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        os.nice(NICENESS)
+        give_way(CLICKHOUSE)
         where = address(config)
         readers, writers = ChdbPool(where, READERS_MAX), ChdbPool(where, WRITERS_MAX)
         writers.query("SELECT 1", "Null", database="default", settings={}, params={})
         app = ClickHouseHttp(
             readers, writers, password=config.password, readers_max=READERS_MAX, writers_max=WRITERS_MAX
         )
-        threading.Thread(target=_end_when_stuck, args=(app, config.stuck_seconds), daemon=True).start()
+        threading.Thread(target=_watch, args=(app, config.stuck_seconds), daemon=True).start()
         gc.collect()
         gc.freeze()
         server = uvicorn.Server(

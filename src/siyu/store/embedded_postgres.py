@@ -26,6 +26,7 @@ import msgspec
 from siyu.store.files import write_private
 from siyu.store.orphans import end_orphans, processes_in
 from siyu.store.postgres_binaries import Binaries, copy_binaries, find_binaries, reachable_by
+from siyu.store.priority import take_short_turns
 from siyu.store.processes import EngineStartFailed, Keeper, Program
 
 ROOT_FOLDER: Final = Path("/var/lib/siyu")
@@ -232,7 +233,10 @@ class EmbeddedPostgres:
             lines = (self._place.data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[7].strip() == "ready"
+        if len(lines) < 8 or lines[7].strip() != "ready":
+            return False
+        take_short_turns(int(lines[0]))  # and the backends it will start: a look-up waits for one
+        return True
 
 
 def _environment() -> dict[str, str]:
