@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -87,7 +87,13 @@ class Keeper:
     """Keeps members. One works at a time, in all processes."""
 
     def __init__(
-        self, source: Source, stream: Stream, now: Now, zone: ZoneInfo, followers: Sequence[Follower] = ()
+        self,
+        source: Source,
+        stream: Stream,
+        now: Now,
+        zone: ZoneInfo,
+        followers: Sequence[Follower] = (),
+        busy: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._source = source
         self._stream = stream
@@ -96,6 +102,8 @@ class Keeper:
         self._versions: tuple[tuple[str, int], ...] = ()
         self._live: dict[str, Live] = {}
         self._followers = followers
+        self._busy = busy
+        """Whether many events wait to be processed: beside a large batch seconds pass without anything noted."""
         self._following: dict[Follower, Following] = {}
         self._roll_not_before = 0.0
         self._wrong: dict[str, MalformedRequest] = {}
@@ -135,7 +143,7 @@ class Keeper:
         while (left := until - time.monotonic()) > 0 and not stopping.is_set():
             await _wait(stopping, min(left, FLOOD_SECONDS))
             before, noted = noted, await self._noted()
-            if noted - before < FLOOD:
+            if noted - before < FLOOD and not (self._busy is not None and await self._busy()):
                 return
 
     async def _noted(self) -> int:
