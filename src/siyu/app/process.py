@@ -85,7 +85,7 @@ async def process(settings: Settings) -> None:
             state = await stream_state(db)
             return state.accepted - state.processed > _BUSY_EVENTS
 
-        keeper = Keeper(source, services.stream, now, zone, [TierFollower(source, zone)], busy)
+        keeper = Keeper(source, services.stream, now, zone, [TierFollower(source, zone)], busy=busy)
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.

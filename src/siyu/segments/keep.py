@@ -93,6 +93,7 @@ class Keeper:
         now: Now,
         zone: ZoneInfo,
         followers: Sequence[Follower] = (),
+        *,
         busy: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._source = source
