@@ -18,11 +18,11 @@ _CHILD = """
 import os, threading
 from siyu.store import priority
 before = os.getpriority(os.PRIO_PROCESS, 0)
-priority.give_way(5)
+priority.give_way()
 priority.take_short_turns()
 print(os.getpriority(os.PRIO_PROCESS, 0) - before)
 def lower():
-    priority.give_way_here(3)
+    priority.give_way_here()
     print(os.getpriority(os.PRIO_PROCESS, 0) - before)
 thread = threading.Thread(target=lower)
 thread.start()
@@ -34,7 +34,7 @@ print(os.getpriority(os.PRIO_PROCESS, 0) - before)
 @linux
 def test_a_process_gives_way_and_a_thread_of_it_more() -> None:
     answer = subprocess.run([sys.executable, "-c", _CHILD], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == ["5", "8", "5"]
+    assert answer.stdout.split() == ["5", "10", "5"]
 
 
 def test_a_process_that_may_not_give_way_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +43,9 @@ def test_a_process_that_may_not_give_way_goes_on(monkeypatch: pytest.MonkeyPatch
 
     for name in ("nice", "setpriority", "getpriority", "sched_getscheduler", "scandir"):
         monkeypatch.setattr(os, name, refuse, raising=False)
-    priority.give_way(5)
-    priority.give_way_here(5)
-    priority.give_way_in_merges(5)
+    priority.give_way()
+    priority.give_way_here()
+    priority.give_way_in_merges()
     priority.take_short_turns()
 
 
@@ -60,7 +60,7 @@ def test_short_turns_keep_the_priority() -> None:
     found: list[int] = []
 
     def turn() -> None:
-        priority.give_way_here(4)
+        priority.give_way_here()
         priority.take_short_turns()
         found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
@@ -68,5 +68,5 @@ def test_short_turns_keep_the_priority() -> None:
     one = threading.Thread(target=turn)
     one.start()
     one.join()
-    assert found == [before + 4]
+    assert found == [before + priority.NICENESS]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before

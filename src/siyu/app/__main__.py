@@ -67,14 +67,14 @@ def main(role: str) -> None:
     elif role == "doors":
         from siyu.app.doors import serve_doors
 
-        priority.give_way(priority.DOORS)
+        priority.give_way()
         settle_memory()
         await_start()
         uvloop.run(serve_doors(settings))
     elif role == "process":
         from siyu.app.process import process
 
-        priority.give_way(priority.PROCESSOR)
+        priority.give_way()
         settle_memory()
         await_start()
         uvloop.run(process(settings))

@@ -27,7 +27,7 @@ from uuid import uuid4
 import lz4.frame
 
 from siyu.store.chdb_pool import ChdbPool, QueryFailed
-from siyu.store.priority import CLICKHOUSE_WRITES, give_way_here
+from siyu.store.priority import give_way_here
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -92,9 +92,7 @@ class ClickHouseHttp:
         self._writers = writers
         self._password = password
         self._reading = ThreadPoolExecutor(readers_max, thread_name_prefix="read")
-        self._writing = ThreadPoolExecutor(
-            writers_max, thread_name_prefix="write", initializer=give_way_here, initargs=(CLICKHOUSE_WRITES,)
-        )
+        self._writing = ThreadPoolExecutor(writers_max, thread_name_prefix="write", initializer=give_way_here)
         self._killing = ThreadPoolExecutor(1, thread_name_prefix="kill")
         self._deadlines: dict[str, float] = {}
 

@@ -20,7 +20,7 @@ import uvicorn
 
 from siyu.store.chdb_pool import ChdbPool
 from siyu.store.clickhouse_http import ClickHouseHttp
-from siyu.store.priority import CLICKHOUSE, CLICKHOUSE_WRITES, give_way, give_way_in_merges
+from siyu.store.priority import give_way_in_merges
 
 READERS_MAX: Final = 6
 WRITERS_MAX: Final = 3
@@ -55,7 +55,7 @@ def _watch(app: ClickHouseHttp, seconds: float) -> None:
     """A statement that overstays its time may never end: it would keep its connection and, at last, stop all
     questions (decision 0004). And the engine starts the threads of its merges when it wants to."""
     while app.overdue_seconds() < seconds:
-        give_way_in_merges(CLICKHOUSE_WRITES)
+        give_way_in_merges()
         time.sleep(min(1.0, seconds))
     sys.stderr.write("A statement does not end: starting again.\n")
     sys.stderr.flush()
@@ -72,7 +72,6 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        give_way(CLICKHOUSE)
         where = address(config)
         readers, writers = ChdbPool(where, READERS_MAX), ChdbPool(where, WRITERS_MAX)
         writers.query("SELECT 1", "Null", database="default", settings={}, params={})

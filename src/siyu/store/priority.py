@@ -14,12 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-DOORS: Final = 5
-PROCESSOR: Final = 10
-CLICKHOUSE: Final = 2
-"""Questions and timelines."""
-CLICKHOUSE_WRITES: Final = 8
-"""Inserts and merges, on top of that."""
+NICENESS: Final = 5
+"""Of what gives way: a third of the share of what does not, when both want a processor."""
 SLICE_NS: Final = 300_000
 """A process that asks for short turns gets them sooner: Linux (6.12 on) lets it interrupt a longer turn."""
 
@@ -29,30 +25,29 @@ _MERGING: Final = frozenset({"MergeMutate", "Common", "Move", "Fetch"})
 """The names of the engine's own threads that nobody waits for."""
 
 
-def give_way(niceness: int) -> None:
-    """Lower the priority of this process by `niceness`, that of threads started later included."""
+def give_way() -> None:
+    """Lower the priority of this process, that of threads started later included."""
     with suppress(OSError):
-        os.nice(niceness)
+        os.nice(NICENESS)
 
 
-def give_way_here(niceness: int) -> None:
-    """Put the calling thread that much below its process."""
-    _lower(threading.get_native_id(), niceness)
+def give_way_here() -> None:
+    """Put the calling thread below its process."""
+    _lower(threading.get_native_id())
 
 
-def give_way_in_merges(niceness: int) -> None:
-    """Put the threads in which the engine inside this process merges that much below it. Doing it again changes
-    nothing."""
+def give_way_in_merges() -> None:
+    """Put the threads in which the engine inside this process merges below it. Doing it again changes nothing."""
     with suppress(OSError):
         for entry in os.scandir("/proc/self/task"):
             if (Path(entry) / "comm").read_text().strip() in _MERGING:
-                _lower(int(entry.name), niceness)
+                _lower(int(entry.name))
 
 
-def _lower(thread: int, niceness: int) -> None:
+def _lower(thread: int) -> None:
     if sys.platform == "linux":  # elsewhere a thread's number is not a process's
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, os.getpid()) + niceness)
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICENESS)
 
 
 def take_short_turns(pid: int = 0) -> None:
