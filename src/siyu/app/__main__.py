@@ -23,8 +23,8 @@ from siyu.settings import Settings, load_settings  # noqa: E402
 from siyu.store.template import forked_role  # noqa: E402
 
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""numpy and Arrow start a thread each when imported, and neither is used: no linear algebra here, and Arrow's memory comes
-from mimalloc. A process that others are forked from has one thread."""
+"""numpy and Arrow start a thread each when imported, and neither is used: no linear algebra here, and Arrow's memory
+comes from mimalloc. A process that others are forked from has one thread."""
 
 
 def configure_log() -> None:

@@ -1,9 +1,9 @@
 """A process that imports once what many need, and from which each of them is forked: no import is done twice, what was
 imported lies in memory once, and a process started again is there at once (decision 0392).
 
-A forked process is *our* child, not the template's: between the two forks stands a process that ends at once, and for
-that moment we are the one to whom orphans are given (a child subreaper). So it is watched, stopped and bound to our life
-like any other, and nobody misses a template that was killed; it is started again for the next who needs it.
+A forked process is *our* child, not the template's: between the two stands a process that ends at once, and for that
+moment we are the one to whom orphans are given (a child subreaper). So it is watched, stopped and bound to our life as
+any other is, and nobody misses a template that was killed; it is started again for the next who needs it.
 
 A request is a datagram with descriptors: whoever is the template reads it, now or after it was started again. The new
 process reports to us itself and waits for our word, so that none runs that we do not know of.
@@ -90,7 +90,7 @@ class Template:
         self._works = threading.Event()
         self._closing = threading.Event()
         self._turn = threading.Lock()
-        self._keeper = Keeper(
+        self.keeper = Keeper(
             "template",
             lambda: program,
             is_ready=self._works.is_set,
@@ -99,19 +99,19 @@ class Template:
         )
 
     def __enter__(self) -> Template:
-        self._keeper.start()
+        self.keeper.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ask_close()
-        self._keeper.close()
+        self.keeper.close()
         for end in self._sockets:
             end.close()
 
     def ask_close(self) -> None:
         """Begin to stop: nobody is started any more."""
         self._closing.set()
-        self._keeper.ask_close()
+        self.keeper.ask_close()
 
     def start(self, program: Program) -> Child:
         """As `processes.start`: the last word of `program.argv` is the role. It has `program.env` only as far as that
@@ -152,11 +152,11 @@ class Template:
         while not select.select([reply], [], [], _POLL_SECONDS)[0]:
             if self._closing.is_set():
                 raise EngineStartFailed(f"{role}: the server is stopping.")
-            if not self._keeper.is_alive():
-                self._keeper.wait_ready()  # says why
+            if not self.keeper.is_alive():
+                self.keeper.wait_ready()  # says why
             if time.monotonic() > deadline:
-                if self._keeper.process is not None:
-                    self._keeper.process.kill()
+                if self.keeper.process is not None:
+                    self.keeper.process.kill()
                 raise EngineStartFailed(f"{role}: the template did not answer in {FORK_SECONDS_MAX:.0f} s.")
         try:
             return int(reply.recv(32))
@@ -170,8 +170,8 @@ def _inherit_orphans(on: bool) -> None:
 
 
 def forked_role(prepare: Callable[[str], object]) -> str:
-    """Be the template: for each request call `prepare` with the role (imports, and nothing that starts a thread or opens
-    anything), and fork. Returns in every process forked, with its role; in the template itself never."""
+    """Be the template: for each request call `prepare` with the role (imports, and nothing that starts a thread or
+    opens anything), and fork. Returns in every process forked, with its role; in the template itself never."""
     requests = socket.socket(fileno=int(os.environ.pop(_CONTROL)))
     gc.disable()  # nothing of all this becomes garbage, and a collection would write to what is to be shared
     while True:
