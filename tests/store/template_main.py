@@ -59,4 +59,5 @@ def prepare(role: str) -> None:
 
 
 if __name__ == "__main__":
+    pa.array(np.arange(1))  # loads pandas, where it is installed, once and not twenty times
     main(forked_role(prepare))
