@@ -95,6 +95,7 @@ class Template:
             lambda: program,
             is_ready=self._works.is_set,
             ready_seconds_max=FORK_SECONDS_MAX,
+            stop_signals=(),  # it has nothing to finish
             on_event=on_event,
         )
 
