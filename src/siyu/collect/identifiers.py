@@ -154,7 +154,7 @@ def plain_rows(values: Sequence[object]) -> list[int]:
             " " not in joined
             and joined.isprintable()
             and _UNSURE_HEADS.isdisjoint([value[:1] for value in values])  # type: ignore[index]
-            and _NOBODY.isdisjoint(map(str.lower, values))  # type: ignore[arg-type]
+            and _NOBODY.isdisjoint(values if joined.islower() else map(str.lower, values))  # type: ignore[arg-type]
             and max(map(len, values)) <= VALUE_LENGTH_MAX  # type: ignore[arg-type]
         ):
             return []
