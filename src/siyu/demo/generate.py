@@ -97,30 +97,31 @@ def _pack(door: str, lines: list[str], keys: Mapping[str, str], day: int) -> Ite
             yield _sensors(door, part, key, day)
     elif door == "landing":
         for part in _parts(lines, _POSTHOG_LINES, _SEGMENT_BYTES):
-            body = f'{{"api_key":{json.dumps(key)},"historical_migration":true,"batch":[{",".join(part)}]}}'
-            yield DoorRequest("/batch/", {"Content-Type": "application/json"}, body.encode(), len(part), day)
+            head = f'{{"api_key":{json.dumps(key)},"historical_migration":true,"batch":['.encode()
+            body = head + b",".join(part) + b"]}"
+            yield DoorRequest("/batch/", {"Content-Type": "application/json"}, body, len(part), day)
     else:
         basic = base64.b64encode(f"{key}:".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
         for part in _parts(lines, _SEGMENT_LINES, _SEGMENT_BYTES):
-            yield DoorRequest("/v1/batch", headers, f'{{"batch":[{",".join(part)}]}}'.encode(), len(part), day)
+            yield DoorRequest("/v1/batch", headers, b'{"batch":[' + b",".join(part) + b"]}", len(part), day)
 
 
-def _sensors(door: str, lines: list[str], key: str, day: int) -> DoorRequest:
+def _sensors(door: str, lines: list[bytes], key: str, day: int) -> DoorRequest:
     """`data_list` = base64 of gzip, as a form. No modification time in the gzip header: the bytes must be the same."""
-    packed = gzip.compress(f"[{','.join(lines)}]".encode(), compresslevel=1, mtime=0)
+    packed = gzip.compress(b"[" + b",".join(lines) + b"]", compresslevel=1, mtime=0)
     text = base64.b64encode(packed).replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
     body = b"data_list=" + text + b"&gzip=1"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return DoorRequest(f"/sa?project={door}&token={quote(key, safe='')}", headers, body, len(lines), day)
 
 
-def _parts(lines: list[str], lines_max: int, bytes_max: int) -> Iterator[list[str]]:
-    """Runs of lines within the limits of a door. A Chinese character is three bytes."""
-    part: list[str] = []
+def _parts(lines: list[str], lines_max: int, bytes_max: int) -> Iterator[list[bytes]]:
+    """Runs of lines within the limits of a door."""
+    part: list[bytes] = []
     size = 0
-    for line in lines:
-        weight = len(line.encode()) + 1
+    for line in map(str.encode, lines):
+        weight = len(line) + 1
         if part and (len(part) >= lines_max or size + weight > bytes_max):
             yield part
             part, size = [], 0

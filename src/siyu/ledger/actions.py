@@ -86,8 +86,9 @@ class Ledger:
             named.everything.update(ids)
             if named.taken_back:
                 named.drawn.update(ids)
-        ids = await self._numbers(connection, named)
+        ids, made = await self._numbers(connection, named)
         await self._lock(connection, book, ids)
+        book.accounts.update((name, Account(number, name, 0, 0)) for name, number in made.items())
         # Debts arise under the lock of everything the debtor has, so they are seen now.
         if unseen := [name for name in named.debts if name not in book.accounts]:
             found = await records.find_accounts(connection, unseen)
@@ -111,9 +112,9 @@ class Ledger:
             self._ids.clear()
             raise Contended("An account was remembered that was never made.", retry_after_s=1)
 
-    async def _numbers(self, connection: Any, named: _Named) -> dict[AccountName, int]:
-        """The accounts' ids. Those that will be moved and do not exist are made (a row that is not there could not be
-        locked); of others that do not exist nothing can be taken."""
+    async def _numbers(self, connection: Any, named: _Named) -> tuple[dict[AccountName, int], dict[AccountName, int]]:
+        """Ids of the accounts that exist, and of those just made. Those that will be moved and do not exist are made (a
+        row that is not there could not be locked); of others that do not exist nothing can be taken."""
         ids = {name: number for name in named.everything if (number := self._ids.get(name)) is not None}
         if asked := [name for name in named.everything if name not in ids and name not in named.debts]:
             found = await records.find_accounts(connection, asked)
@@ -121,11 +122,13 @@ class Ledger:
                 self._ids.clear()
             self._ids |= found
             ids |= found
+        made: dict[AccountName, int] = {}
         if missing := [name for name in named.moved if name not in ids]:
-            await records.open_accounts(connection, missing)
             # Not remembered: this transaction may still come to nothing.
-            ids |= await records.find_accounts(connection, missing)
-        return ids
+            made = await records.open_accounts(connection, missing)
+            if others := [name for name in missing if name not in made]:
+                ids |= await records.find_accounts(connection, others)
+        return ids, made
 
 
 class _Named(NamedTuple):
