@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from siyu.ledger import AccountName, Command, Desk, End, Flow, Ledger, Leg, Outcome, Reverse, Role, State
+from siyu.ledger import AccountName, Command, Desk, End, Flow, Ledger, Leg, Outcome, Reverse, Role, State, records
 from siyu.ledger.command import derived_key
 from siyu.store.postgres import Database, driver_of
 
@@ -127,6 +128,48 @@ async def test_what_was_spent_and_is_taken_back_becomes_a_debt_that_is_paid_firs
     first, second = await post(ledger, command(earn(30), report=report), command(earn(30), report=report))
     assert first.balances == {"points.available": 0, "points.debt": -10}
     assert second.balances == {"points.available": 20, "points.debt": 0}
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+async def without_debts(
+    connection: Any, names: Iterable[AccountName], find: Any = records.find_accounts
+) -> dict[AccountName, int]:
+    found: dict[AccountName, int] = await find(connection, [name for name in names if name.role is not Role.DEBT])
+    return found
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["seen", "without the look under the lock"])
+@pytest.mark.parametrize("opened", [False, True], ids=["first earning", "later earning"])
+async def test_a_debt_that_is_just_arising_is_waited_for_and_paid_first(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch, opened: bool, hidden: bool
+) -> None:
+    (first,) = await post(ledger, command(earn(100)))
+    await post(ledger, command(spend(100)), *([command(earn(5, "2")), command(spend(5, "2"))] if opened else ()))
+    has = (points(Role.AVAILABLE), points(Role.AVAILABLE, "2"))
+    back = Reverse(first.transfer, 100, has, points(Role.DEBT, "2"))
+    pays = earn(30, "2")._replace(repay=(points(Role.DEBT), points(Role.DEBT, "2")))
+    async with ledger.begin() as conn:
+        await Ledger(ZONE).post(await driver_of(conn), [command(back)])
+        if hidden:
+            monkeypatch.setattr(records, "find_accounts", without_debts)
+        paying = asyncio.create_task(post(ledger, command(pays, report=(*has, *pays.repay))))
+        async with ledger.driver() as watching:
+            while not paying.done() and not await watching.fetchval(WAITING):  # noqa: ASYNC110 - polls a database
+                await asyncio.sleep(0.01)
+    (paid,) = await paying
+    owed = (30, 0) if hidden else (0, -70)
+    assert (paid.balances["points.available"], paid.balances["points.debt"]) == owed
+
+
+async def test_earning_opens_no_account_that_nothing_moves(ledger: Database) -> None:
+    flow = earn(30)._replace(repay=(points(Role.DEBT), points(Role.DEBT, "2")))
+    (earned,) = await post(ledger, command(flow, report=(points(Role.AVAILABLE), points(Role.AVAILABLE, "2"))))
+    async with ledger.driver() as connection:
+        rows = await connection.fetch("SELECT holder, role, balance FROM ledger_accounts ORDER BY role")
+    assert [tuple(row) for row in rows] == [("1", "available", 30), ("1", "issued", -30)]
+    assert earned.balances == {"points.available": 30}
 
 
 async def test_parts_of_a_command_happen_together_or_not_at_all(ledger: Database) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal, DecimalException
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 FEN_MAX: Final = 10**13
@@ -176,6 +177,7 @@ def canonical(name: str) -> str:
     return entry.name if entry else name
 
 
+@lru_cache(4_096)
 def spellings(name: str) -> tuple[str, ...]:
     """All stored names that mean the same as `name`, itself first."""
     entry = BY_NAME.get(name)

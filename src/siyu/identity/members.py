@@ -35,12 +35,12 @@ class Named(NamedTuple):
 
 _MS: Final = "(extract(epoch FROM {0}) * 1000)::bigint"
 _BY_UID: Final = """
-SELECT k.uid::text, i.id, coalesce((SELECT m.person FROM memberships m WHERE m.anchor = i.id
+SELECT k.uid, i.id, coalesce((SELECT m.person FROM memberships m WHERE m.anchor = i.id
                                     ORDER BY m.since DESC LIMIT 1), i.id)
 FROM unnest($1::uuid[]) AS k(uid) JOIN identifiers i ON i.uid = k.uid WHERE i.kind <> 'any'
 """
 _BY_ANCHOR: Final = """
-SELECT k.anchor::text || ' ' || k.place, k.anchor, coalesce((
+SELECT k.place, k.anchor, coalesce((
   SELECT m.person FROM memberships m WHERE m.anchor = k.anchor AND m.since <= greatest(k.at, timestamptz 'epoch')
   ORDER BY m.since DESC LIMIT 1), k.anchor)
 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS k(anchor, at, place)
@@ -59,32 +59,43 @@ s AS MATERIALIZED (
   UNION ALL
   SELECT person, person, 0, NULL FROM p WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.anchor = p.person)
 )
-SELECT n.label, n.named, n.person, o.uid, s.anchor, i.kind, s.since, s.until
-FROM n JOIN s USING (person) JOIN identifiers i ON i.id = s.anchor JOIN identifiers o ON o.id = n.person
-WHERE i.kind <> 'any' ORDER BY n.label, s.anchor, s.since
+SELECT s.person, o.uid, s.anchor, i.kind, s.since, s.until, NULL
+FROM s JOIN identifiers i ON i.id = s.anchor JOIN identifiers o ON o.id = s.person WHERE i.kind <> 'any'
+UNION ALL SELECT n.person, NULL, n.named, NULL, NULL, NULL, n.label FROM n
 """
+"""Members of each person once, however often one is named; then who is named."""
 _MEMBERS_BY_UID: Final = _MEMBERS.format(named=_BY_UID)
 _MEMBERS_BY_ANCHOR: Final = _MEMBERS.format(named=_BY_ANCHOR)
 
 
 async def named_by_uid(connection: Any, uids: Iterable[UUID]) -> dict[UUID, Named]:
     """The persons who have these identifiers now; unknown ones are left out."""
-    found = _grouped(await connection.fetch(_MEMBERS_BY_UID, list(set(uids))))
-    return {UUID(label): named for label, named in found.items()}
+    return _grouped(await connection.fetch(_MEMBERS_BY_UID, list(set(uids))))
 
 
 async def named_by_anchor(connection: Any, wanted: Sequence[tuple[int, datetime]]) -> list[Named | None]:
     """The person whose an identifier was at an instant, for each (anchor, instant); None: it was erased."""
     anchors, instants = [anchor for anchor, _ in wanted], [at for _, at in wanted]
     found = _grouped(await connection.fetch(_MEMBERS_BY_ANCHOR, anchors, instants))
-    return [found.get(f"{anchor} {place}") for place, anchor in enumerate(anchors, 1)]
+    return [found.get(place) for place in range(1, len(anchors) + 1)]
 
 
-def _grouped(rows: Iterable[Any]) -> dict[str, Named]:
-    found: dict[str, Named] = {}
-    for label, anchor, person, uid, member, kind, since, until in rows:
-        one = Member(member, kind, since if since > 0 else BEGINNING_MS, END_MS if until is None else until)
-        known = found.get(label)
-        members = (one,) if known is None else (*known.members, one)
-        found[label] = Named(anchor, person, uid, members)
-    return found
+def _grouped(rows: Iterable[Any]) -> dict[Any, Named]:
+    members: dict[int, list[Member]] = {}
+    uids: dict[int, UUID] = {}
+    named: list[tuple[Any, int, int]] = []
+    for person, uid, anchor, kind, since, until, label in rows:
+        if label is not None:
+            named.append((label, anchor, person))
+            continue
+        uids[person] = uid
+        one = Member(anchor, kind, since if since > 0 else BEGINNING_MS, END_MS if until is None else until)
+        members.setdefault(person, []).append(one)
+    known = {person: tuple(sorted(mine, key=_place)) for person, mine in members.items()}
+    return {
+        label: Named(anchor, person, uids[person], known[person]) for label, anchor, person in named if person in known
+    }
+
+
+def _place(one: Member) -> tuple[int, int]:
+    return one.anchor, one.since_ms

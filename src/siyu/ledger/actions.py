@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from siyu.errors import Contended, IdempotencyConflict, MalformedRequest, Refused
 from siyu.ledger import records
-from siyu.ledger.account import AccountName
+from siyu.ledger.account import Account, AccountName, Role
 from siyu.ledger.book import Book, Posting
 from siyu.ledger.command import Command, End, Flow, Outcome, Refusal, Reverse
 from siyu.ledger.currency import DEFAULTS, Currency
@@ -60,10 +60,9 @@ class Ledger:
         then the transaction must be rolled back and may be tried again. Raises UnknownCurrency."""
         if not commands:
             return []
-        names = {name for command in commands for name in command.report}
-        names.update(name for command in commands for part in command.parts for name in _names(part))
-        book = Book(await self.currencies(connection, {name.currency for name in names}), self.zone)
-        await self._load(connection, book, commands, names)
+        named = _Named.by(commands)
+        book = Book(await self.currencies(connection, {name.currency for name in named.everything}), self.zone)
+        await self._load(connection, book, named)
         keys = {key for command in commands for key in (command.key, *command.unless)}
         known, numbers = await records.known_keys(connection, list(keys), len(commands))
         before = list(book.accounts.values())
@@ -76,58 +75,100 @@ class Ledger:
             raise Contended("Another request was faster; this one is tried again.", retry_after_s=1)
         return outcomes
 
-    async def _load(self, connection: Any, book: Book, commands: Sequence[Command], names: set[AccountName]) -> None:
-        """Lock every account that the commands may touch, then read what is in them. `names`: those they name."""
-        parts = (part for command in commands for part in command.parts)
-        earlier = sorted({part.transfer for part in parts if isinstance(part, End | Reverse)})
-        if wrong := {name.currency for name in names} - book.currencies.keys():
+    async def _load(self, connection: Any, book: Book, named: _Named) -> None:
+        """Lock every account that the commands may touch, then read what is in them."""
+        if wrong := {name.currency for name in named.everything} - book.currencies.keys():
             raise UnknownCurrency(f"There is no currency {min(wrong)!r}.", path="currency")
-        if earlier:
-            _, ids = await records.legs_of(connection, earlier)
+        if named.earlier:
+            _, ids = await records.legs_of(connection, named.earlier)
             self._ids.update(ids)
-            names.update(ids)
-        ids = await self._numbers(connection, names)
-        for account in await records.lock_accounts(connection, {number: name for name, number in ids.items()}):
-            book.accounts[account.name] = account
-        if len(book.accounts) != len(ids):
-            self._ids.clear()
-            raise Contended("An account was remembered that was never made.", retry_after_s=1)
-        if holding := [account.id for account in book.accounts.values() if account.balance and book.has_lots(account)]:
+            named.moved.update(ids)
+            named.everything.update(ids)
+            if named.taken_back:
+                named.drawn.update(ids)
+        ids, made = await self._numbers(connection, named)
+        await self._lock(connection, book, ids)
+        book.accounts.update((name, Account(number, name, 0, 0)) for name, number in made.items())
+        # Debts arise under the lock of everything the debtor has, so they are seen now.
+        if unseen := [name for name in named.debts if name not in book.accounts]:
+            found = await records.find_accounts(connection, unseen)
+            self._ids |= found
+            await self._lock(connection, book, found)
+        for place, name in enumerate(named.everything - book.accounts.keys(), 1):
+            book.accounts[name] = Account(-place, name, 0, 0)
+        drawn = [book.accounts[name] for name in named.drawn]
+        if holding := [account.id for account in drawn if account.balance and book.has_lots(account)]:
             for lot in await records.lots_of(connection, holding):
                 book.add_lot(lot)
-        if earlier:
-            await _load_earlier(connection, book, earlier)
+        if named.earlier:
+            await _load_earlier(connection, book, named.earlier)
 
-    async def _numbers(self, connection: Any, names: Collection[AccountName]) -> dict[AccountName, int]:
-        """The accounts' ids; those that do not exist are made (a row that is not there could not be locked)."""
-        ids = {name: number for name in names if (number := self._ids.get(name)) is not None}
-        if len(ids) < len(names):
-            found = await records.find_accounts(connection, [name for name in names if name not in ids])
+    async def _lock(self, connection: Any, book: Book, ids: Mapping[AccountName, int]) -> None:
+        if not ids:
+            return
+        locked = await records.lock_accounts(connection, {number: name for name, number in ids.items()})
+        book.accounts.update((account.name, account) for account in locked)
+        if len(locked) != len(ids):
+            self._ids.clear()
+            raise Contended("An account was remembered that was never made.", retry_after_s=1)
+
+    async def _numbers(self, connection: Any, named: _Named) -> tuple[dict[AccountName, int], dict[AccountName, int]]:
+        """Ids of the accounts that exist, and of those just made. Those that will be moved and do not exist are made (a
+        row that is not there could not be locked); of others that do not exist nothing can be taken."""
+        ids = {name: number for name in named.everything if (number := self._ids.get(name)) is not None}
+        if asked := [name for name in named.everything if name not in ids and name not in named.debts]:
+            found = await records.find_accounts(connection, asked)
             if len(self._ids) > _ACCOUNTS_REMEMBERED_MAX:
                 self._ids.clear()
             self._ids |= found
             ids |= found
-        if missing := [name for name in names if name not in ids]:
-            await records.open_accounts(connection, missing)
+        made: dict[AccountName, int] = {}
+        if missing := [name for name in named.moved if name not in ids]:
             # Not remembered: this transaction may still come to nothing.
-            ids |= await records.find_accounts(connection, missing)
-        return ids
+            made = await records.open_accounts(connection, missing)
+            if others := [name for name in missing if name not in made]:
+                ids |= await records.find_accounts(connection, others)
+        return ids, made
 
 
-def _names(part: Flow | End | Reverse) -> Iterable[AccountName]:
-    if isinstance(part, Flow):
-        for leg in part.legs:
-            yield leg.source
-            yield leg.target
-            if leg.held is not None:
-                yield leg.held
-        yield from part.repay
-    elif isinstance(part, End):
-        yield from part.repay
-    else:
-        yield from part.sources
-        if part.debt is not None:
-            yield part.debt
+class _Named(NamedTuple):
+    """The accounts of which commands speak."""
+
+    moved: set[AccountName]
+    """Those whose balance they may change."""
+    drawn: set[AccountName]
+    """Those of them that give."""
+    debts: set[AccountName]
+    """Those that are paid first where they owe, and not named otherwise."""
+    everything: set[AccountName]
+    earlier: list[int]
+    """Transfers that they end or take back."""
+    taken_back: bool
+
+    @classmethod
+    def by(cls, commands: Sequence[Command]) -> _Named:
+        """What these commands name."""
+        parts = [part for command in commands for part in command.parts]
+        moved: set[AccountName] = set()
+        drawn: set[AccountName] = set()
+        debts: set[AccountName] = set()
+        for part in parts:
+            if isinstance(part, Flow):
+                drawn.update(leg.source for leg in part.legs)
+                moved.update(name for leg in part.legs for name in (leg.target, leg.held) if name is not None)
+                debts.update(part.repay)
+            elif isinstance(part, End):
+                debts.update(part.repay)
+            else:
+                drawn.update(part.sources)
+                if part.debt is not None:
+                    moved.add(part.debt)
+        moved |= drawn
+        # Where a debt arises these are locked: who pays it first must wait for that.
+        has = {AccountName(name.currency, name.holder, Role.AVAILABLE) for name in debts}
+        everything = moved.union(debts, has, *(command.report for command in commands))
+        earlier = sorted({part.transfer for part in parts if isinstance(part, End | Reverse)})
+        return cls(moved, drawn, debts - moved, everything, earlier, any(isinstance(part, Reverse) for part in parts))
 
 
 async def _load_earlier(connection: Any, book: Book, earlier: list[int]) -> None:

@@ -221,6 +221,8 @@ class Posting:
     ) -> list[tuple[int, list[Part]]]:
         """How much each account gives, and from which lots (those in `own` first)."""
         accounts = [self._book.accounts[name] for name in names]
+        if len(accounts) == 1 and not self._book.has_lots(accounts[0]):
+            return [(self._part(accounts[0], amount), [])]
         places: dict[int, int] = {}
         for place, account in enumerate(accounts):
             if self._book.has_lots(account):
@@ -240,10 +242,14 @@ class Posting:
                 mine = [part for part in parts if part.lot.account == account.id and places[account.id] == place]
                 given.append((sum(part.amount for part in mine), mine))
                 continue
-            part = left if SIGN[account.name.role] <= 0 else min(left, max(self._balance(account.name), 0))
+            part = self._part(account, left)
             left -= part
             given.append((part, []))
         return given
+
+    def _part(self, account: Account, amount: int) -> int:
+        """How much of `amount` an account without lots gives."""
+        return amount if SIGN[account.name.role] <= 0 else min(amount, max(self._balance(account.name), 0))
 
     def end(self, end: End) -> None:
         """Raises Refused."""

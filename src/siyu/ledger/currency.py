@@ -5,12 +5,16 @@ from __future__ import annotations
 import calendar
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 CODE_PATTERN: Final = r"^[a-z][a-z0-9_]{0,49}$"
+
+
+Day = TypeVar("Day", date, datetime)
 
 
 class Rounding(StrEnum):
@@ -58,22 +62,27 @@ def lot_expiry(currency: Currency, at: datetime, zone: ZoneInfo) -> datetime | N
     if currency.keep_months is None or at.year + currency.keep_months // 12 >= _LAST_YEAR:
         return None
     local = at.astimezone(zone)
-    end = _months_later(local, currency.keep_months)
     if currency.rounding is Rounding.EXACT:
-        return end.astimezone(at.tzinfo)
-    day = end.date()
-    if currency.rounding is Rounding.DAY:
+        return _months_later(local, currency.keep_months).astimezone(at.tzinfo)
+    return _end_after(local.date(), currency.keep_months, currency.rounding, zone).astimezone(at.tzinfo)
+
+
+@lru_cache(4_096)
+def _end_after(day: date, months: int, rounding: Rounding, zone: ZoneInfo) -> datetime:
+    """The first instant after the local period in which the day that many months later falls."""
+    day = _months_later(day, months)
+    if rounding is Rounding.DAY:
         after = day + timedelta(days=1)
     else:
-        months = _PERIOD_MONTHS[currency.rounding]
+        months = _PERIOD_MONTHS[rounding]
         first = date(day.year, (day.month - 1) // months * months + 1, 1)
         after = _first_of_month(first, months)
-    return datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(at.tzinfo)
+    return datetime(after.year, after.month, after.day, tzinfo=zone)
 
 
-def _months_later(moment: datetime, months: int) -> datetime:
+def _months_later(moment: Day, months: int) -> Day:
     """The same local time of day; a day that the month does not have becomes its last."""
-    first = _first_of_month(moment.date(), months)
+    first = _first_of_month(moment, months)
     last_day = calendar.monthrange(first.year, first.month)[1]
     return moment.replace(year=first.year, month=first.month, day=min(moment.day, last_day))
 

@@ -24,7 +24,7 @@ JOIN ledger_accounts a ON a.holder = n.holder AND a.currency = n.currency AND a.
 _OPEN: Final = """
 INSERT INTO ledger_accounts (currency, holder, role, sign)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[]) AS n(currency, holder, role, sign)
-ORDER BY holder, currency, role ON CONFLICT DO NOTHING
+ORDER BY holder, currency, role ON CONFLICT DO NOTHING RETURNING id, currency, holder, role
 """
 LOCK: Final = "SELECT id, balance, version FROM ledger_accounts WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE"
 _LOCK_HOLDERS: Final = """
@@ -133,14 +133,16 @@ class Written(NamedTuple):
 
 async def find_accounts(connection: Any, names: Iterable[AccountName]) -> dict[AccountName, int]:
     """Ids of the accounts that exist."""
-    rows = await connection.fetch(_FIND, *_columns(names))
+    return _named(await connection.fetch(_FIND, *_columns(names)))
+
+
+async def open_accounts(connection: Any, names: Sequence[AccountName]) -> dict[AccountName, int]:
+    """Make accounts that do not exist, with nothing in them; ids of those made. Nobody else sees them yet."""
+    return _named(await connection.fetch(_OPEN, *_columns(names), [SIGN[name.role] for name in names]))
+
+
+def _named(rows: Iterable[Any]) -> dict[AccountName, int]:
     return {AccountName(currency, holder, Role(role)): number for number, currency, holder, role in rows}
-
-
-async def open_accounts(connection: Any, names: Iterable[AccountName]) -> None:
-    """Make accounts that do not exist, with nothing in them."""
-    names = list(names)
-    await connection.execute(_OPEN, *_columns(names), [SIGN[name.role] for name in names])
 
 
 def _columns(names: Iterable[AccountName]) -> list[list[str]]:

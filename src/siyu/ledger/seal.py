@@ -12,7 +12,7 @@ from json.encoder import encode_basestring as quoted
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from siyu.trust import Opened, commit, salt_of
+from siyu.trust import Opened, commits, salt_of
 
 FORMAT: Final = "siyu-transfer/1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,8 +104,10 @@ def parts_of(one: Sealable) -> dict[str, str]:
 def leaf_text(one: Sealable, salt: bytes) -> str:
     """The leaf: JSON in exactly this form. `salt`: of the transfer, 16 random bytes."""
     facts = one.facts
-    why, record, lots, *entries = (commit(salt_of(salt, part), text) for part, text in parts_of(one).items())
-    hashes = ",".join(f'"{one}"' for one in entries)
+    why, record, lots, *entries = commits(salt, parts_of(one).items())
+    hashes = '","'.join(entries)
+    if hashes:
+        hashes = f'"{hashes}"'
     return (
         f'{{"format":"{FORMAT}","transfer":{facts.id},"kind":{quoted(facts.kind)},"at":{microseconds(facts.at)},'
         f'"occurred_at":{microseconds(facts.occurred_at)},"corrects":{_number(facts.corrects)},'

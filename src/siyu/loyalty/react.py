@@ -256,6 +256,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
         known[money_row.subject].append(money_row)
     for earned_row in await records.earned_for(connection, causes, _by(rule)):
         earned[earned_row.cause].append(earned_row)
+    request = derived_key(rule.id, rule.version)
     commands: list[Command] = []
     received: list[tuple[Earner, str]] = []
     for (subject, _), (one, money) in last.items():
@@ -263,7 +264,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
         mine = [row for row in known[subject] if row.anchor in members]
         points = points_for(rule, mine)
         given = [row for row in earned[subject] if row.holder in one.wallets.holders]
-        stamp = Stamp(derived_key("change", rule.id, money.key), derived_key(rule.id, rule.version), now, _by(rule))
+        stamp = Stamp(derived_key("change", rule.id, money.key), request, now, _by(rule))
         commands += _change(rule, one, points, given, stamp)
         if any(row.fen == 0 for row in mine):
             received.append((one, subject))

@@ -21,7 +21,7 @@ from siyu.loyalty.wallet import passing_anchors, wallets
 from siyu.membership.checkin import Rules
 from siyu.membership.checkin_records import rules_of
 from siyu.membership.checkins import BY_EVENT, Visit, absorb, local_day
-from siyu.processor.batch import Batch
+from siyu.processor.batch import Batch, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
@@ -50,7 +50,7 @@ class CheckinReaction:
             return []
         driver, now = await driver_of(connection), self._now()
         rules = await self._live(driver)
-        ends = dict(zip(rows, batch.events["end"].take(rows).to_pylist(), strict=True))
+        ends = dict(zip(rows, texts(batch, "end", rows), strict=True))
 
         async def take(part: Sequence[int]) -> None:
             told = [

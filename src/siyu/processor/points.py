@@ -15,7 +15,7 @@ from siyu.identity.anchors import Anchors
 from siyu.ledger import Ledger
 from siyu.loyalty import react
 from siyu.loyalty.earning import Occurrence
-from siyu.processor.batch import Batch
+from siyu.processor.batch import Batch, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
@@ -58,21 +58,19 @@ class PointsReaction:
 
 
 def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:
-    chosen = (
-        batch.events.select(["name", "event_id", "source", "value_fen", "properties", "end"]).take(rows).to_pylist()
-    )
     return [
-        Occurrence(
-            row["name"],
-            int(anchors[batch.place[place]]),
-            datetime.fromtimestamp(int(batch.occurred_ms[place]) / 1000, UTC),
-            row["event_id"],
-            row["source"],
-            row["value_fen"],
-            _object(row["properties"]),
-            row["end"],
+        Occurrence(name, anchor, datetime.fromtimestamp(at_ms / 1000, UTC), event_id, source, fen, _object(said), end)
+        for name, anchor, at_ms, event_id, source, fen, said, end in zip(
+            texts(batch, "name", rows),
+            anchors[batch.place[rows]].tolist(),
+            batch.occurred_ms[rows].tolist(),
+            texts(batch, "event_id", rows),
+            texts(batch, "source", rows),
+            batch.events["value_fen"].to_numpy()[rows].tolist(),
+            texts(batch, "properties", rows),
+            texts(batch, "end", rows),
+            strict=True,
         )
-        for place, row in zip(rows, chosen, strict=True)
     ]
 
 

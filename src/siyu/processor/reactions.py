@@ -18,7 +18,7 @@ from siyu.collect.own_events import OF_SEGMENTS
 from siyu.errors import Contended, EngineUnavailable
 from siyu.identity.anchors import Anchors
 from siyu.identity.resolver import Evidence, Resolver, Statement
-from siyu.processor.batch import ANY_KIND, Batch
+from siyu.processor.batch import ANY_KIND, Batch, texts
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
 from siyu.profile import actions as profile
@@ -104,7 +104,9 @@ class ProfileReaction:
         value = batch.events["value_fen"].to_numpy()
         bought = np.flatnonzero((value != 0) | named_rows(batch, PURCHASES)).tolist()
         named = sorted({*rows, *bought})
-        ids, sources, ends = (_texts(batch, name, named) for name in ("event_id", "source", "end"))
+        ids, sources, ends = (
+            dict(zip(named, texts(batch, name, named), strict=True)) for name in ("event_id", "source", "end")
+        )
 
         async def changes(part: Sequence[int]) -> None:
             made = [
@@ -190,13 +192,8 @@ def left_out(
             yield row, found[0].code, f"The event is stored, without this: {reasons}"[:_REASON_CHARS_MAX]
 
 
-def _texts(batch: Batch, name: str, rows: Sequence[int]) -> dict[int, str]:
-    """A column at some rows: one by one costs several times as much."""
-    return dict(zip(rows, batch.events[name].take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
-
-
 def _column(batch: Batch, name: str) -> Callable[[int], str]:
-    column = batch.events[name]
+    column = batch.events[name].combine_chunks().cast(pa.string())
 
     def value(row: int) -> str:
         text: str = column[row].as_py()

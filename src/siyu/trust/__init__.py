@@ -5,9 +5,9 @@ randomness, and where a checkpoint is published. Formats: docs/trust.md; they ne
 """
 
 from siyu.trust.checkpoint import Checkpoint
-from siyu.trust.disclosure import Opened, commit, salt_of
+from siyu.trust.disclosure import Opened, commit, commits, salt_of
 from siyu.trust.invalid import ProofInvalid
 from siyu.trust.note import Signer, Verifier
 from siyu.trust.proof import Proof
 
-__all__ = ["Checkpoint", "Opened", "Proof", "ProofInvalid", "Signer", "Verifier", "commit", "salt_of"]
+__all__ = ["Checkpoint", "Opened", "Proof", "ProofInvalid", "Signer", "Verifier", "commit", "commits", "salt_of"]

@@ -4,6 +4,7 @@ A part that is not shown cannot be guessed and tried, because its salt is not sh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -26,6 +27,13 @@ class Opened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def salt_of(salt: bytes, part: str) -> bytes:
     """The salt of a part, from that of its leaf. Half of the hash is not shown, so nothing can be appended to it."""
     return sha256(salt + part.encode()).digest()[:SALT_BYTES]
+
+
+def commits(salt: bytes, parts: Iterable[tuple[str, str]]) -> list[str]:
+    """`commit` of parts (name, text) of one leaf, each with the salt that follows from the leaf's."""
+    return [
+        sha256(sha256(salt + part.encode()).digest()[:SALT_BYTES] + text.encode()).hexdigest() for part, text in parts
+    ]
 
 
 def commit(salt: bytes, text: str) -> str:
