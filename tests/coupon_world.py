@@ -120,7 +120,7 @@ class Brand:
             connection = await driver_of(transaction)
             person = msgspec.convert(user(who), Identifier)
             coupon = await giving.give(connection, self.pricing, template_id, person, self.now, way=way)
-            return (await read.seen(connection, self.pricing, [coupon], self.now))[0]
+            return await read.one_seen(connection, self.pricing, coupon, self.now)
 
     async def quote(self, who: str | None, fen: int = 10_000, **more: Any) -> Quote:
         told: dict[str, Any] = {"lines": [{"sku": "S1", "qty": 1, "price_fen": fen}], "end": "web"} | more

@@ -69,7 +69,8 @@ def test_a_key_is_made_listed_and_revoked(cli: Cli) -> None:
 
 
 def test_an_api_token_is_shown_once(cli: Cli) -> None:
-    made = cli.json("keys", "create", "script", "--kind", "api")
+    made = cli.json("keys", "create", "script", "--kind", "api", "--scope", "till")
+    assert made["scope"] == "till"
     assert made["secret"].startswith("at_")
     assert made["secret"] not in cli.run("keys", "list").stdout
 

@@ -15,6 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from siyu.api.scopes import GIVES_VALUE_AWAY, READING_POSTS, TILL, allows
+from siyu.app.web import PLAIN_ROUTES, VALUE_ROUTES
+from siyu.collect.actions import UNKNOWN_SECONDS
+from siyu.collect.keys import Scope
 from siyu.console.http import routes
 from siyu.console.i18n import LOCALES
 from siyu.console.question_form import KINDS
@@ -384,6 +388,7 @@ def test_keys(client: httpx.Client, server: Server) -> None:
     assert made.status_code == 303
     page = client.get(made.headers["location"]).text
     secret = re.search(r"wk_[0-9a-f]{48}", page)[0]  # type: ignore[index]
+    time.sleep(UNKNOWN_SECONDS)  # a key that was just made works by then, in every process
     assert f"{server.url}/sa?project=default&amp;token={secret}" in page
     assert server.batch(
         [{"type": "track", "event": "page.viewed", "anonymousId": "a-9", "messageId": "k1"}], key=secret
@@ -397,6 +402,40 @@ def test_an_api_token_is_shown_once(client: httpx.Client) -> None:
     made = post(client, "/console/sources/keys", kind="api", name="脚本", end="")
     secret = re.search(r"at_[0-9a-f]{48}", made.text)[0]  # type: ignore[index]
     assert secret not in client.get("/console/sources").text
+
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+FILLED = {"person_id": NOBODY, "question_id": NOBODY, "lock_id": NOBODY, "number": NOBODY}
+
+
+@pytest.mark.parametrize("scope", ["read", "till"])
+def test_a_token_does_what_its_scope_says_and_nothing_else(client: httpx.Client, server: Server, scope: Scope) -> None:
+    """Every operation of the API is tried: what is not for a till or a reader is refused, the rest is not."""
+    made = post(client, "/console/sources/keys", kind="api", name=f"for {scope}", scope=scope)
+    secret = re.search(r"at_[0-9a-f]{48}", made.text)[0]  # type: ignore[index]
+    described = server.get("/api/openapi.json")["paths"]
+    time.sleep(UNKNOWN_SECONDS)
+    written = {path for handler in (*PLAIN_ROUTES, *VALUE_ROUTES) for path in handler.paths}
+    templates = {re.sub(r":\w+}", "}", path): path for path in written}
+    tried = {True: 0, False: 0}
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {secret}"}) as holder:
+        for path, methods in described.items():
+            if not path.startswith("/api/"):
+                continue
+            for method in (name.upper() for name in methods if name in {"get", "post", "put", "delete"}):
+                filled = re.sub(r"{(\w+)}", lambda name: FILLED.get(name[1], "7"), path)
+                answer = holder.request(method, filled, json={} if method in {"POST", "PUT"} else None)
+                allowed = allows(scope, {method}, {templates[path]})
+                assert (answer.status_code != 403) == allowed, (method, path, answer.text[:200])
+                if not allowed:
+                    assert answer.json()["code"] == "FORBIDDEN" and scope in answer.json()["detail"]
+                tried[allowed] += 1
+    assert tried[True] >= 20 and tried[False] >= 40
+    assert {path for _, path in TILL} | READING_POSTS | GIVES_VALUE_AWAY <= written
+
+
+def test_a_scope_that_is_none_is_refused(client: httpx.Client) -> None:
+    assert post(client, "/console/sources/keys", kind="api", name="x", scope="everything").status_code == 400
 
 
 def test_dead_letters_are_shown_and_replayed(client: httpx.Client) -> None:

@@ -74,6 +74,7 @@ def test_the_way_of_a_coupon(server: Server) -> None:
     assert call(server, "PUT", "/api/coupons/templates/N88", n88)[0] == 200
     status, coupon = post(server, "/api/coupons/N88/issue", {"person": user(1)}, "k1")
     assert (status, coupon["state"], coupon["template"]) == (200, "given", "N88")
+    assert coupon["person_id"] == server.get("/api/persons/lookup?kind=user_id&value=U1")["person_id"]
     assert post(server, "/api/coupons/N88/issue", {"person": user(1)}, "k1") == (200, coupon)
     status, problem = post(server, "/api/coupons/N88/issue", {"person": user(2)}, "k1")
     assert (status, problem["code"]) == (409, "IDEMPOTENCY_CONFLICT")

@@ -187,7 +187,7 @@ async def test_points_and_a_coupon_pay_a_part_and_go_back_with_it(world: ShopWor
     assert await world.orders.place(wanted, "k", "api") == made
     with pytest.raises(Refused) as used:
         await world.orders.place(order("O2", ("T1", 1, None), person=person, coupons=(code,)), None, "api")
-    assert used.value.code == "LOCKED"
+    assert (used.value.code, str(used.value)) == ("LOCKED", "It is set aside for another purchase.")
     assert await world.units("T1") == (9, 7, 2, 0), "a refused order holds nothing"
     await world.orders.pay("O1", Pay(amount_fen=made.payable_fen), None, "api")
     assert await world.points(person) == (0, 0)

@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from siyu.api.scopes import allows
 from siyu.collect.actions import KeyRing
-from siyu.errors import Unauthorized
+from siyu.errors import Forbidden, Unauthorized
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 async def require_token(connection: Connection, handler: BaseRouteHandler) -> None:
-    """A Litestar guard. Raises Unauthorized when there is no valid API token."""
+    """A Litestar guard. Raises Unauthorized when there is no valid API token, Forbidden when it is not for this."""
     if handler.opt.get("open"):
         return
     ring: KeyRing = connection.app.state["key_ring"]
-    authorization = connection.headers.get("authorization", "")
-    if bearer(authorization) is None:
+    token = bearer(connection.headers.get("authorization", ""))
+    if token is None:
         raise Unauthorized("Send the API token as `Authorization: Bearer <token>`; `siyu keys create` makes one.")
-    if not await may_call(ring, authorization):
+    scope = await ring.scope(token)
+    if scope is None:
         raise Unauthorized("This API token is not known or was revoked.")
+    if not (isinstance(handler, HTTPRouteHandler) and allows(scope, handler.http_methods, handler.paths)):
+        raise Forbidden(f"An API token of the scope {scope!r} may not do this.", scope=scope)
 
 
 def bearer(authorization: str) -> str | None:
@@ -31,7 +35,8 @@ def bearer(authorization: str) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def may_call(ring: KeyRing, authorization: str) -> bool:
-    """Whether the header carries a live API token. Raises EngineUnavailable."""
+async def may_call(ring: KeyRing, authorization: str, handler: HTTPRouteHandler) -> bool:
+    """Whether the header carries a live API token for this handler. Raises EngineUnavailable."""
     token = bearer(authorization)
-    return token is not None and await ring.is_api_token(token)
+    scope = None if token is None else await ring.scope(token)
+    return scope is not None and allows(scope, handler.http_methods, handler.paths)

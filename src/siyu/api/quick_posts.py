@@ -38,7 +38,7 @@ class QuickPost(NamedTuple):
 
 class _Way(NamedTuple):
     decode: Callable[[bytes], Any]
-    call: Callable[..., Awaitable[Any]]
+    handler: HTTPRouteHandler
 
 
 class QuickPosts:
@@ -48,7 +48,7 @@ class QuickPosts:
         self._ring = ring
         self._services = dict(services)
         self._ways = {
-            path: _Way(msgspec.json.Decoder(one.body).decode, one.handler.fn)
+            path: _Way(msgspec.json.Decoder(one.body).decode, one.handler)
             for one in posts
             for path in one.handler.paths
         }
@@ -89,9 +89,9 @@ class QuickPosts:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
         try:
-            if not await may_call(self._ring, headers.get(b"authorization", "")):
+            if not await may_call(self._ring, headers.get(b"authorization", ""), way.handler):
                 return None
-            done = await way.call(data=data, idempotency_key=key, **self._services)
+            done = await way.handler.fn(data=data, idempotency_key=key, **self._services)
         except SiyuError as error:
             # Nothing was done: asking again does no harm, and a failure of ours is logged there.
             return (error.status, b"application/problem+json", _encode(refusal(error))) if error.status < 429 else None

@@ -58,16 +58,16 @@ class Shortcuts:
                 if asked is None:
                     return None
                 try:
-                    if not await self._may(scope["headers"]):
+                    if not await self._may(scope["headers"], way.shortcut.handler):
                         return None
                     return _encode(await way.shortcut.handler.fn(**way.fixed, **found.groupdict(), **asked))
                 except Exception:  # read again the ordinary way, which names the error and logs what is a defect
                     return None
         return None
 
-    async def _may(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    async def _may(self, headers: Sequence[tuple[bytes, bytes]], handler: HTTPRouteHandler) -> bool:
         given = [value for name, value in headers if name == b"authorization"]
-        return len(given) == 1 and await may_call(self._ring, given[0].decode("latin-1"))
+        return len(given) == 1 and await may_call(self._ring, given[0].decode("latin-1"), handler)
 
 
 def _way(shortcut: Shortcut, services: Mapping[str, Any]) -> _Way:

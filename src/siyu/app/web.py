@@ -87,7 +87,30 @@ SHORTCUTS: Final = (
 )
 QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
 QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
-SHOP_ROUTES: Final = (*order_routes, *payment_routes, *product_routes, *mall_routes, *connector_routes)
+PLAIN_ROUTES: Final = (
+    *api_routes,
+    *profile_routes,
+    *identity_routes,
+    *analytics_routes,
+    *rule_routes,
+    *segment_routes,
+    *dimension_routes,
+    *seal_routes,
+    *mini_program_routes,
+)
+VALUE_ROUTES: Final = (
+    *currency_routes,
+    *loyalty_routes,
+    *membership_routes,
+    *coupon_routes,
+    *promotion_routes,
+    *order_routes,
+    *payment_routes,
+    *product_routes,
+    *mall_routes,
+    *connector_routes,
+)
+"""They give and take value: a body that does not fit is 422 here."""
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/mp_login"})
 
 
@@ -101,64 +124,11 @@ class Desks(NamedTuple):
 
 def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Litestar:
     """Console and API as one Litestar application."""
-
-    def provided(value: Any) -> Provide:
-        return Provide(lambda: value, sync_to_thread=False)
-
-    api = Router(
-        path="/",
-        route_handlers=[
-            *api_routes,
-            *profile_routes,
-            *identity_routes,
-            *analytics_routes,
-            *rule_routes,
-            *segment_routes,
-            *dimension_routes,
-            *seal_routes,
-            *mini_program_routes,
-        ],
-        guards=[require_token],
-    )
-    value = Router(
-        path="/",
-        route_handlers=[
-            *currency_routes,
-            *loyalty_routes,
-            *membership_routes,
-            *coupon_routes,
-            *promotion_routes,
-            *SHOP_ROUTES,
-        ],
-        guards=[require_token],
-        exception_handlers={HTTPException: on_malformed_value},
-    )
+    injected = _injected(services, doors, desks)
     app = Litestar(
-        route_handlers=[
-            api,
-            value,
-            *shop_callbacks,
-            *payment_callbacks,
-            *mini_program_logins,
-            *console_routes,
-        ],
-        dependencies={name: provided(service) for name, service in services._asdict().items()}
-        | {
-            "scrubs": provided(ERASURE_SCRUBS),
-            "files": provided(EXPORT_FILES),
-            "doors": provided(doors),
-            "desk": provided(desks.points),
-            "pricing": provided(desks.orders.tools.pricing),
-            "till": provided(desks.till),
-            "orders": provided(desks.orders),
-            "wechat": provided(WeChat(services.settings.wechat_api_url)),
-            "stock_desk": provided(Stock(services.db, desks.orders.tools.ledger, services.now)),
-        },
-        exception_handlers={
-            SiyuError: on_siyu_error,
-            HTTPException: on_http_exception,
-            Exception: on_unexpected,
-        },
+        route_handlers=[*_routers(), *shop_callbacks, *payment_callbacks, *mini_program_logins, *console_routes],
+        dependencies={name: _provided(value) for name, value in injected.items()},
+        exception_handlers={SiyuError: on_siyu_error, HTTPException: on_http_exception, Exception: on_unexpected},
         openapi_config=OpenAPIConfig(
             title="Siyu",
             version=__version__,
@@ -176,6 +146,38 @@ def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Li
     # Litestar replaces the schemas of its configuration by those it found itself.
     app.openapi_schema.components.schemas.update(question_schemas)
     return app
+
+
+def _routers() -> list[Router]:
+    """The routes that ask for a token."""
+    return [
+        Router(path="/", route_handlers=list(PLAIN_ROUTES), guards=[require_token]),
+        Router(
+            path="/",
+            route_handlers=list(VALUE_ROUTES),
+            guards=[require_token],
+            exception_handlers={HTTPException: on_malformed_value},
+        ),
+    ]
+
+
+def _provided(value: Any) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+def _injected(services: Services, doors: Doors, desks: Desks) -> dict[str, Any]:
+    """What handlers may ask for by name."""
+    return services._asdict() | {
+        "scrubs": ERASURE_SCRUBS,
+        "files": EXPORT_FILES,
+        "doors": doors,
+        "desk": desks.points,
+        "pricing": desks.orders.tools.pricing,
+        "till": desks.till,
+        "orders": desks.orders,
+        "wechat": WeChat(services.settings.wechat_api_url),
+        "stock_desk": Stock(services.db, desks.orders.tools.ledger, services.now),
+    }
 
 
 def _describe_problems(schema: OpenAPI) -> None:

@@ -14,6 +14,7 @@ from siyu.collect.keys import (
     RANDOM_BYTES,
     AccessKey,
     KeyKind,
+    Scope,
     WriteKey,
     key_hash,
     new_secret,
@@ -23,10 +24,12 @@ from siyu.store.postgres import Database
 
 FRESH_SECONDS: Final = 1.5
 """A key revoked anywhere stops working everywhere within this time."""
+UNKNOWN_SECONDS: Final = 0.1
+"""A key that is not known may have been made since: then they are read again, not more often than this."""
 
 
 async def create_key(
-    db: Database, *, kind: KeyKind, name: str, end: str, now: datetime, secret: str | None = None
+    db: Database, *, kind: KeyKind, name: str, end: str, now: datetime, secret: str | None = None, scope: Scope = "all"
 ) -> tuple[AccessKey, str]:
     """A new key and its secret, which is shown only now for an API token. Raises MalformedRequest."""
     name, end = name.strip(), end.strip()
@@ -41,6 +44,7 @@ async def create_key(
         secret=secret if kind == "write" else None,
         created_at=now,
         revoked_at=None,
+        scope=scope,
     )
     async with db.begin() as connection:
         if not await records.insert_key(connection, key, key_hash(secret)):
@@ -84,35 +88,38 @@ class KeyRing:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._write: dict[bytes, WriteKey] = {}
-        self._api: dict[bytes, str] = {}
+        self._live: dict[bytes, AccessKey] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
     async def write_key(self, secret: str) -> WriteKey | None:
         """The write key of this secret, or None."""
-        if time.monotonic() - self._read_at >= FRESH_SECONDS:
-            await self._refresh()
-        return self._write.get(key_hash(secret))
+        key = await self._find("write", secret)
+        return None if key is None else WriteKey(key.id, key.end)
 
-    async def is_api_token(self, token: str) -> bool:
-        """Whether this is a live API token."""
-        if time.monotonic() - self._read_at >= FRESH_SECONDS:
-            await self._refresh()
-        return key_hash(token) in self._api
+    async def scope(self, token: str) -> Scope | None:
+        """What a live API token may do; None for what is no live token."""
+        key = await self._find("api", token)
+        return None if key is None else key.scope
 
-    async def _refresh(self) -> None:
-        """One reading at a time: those who wait for it take its result."""
+    async def _find(self, kind: KeyKind, secret: str) -> AccessKey | None:
+        digest = key_hash(secret)
+        await self._refresh(FRESH_SECONDS if digest in self._live else UNKNOWN_SECONDS)
+        key = self._live.get(digest)
+        return key if key is not None and key.kind == kind else None
+
+    async def _refresh(self, seconds: float) -> None:
+        """Unless they were read within this time. One reading at a time: those who wait for it take its result."""
+        if time.monotonic() - self._read_at < seconds:
+            return
         async with self._reading:
-            if time.monotonic() - self._read_at < FRESH_SECONDS:
+            if time.monotonic() - self._read_at < seconds:
                 return
             try:
                 async with self._db.connect() as connection:
-                    rows = await records.live_hashes(connection)
+                    self._live = dict(await records.live_keys(connection))
             except EngineUnavailable:
                 if self._read_at == float("-inf"):
                     raise
                 return
             self._read_at = time.monotonic()
-            self._write = {bytes(digest): WriteKey(key, end) for digest, kind, key, end in rows if kind == "write"}
-            self._api = {bytes(digest): key for digest, kind, key, _ in rows if kind == "api"}

@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 KeyKind = Literal["write", "api"]
+Scope = Literal["all", "read", "till"]
+"""What an API token may do (`siyu.api.scopes`). A write key only sends events, whatever stands here."""
+
 PREFIX: Final[dict[KeyKind, str]] = {"write": "wk_", "api": "at_"}
 RANDOM_BYTES: Final = 24
 NAME_LENGTH_MAX: Final = 100
@@ -22,6 +25,7 @@ class AccessKey(NamedTuple):
     secret: str | None
     created_at: datetime
     revoked_at: datetime | None
+    scope: Scope = "all"
 
 
 class WriteKey(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -20,6 +19,7 @@ _COLUMNS = (
     access_keys.c.secret,
     access_keys.c.created_at,
     access_keys.c.revoked_at,
+    access_keys.c.scope,
 )
 
 
@@ -37,11 +37,10 @@ async def list_keys(connection: AsyncConnection, kind: KeyKind | None = None) ->
     return [AccessKey(*row) for row in await connection.execute(statement)]
 
 
-async def live_hashes(connection: AsyncConnection) -> Sequence[tuple[bytes, str, str, str]]:
-    """(hash, kind, id, end) of the keys that are not revoked."""
-    c = access_keys.c
-    rows = await connection.execute(select(c.secret_hash, c.kind, c.id, c.end).where(c.revoked_at.is_(None)))
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+async def live_keys(connection: AsyncConnection) -> list[tuple[bytes, AccessKey]]:
+    """The keys that are not revoked, each with the hash of its secret."""
+    statement = select(access_keys.c.secret_hash, *_COLUMNS).where(access_keys.c.revoked_at.is_(None))
+    return [(bytes(digest), AccessKey(*row)) for digest, *row in await connection.execute(statement)]
 
 
 async def revoke_key(connection: AsyncConnection, key_id: str, now: datetime) -> bool:

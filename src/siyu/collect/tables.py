@@ -18,7 +18,9 @@ access_keys = Table(
     Column("secret_hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the key or token"),
     Column("created_at", TIMESTAMP(timezone=True), nullable=False),
     Column("revoked_at", TIMESTAMP(timezone=True)),
+    Column("scope", Text, nullable=False, server_default="all", comment="what an API token may do"),
     CheckConstraint("kind IN ('write', 'api')", name="kind"),
+    CheckConstraint("scope IN ('all', 'read', 'till')", name="scope"),
     CheckConstraint("(kind = 'write') = (secret IS NOT NULL)", name="only_write_keys_in_clear"),
     Index("ix_access_keys_created_at", "created_at"),
 )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast, get_args
 
 from litestar import Response, get, post
 
 from siyu.analytics import overview as reads
 from siyu.analytics.overview import Arrivals
 from siyu.collect import actions as keys
-from siyu.collect.keys import AccessKey, KeyKind
+from siyu.collect.keys import AccessKey, KeyKind, Scope
 from siyu.console.drawing import sparkline
 from siyu.console.i18n import mark as _
-from siyu.console.labels import ENDS
+from siyu.console.labels import ENDS, SCOPES
 from siyu.console.page import redirect
 from siyu.console.snippets import snippets
 from siyu.console.visit import AnyRequest, Visit
@@ -82,6 +82,7 @@ async def sources(request: AnyRequest, visit: Visit, db: Database, events: Event
         arrived=await _arrived(events, visit, known),
         dead=state.dead,
         ends=list(ENDS),
+        scopes=SCOPES,
         fresh=None,
         said=visit.face.text(SAID[said]) if said in SAID else None,
     )
@@ -98,15 +99,18 @@ async def create(request: AnyRequest, visit: Visit, db: Database) -> Response[st
     """Make a key. A write key leads to its snippets; an API token is shown once."""
     visit.operator.require("sources")
     form = await request.form()
-    kind = str(form.get("kind", "write"))
-    if kind not in ("write", "api"):
+    kind, scope = str(form.get("kind", "write")), str(form.get("scope", "all"))
+    if kind not in get_args(KeyKind):
         raise MalformedRequest("A key is a write key or an API token.", path="kind")
+    if scope not in get_args(Scope):
+        raise MalformedRequest(f"A token may do one of {', '.join(get_args(Scope))}.", path="scope")
     key, secret = await keys.create_key(
         db,
         kind=cast(KeyKind, kind),
         name=str(form.get("name", "")),
         end=str(form.get("end", "")) if kind == "write" else "",
         now=visit.moment.now,
+        scope=cast(Scope, scope) if kind == "api" else "all",
     )
     if key.kind == "write":
         return redirect(f"/console/sources/{key.id}")

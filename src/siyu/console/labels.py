@@ -48,6 +48,13 @@ ROLES: Final = {
     "counter": _("Counter staff"),
 }
 
+SCOPES: Final = {
+    "all": (_("Everything"), _("for your own servers; keep it there")),
+    "read": (_("Only read"), _("for reports: questions, persons, exports of lists; changes nothing")),
+    "till": (_("A till"), _("sells, looks members up, uses coupons and points; makes no value and shows no behaviour")),
+}
+"""What an API token may do, and for whom that is."""
+
 TOUCH_FIELDS: Final = {
     "utm_source": _("Source"),
     "utm_medium": _("Medium"),

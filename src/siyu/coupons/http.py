@@ -88,7 +88,7 @@ async def _given(
         coupon = await records.by_id(connection, made.coupon_id)
         if coupon is None:
             raise PersonNotFound("This person was erased.")
-        return (await read.seen(connection, pricing, [coupon], now()))[0]
+        return await read.one_seen(connection, pricing, coupon, now())
 
 
 class CouponsPage(msgspec.Struct, frozen=True):

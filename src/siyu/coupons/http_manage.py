@@ -249,7 +249,7 @@ async def revoke(
         found = await records.by_id(connection, coupon_id)
         if found is None:
             raise CouponNotFound("There is no such coupon.")
-        return (await read.seen(connection, pricing, [found], now()))[0]
+        return await read.one_seen(connection, pricing, found, now())
 
 
 routes: list[Any] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -29,7 +30,7 @@ async def coupons_of(
     """The coupons a person has or had, the newest first. Raises PersonNotFound."""
     owner = await find_owner(connection, person, pricing.secret, now)
     found = await records.of_holders(connection, owner.anchors, owner.holders, templates=None, limit=limit)
-    return await seen(connection, pricing, found, now, person_id=str(owner.named.uid))
+    return await _seen_all(connection, pricing, found, now, person_id=str(owner.named.uid))
 
 
 async def person_of(connection: Any, pricing: Pricing, person: PersonRef, now: datetime) -> UUID:
@@ -43,17 +44,20 @@ async def by_code(connection: Any, pricing: Pricing, code: str, now: datetime) -
     coupon = (await records.by_code(connection, [number])).get(number)
     if coupon is None:
         raise CouponNotFound("There is no such coupon.")
+    return await one_seen(connection, pricing, coupon, now)
+
+
+async def one_seen(connection: Any, pricing: Pricing, coupon: Coupon, now: datetime) -> CouponSeen:
+    """A coupon as it is shown, and whose it is."""
     person_id = None
     if coupon.anchor is not None:
-        try:
+        with suppress(PersonNotFound):  # who had it was erased
             person_id = str((await owner_of(connection, coupon.anchor, now)).named.uid)
-        except PersonNotFound:
-            person_id = None
-    return (await seen(connection, pricing, [coupon], now, person_id=person_id))[0]
+    return (await _seen_all(connection, pricing, [coupon], now, person_id=person_id))[0]
 
 
-async def seen(
-    connection: Any, pricing: Pricing, coupons: Sequence[Coupon], now: datetime, *, person_id: str | None = None
+async def _seen_all(
+    connection: Any, pricing: Pricing, coupons: Sequence[Coupon], now: datetime, *, person_id: str | None
 ) -> list[CouponSeen]:
     """Coupons as they are shown."""
     vault = pricing.vault

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from siyu.coupons import actions, locks, template_records
+from siyu.coupons.holding import SAID
 from siyu.coupons.quote import Line as QuoteLine
 from siyu.coupons.quote import Quote
 from siyu.coupons.request import OrderLock, QuoteRequest
@@ -33,10 +34,17 @@ from siyu.shop.placing import (
 )
 from siyu.shop.request import OrderView, view
 
-_BECAUSE: Final = {
+_WORDS: Final = SAID | {
     "INSUFFICIENT": "There are not so many points.",
     "NOT_STACKABLE": "It does not go together with another discount.",
+    "COUPON_NOT_FOUND": "There is no such coupon.",
+    "CHANNEL_NOT_ALLOWED": "It is not for this end.",
+    "BUDGET_EXHAUSTED": "What it may take off altogether is used up.",
+    "scope": "It is for articles that are not in this order.",
+    "min_spend": "The order comes to less than it asks for.",
+    "nothing_left": "There is nothing left to take off.",
 }
+"""Of what is asked for and does not apply, by code or by what it is because of."""
 
 
 async def needs_quote(connection: Any, asked: Sequence[Asked], now: datetime) -> set[UUID]:
@@ -67,8 +75,8 @@ async def place_quoted(connection: Any, asked: Asked, tools: Tools, now: datetim
         connection, tools.pricing, _request(asked, order), now, hold=True, order_id=place.order_id
     )
     for one in quote.refused:
-        raise Refused(one.code, _BECAUSE.get(one.code, "It does not apply to this order."), what=one.what,
-                      because=one.because)  # fmt: skip
+        words = _WORDS.get(one.code) or _WORDS.get(one.because, "It does not apply to this order.")
+        raise Refused(one.code, words, what=one.what, **({"because": one.because} if one.because else {}))
     order = await _priced(connection, order, quote)
     (reserved,) = await reserve_all(connection, [Draft(asked, order)], tools, now)
     if isinstance(reserved, SiyuError):
