@@ -14,7 +14,15 @@ from ..rounds import KILLS
 from .load import Sender, counted
 from .server import Server
 
-VICTIMS = ("siyu.app process", "siyu.app web", "siyu.app doors", "clickhouse_server", "postgres", "parent")
+VICTIMS = (
+    "siyu.app process",
+    "siyu.app web",
+    "siyu.app doors",
+    "siyu.app template",
+    "clickhouse_server",
+    "postgres",
+    "parent",
+)
 
 
 def victim_pid(server: Server, name: str) -> int | None:
