@@ -42,11 +42,12 @@ async def why(
     event: Annotated[str, Parameter(max_length=_TEXT_MAX)] = "",
 ) -> Response[str]:
     """What became of a person's newest event that the rule means, or of the one named."""
+    q, event = (text.replace("\x00", "").strip() for text in (q, event))
     async with db.driver() as connection:
         rule = next((one for one in await all_rules(connection) if one.id == number), None)
     if rule is None:
         raise NotFound(f"There is no earn rule {number[:60]!r}.")
-    people = await profile.search(db, q.strip(), 1, visit.moment) if q.strip() else []
+    people = await profile.search(db, q, 1, visit.moment) if q else []
     found: Explained | None = None
     unknown = False
     if people:
@@ -54,11 +55,11 @@ async def why(
             house = House(connection, events, visit.moment.zone)
             named = await find_named(connection, person_uuid(people[0].person_id))
             try:
-                found = await explain(house, number, named, event.strip() or None, visit.moment.now)
+                found = await explain(house, number, named, event or None, visit.moment.now)
             except NotFound:
                 unknown = True
     return visit.page(
-        "earn_rule_why.html", one=rule, q=q.strip(), event=event.strip(), unknown=unknown, found=found,
+        "earn_rule_why.html", one=rule, q=q, event=event, unknown=unknown, found=found,
         person=people[0] if people else None, name=display_name(people[0], visit.locale) if people else "",
         lines=[] if found is None else [_line(one, visit) for one in found.conditions],
     )  # fmt: skip

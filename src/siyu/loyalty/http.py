@@ -47,6 +47,7 @@ from siyu.trust import Proof
 BY_API = "api"
 Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
+EventId = Annotated[str | None, Parameter(query="event", min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Code = Annotated[str, Parameter(min_length=1, max_length=50)]
 
 
@@ -186,7 +187,9 @@ async def explain_rule(
     now: Now,
     settings: Settings,
     person: UUID,
-    event_id: Annotated[str | None, Parameter(query="event", min_length=1, max_length=200)] = None,
+    event_id: Annotated[
+        str | None, Parameter(query="event", min_length=1, max_length=200, pattern=r"^[^\x00]+$")
+    ] = None,
 ) -> Explained:
     """Each condition of the newest version of the rule, held or not, with what was seen; of an event of this person,
     else of the newest one that the rule means. 404 PERSON_NOT_FOUND, NOT_FOUND."""
