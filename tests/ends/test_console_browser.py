@@ -74,6 +74,7 @@ PATHS = (
     "/console/earn-rules",
     "/console/earn-rules/-new",
     "/console/earn-rules/order",
+    "/console/earn-rules/order/why?q=13800000003",
     "/console/currencies",
     "/console/currencies?edit=points",
     "/console/tiers/-edit",

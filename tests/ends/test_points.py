@@ -303,6 +303,20 @@ def test_a_rule_may_mean_some_persons_and_says_beforehand_what_it_gives(server: 
     assert put(server, "/api/points/rules/regulars", rule)[0] == 200
     (stored,) = [one for one in server.get("/api/points/rules")["items"] if one["id"] == "regulars"]
     assert stored["audience"] == rule["audience"]
+    person = server.get("/api/persons/lookup?kind=user_id&value=U71")["person_id"]
+    newest = server.get(f"/api/persons/{person}/timeline?limit=3")["items"]
+    path = f"/api/points/rules/regulars/explain?person={person}"
+    for event, held, seen in ((newest[0]["event_id"], True, 2), (newest[2]["event_id"], False, 0)):
+        why = server.get(f"{path}&event={event}")
+        conditions = {one["what"]: one for one in why["conditions"]}
+        assert (why["event_id"], why["event"], why["given"]) == (event, "tea.drunk", 0)  # the rule came later
+        assert (conditions["audience"]["held"], conditions["audience"]["seen"]) == (held, seen)
+        assert "至少 2" in conditions["audience"]["zh"] and "at least 2" in conditions["audience"]["en"]
+    assert server.get(path)["event_id"] == newest[0]["event_id"]
+    for wrong_path in (f"{path}&event=none", path.replace("regulars", "none")):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            server.get(wrong_path)
+        assert refused.value.code == 404
 
 
 def test_members_that_become_one_person_spend_together_and_part_with_their_own_history(server: Server) -> None:

@@ -16,9 +16,12 @@ from siyu.coupons.facts import holding
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.template import COUPON_WORDS
+from siyu.errors import NotFound
 from siyu.loyalty.earning import EarnRule, Once
 from siyu.loyalty.estimate import House as EstimateHouse
 from siyu.loyalty.estimate import estimate
+from siyu.loyalty.explain import Explained, explain
+from siyu.loyalty.explain import House as Place
 from siyu.loyalty.react import store_rule
 from siyu.loyalty.request import Identifier
 from siyu.membership.ladder import Ladder, Tier
@@ -199,3 +202,63 @@ async def test_an_estimate_is_what_the_rule_gives(house: House, monkeypatch: pyt
     monkeypatch.setattr("siyu.loyalty.estimate.SECONDS_MAX", 0)
     with pytest.raises(QueryTooExpensive):
         await estimate(place, rules[1], 30, house.now)
+
+
+async def test_why_an_event_gave_nothing_is_said_for_each_condition(house: House) -> None:
+    audience = {
+        "all": [
+            ORDERS | {"op": "gte", "value": 1},
+            {"any": [{"has_tag": "猫"}, {"not": {"person": "lifecycle", "op": "eq", "value": "new"}}]},
+        ]
+    }
+    big = {"property": "@value_fen", "op": "gte", "value": 2_000}
+    await store(
+        house,
+        rule("cats", audience, where=big, once_per=Once.PERSON, within_days=3),
+        rule("yuan", None, points=0, points_per_yuan=1, subject=("order_id",)),
+    )
+    await house.happen("page")
+
+    async def told(number: str, event_id: str | None = None) -> Explained:
+        async with house.db.driver() as connection:
+            return await explain(
+                Place(connection, house.events, ZONE), number, await house.named(), event_id, house.now
+            )
+
+    def held(found: Explained) -> list[tuple[str, int, bool, Any]]:
+        return [(one.what, one.depth, one.held, one.seen) for one in found.conditions if one.what != "age"]
+
+    nobody = await told("cats")
+    assert (nobody.event_id, nobody.given, held(nobody)[:2]) == (
+        None, 0, [("active", 0, True, None), ("event", 0, False, None)]
+    )  # fmt: skip
+    await house.pay(5_000)
+    first = await told("cats")
+    assert first.given == 0
+    assert held(first) == [
+        ("active", 0, True, None), ("event", 0, True, "order.paid"), ("where", 0, True, None),
+        ("audience", 0, False, 0), ("audience", 0, False, None), ("audience", 1, False, None),
+        ("audience", 1, False, "new"), ("once", 0, True, None),
+    ]  # fmt: skip
+    assert all(one.zh and one.en and one.zh != one.en for one in first.conditions)
+    yuan = await told("yuan", first.event_id)
+    assert yuan.given == 50
+    assert [one for one in held(yuan) if one[0] == "amount"] == [("amount", 0, True, 5_000)]
+    await house.happen("page", effects=Effects(tags_add=["猫/布偶"]))
+    house.now += timedelta(hours=1)
+    await house.pay(2_000)
+    second = await told("cats")
+    assert (second.given, {one.held for one in second.conditions}) == (10, {True, False})
+    assert [one.held for one in second.conditions if one.what == "audience"] == [True, True, True, False]
+    assert [one.seen for one in second.conditions if one.what == "audience"][:3] == [1, None, ["猫/布偶"]]
+    house.now += timedelta(hours=1)
+    await house.pay(1_999)
+    third = await told("cats")
+    assert (third.given, [one.what for one in third.conditions if not one.held and not one.depth]) == (
+        0, ["where", "once"]
+    )  # fmt: skip
+    assert third.conditions[-1].seen == f"event/key1/{second.event_id}"
+    assert [one.held for one in third.conditions if one.what == "age"] == [True]
+    for number, event_id in (("none", None), ("cats", "none"), ("cats", "")):
+        with pytest.raises(NotFound):
+            await told(number, event_id)

@@ -38,6 +38,7 @@ from siyu.console import (
     http_sources,
     http_tiers,
     http_try,
+    http_why,
 )
 from siyu.console.assets import static_file
 from siyu.console.labels import ERRORS, Labels
@@ -133,6 +134,7 @@ routes: list[Any] = [
             *http_coupons.routes,
             *http_pools.routes,
             *http_earn.routes,
+            *http_why.routes,
             *http_currencies.routes,
             *http_price_rules.routes,
             *http_try.routes,

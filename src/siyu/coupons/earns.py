@@ -13,6 +13,7 @@ from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import WHOLE, Earns
 from siyu.ledger.read_records import used_keys
+from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import (
     EarnRule,
     Money,
@@ -24,8 +25,9 @@ from siyu.loyalty.earning import (
     points_for,
     takes,
 )
-from siyu.loyalty.react import Asked, all_rules, fits
+from siyu.loyalty.react import all_rules
 from siyu.loyalty.request import GROWTH, POINTS
+from siyu.segments.one import Question, holding
 
 PAID: Final = "order.paid"
 NOBODY: Final = UUID(int=0)
@@ -45,7 +47,8 @@ async def earns_of(turn: Turn, owner: Owner, payable_fen: int, percent: int, end
     rules = [rule for rule in rules if takes(rule, condition_of(rule), paying)]
     audiences = {rule.id: audience for rule in rules if (audience := audience_of(rule)) is not None}
     if audiences:
-        fit = await fits(Asked(connection, turn.pricing.events, zone), owner.named, audiences, at)
+        asked = audiences_asked(connection, turn.pricing.events, zone)
+        (fit,) = await holding(asked, [Question(owner.named, at, audiences)])
         rules = [rule for rule in rules if rule.audience is None or rule.id in fit]
     once = [rule for rule in rules if not rule.points_per_yuan and rule.once_per in (Once.DAY, Once.PERSON)]
     given = await _given(connection, owner, once, at, zone) if once else set()

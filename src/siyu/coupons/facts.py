@@ -15,7 +15,6 @@ from siyu.coupons.template import COUPON_WORDS, FIRST_PAID_ORDER
 from siyu.identity.spans import BEGINNING_MS, END_MS
 from siyu.profile.attribute_records import has_bought
 from siyu.rules.rule import Rule, attributes_of
-from siyu.rules.window import Setting
 from siyu.segments import one
 
 
@@ -25,9 +24,9 @@ async def holding(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> set[st
         return set()
     names = {name for rule in rules.values() for name in attributes_of(rule)}
     known = {FIRST_PAID_ORDER: await is_new(turn, owner)} if FIRST_PAID_ORDER in names else {}
-    setting = Setting(turn.now, turn.pricing.zone)
-    asking = one.Asking(turn.connection, turn.pricing.events, COUPON_WORDS, setting)
-    return await one.holding(asking, owner.named, rules, known)
+    asking = one.Asking(turn.connection, turn.pricing.events, COUPON_WORDS, turn.pricing.zone)
+    (held,) = await one.holding(asking, [one.Question(owner.named, turn.now, rules, known)])
+    return held
 
 
 async def is_new(turn: Turn, owner: Owner) -> bool:

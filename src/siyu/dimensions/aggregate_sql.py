@@ -10,7 +10,8 @@ from typing import Final
 from siyu.dimensions.dimension import HOUR, WEEKDAY, Aggregate
 from siyu.rules.clickhouse import field_text_sql, numeric_sql
 from siyu.rules.condition import parse_field
-from siyu.rules.metric_sql import Compiling, figure_sql, matches_sql
+from siyu.rules.metric_sql import Compiling, counts_sql, day_sql, figure_sql, matches_sql
+from siyu.rules.metric_sql import piece_sql as metric_piece_sql
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
 
 _TEXTS: Final = ("commonest", "earliest", "latest")
@@ -30,14 +31,41 @@ def aggregate_sql(aggregate: Aggregate, compiling: Compiling) -> str:
         if aggregate.fields == (MONEY,):
             return f"{function}OrNullIf(value_fen, {condition})"
         number = numeric_sql(_first_text(aggregate.fields, compiling))
-        counted = f"ifNull(abs({number}) <= {compiling.params.add(SUMMAND_MAX, 'Float64')}, 0)"
-        scaled = f"toInt64(roundBankers(ifNull({number}, 0) * {SUM_SCALE}))"
-        return f"{function}OrNullIf({scaled}, {condition} AND {counted})"
+        return f"{function}OrNullIf({_scaled(number)}, {condition} AND {_summable(number, compiling)})"
     return _days_sql(aggregate, condition, compiling)
 
 
+def _summable(number: str, compiling: Compiling) -> str:
+    return f"ifNull(abs({number}) <= {compiling.params.add(SUMMAND_MAX, 'Float64')}, 0)"
+
+
+def _scaled(number: str) -> str:
+    return f"toInt64(roundBankers(ifNull({number}, 0) * {SUM_SCALE}))"
+
+
+def piece_sql(aggregate: Aggregate, compiling: Compiling) -> tuple[str, str]:
+    """Whether an event counts, whenever it was, and what is read of it (`rules.pieces`)."""
+    counted = _at_hours(counts_sql(aggregate.base, compiling), aggregate, compiling)
+    if aggregate.kind == "metric":
+        return counted, metric_piece_sql(aggregate.base, compiling)
+    if aggregate.kind in ("largest", "smallest"):
+        if aggregate.fields == (MONEY,):
+            return counted, "value_fen"
+        number = numeric_sql(_first_text(aggregate.fields, compiling))
+        return counted, f"if({_summable(number, compiling)}, {_scaled(number)}, NULL)"
+    if aggregate.kind not in _TEXTS:
+        return counted, day_sql(compiling)
+    if local := {HOUR: _hour, WEEKDAY: _weekday}.get(aggregate.fields[0]):
+        return counted, local(compiling)
+    return counted, f"arrayFilter(text -> text != '', [{_first_text(aggregate.fields, compiling)}])"
+
+
 def _condition(aggregate: Aggregate, compiling: Compiling) -> str:
-    parts = [matches_sql(aggregate.base, compiling)]
+    return _at_hours(matches_sql(aggregate.base, compiling), aggregate, compiling)
+
+
+def _at_hours(condition: str, aggregate: Aggregate, compiling: Compiling) -> str:
+    parts = [condition]
     if aggregate.hours:
         parts.append(f"{_hour(compiling)} IN {compiling.params.add(list(aggregate.hours), 'Array(UInt8)')}")
     if aggregate.weekdays:
@@ -78,7 +106,7 @@ def _text_sql(aggregate: Aggregate, condition: str, compiling: Compiling) -> str
 
 
 def _days_sql(aggregate: Aggregate, condition: str, compiling: Compiling) -> str:
-    day = f"toInt64(toInt32(toDate32(occurred_at, {compiling.params.add(compiling.setting.zone.key)})))"
+    day = f"toInt64({day_sql(compiling)})"
     if aggregate.kind in ("first_day", "last_day"):
         return f"{'min' if aggregate.kind == 'first_day' else 'max'}OrNullIf({day}, {condition})"
     days = f"arraySort(groupUniqArrayIf({day}, {condition}))"

@@ -144,7 +144,7 @@ def aggregate_of(aggregate: Aggregate, events: Sequence[Event], setting: Setting
         texts = [(event["at_ms"], text.encode()) for event in counted if (text := _text(event, aggregate.fields))]
         chosen = (min if aggregate.kind == "earliest" else max)(texts, default=None)
         return None if chosen is None else chosen[1].decode()
-    return _days(aggregate.kind, sorted({local_day(event["at_ms"], zone) for event in counted}))
+    return days_figure(aggregate.kind, sorted({local_day(event["at_ms"], zone) for event in counted}))
 
 
 def _text(event: Event, fields: Sequence[str]) -> str:
@@ -169,7 +169,8 @@ def _commonest(aggregate: Aggregate, counted: Sequence[Event], zone: ZoneInfo) -
     return min(often, key=lambda text: (-often[text], text.encode()), default=None)
 
 
-def _days(kind: str, days: Sequence[int]) -> int | None:
+def days_figure(kind: str, days: Sequence[int]) -> int | None:
+    """A figure of different local days in rising order."""
     gaps = sorted(later - earlier for earlier, later in pairwise(days))
     if kind == "gap_squares":
         return sum(gap * gap for gap in gaps)

@@ -47,9 +47,9 @@ class Reading(NamedTuple):
     seconds_max: int
     """What one statement may take."""
 
-    async def fetch(self, sql: str, params: Mapping[str, Any]) -> pa.Table:
-        """The rows of a statement. Raises QueryTooExpensive, EngineUnavailable."""
-        settings = _ARROW | {"max_execution_time": self.seconds_max}
+    async def fetch(self, sql: str, params: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> pa.Table:
+        """The rows of a statement; `more`: settings. Raises QueryTooExpensive, EngineUnavailable."""
+        settings = _ARROW | {"max_execution_time": self.seconds_max} | dict(more or {})
         return await self.events.arrow(sql, params, settings=settings)
 
 

@@ -17,12 +17,13 @@ import msgspec
 from siyu.collect.catalogue import FEN_MAX, spellings
 from siyu.identity.members import named_by_anchor
 from siyu.identity.mirror import person_sql
+from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import EarnRule, Once, audience_of, check_rule, condition_of
-from siyu.loyalty.react import Asked, fits
 from siyu.rules import Params, condition_sql
 from siyu.rules.metric_sql import during_sql
 from siyu.rules.rule import Rule
 from siyu.rules.window import UNIT_MS, Interval, epoch_ms
+from siyu.segments.one import Question, holding
 from siyu.store.clickhouse import EventStore, QueryTooExpensive
 from siyu.store.postgres import Database
 
@@ -124,12 +125,10 @@ async def _fitting(house: House, audience: Rule, judged: list[_Giving]) -> list[
     """Those of persons whom the rule means."""
     async with house.db.driver() as connection:
         owners = await named_by_anchor(connection, [(one.anchor, one.at) for one in judged])
-        asked = Asked(connection, house.events, house.zone)
-        return [
-            one
-            for one, named in zip(judged, owners, strict=True)
-            if named is not None and await fits(asked, named, {"": audience}, one.at)
-        ]
+        known = [(one, named) for one, named in zip(judged, owners, strict=True) if named is not None]
+        questions = [Question(named, one.at, {"": audience}) for one, named in known]
+        held = await holding(audiences_asked(connection, house.events, house.zone), questions)
+    return [one for (one, _), found in zip(known, held, strict=True) if found]
 
 
 def _givings_sql(rule: EarnRule, span: Interval, params: Params, person: str, zone: ZoneInfo) -> str:

@@ -18,10 +18,12 @@ from siyu.ledger import Outcome
 from siyu.ledger.proving import TransferNotFound
 from siyu.loyalty import approval, read
 from siyu.loyalty import estimate as estimating
+from siyu.loyalty import explain as explaining
 from siyu.loyalty.actions import Points
 from siyu.loyalty.approval import Waiting
 from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.estimate import Estimate, House
+from siyu.loyalty.explain import Explained
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
 from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import (
@@ -45,6 +47,7 @@ from siyu.trust import Proof
 BY_API = "api"
 Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
+EventId = Annotated[str | None, Parameter(query="event", min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Code = Annotated[str, Parameter(min_length=1, max_length=50)]
 
 
@@ -175,6 +178,27 @@ async def estimate_rule(
     return await estimating.estimate(house, data, days, now())
 
 
+@get("/api/points/rules/{rule_id:str}/explain", summary="Why an event gave nothing", tags=["points"])
+async def explain_rule(
+    *,
+    rule_id: str,
+    db: Database,
+    events: EventStore,
+    now: Now,
+    settings: Settings,
+    person: UUID,
+    event_id: Annotated[
+        str | None, Parameter(query="event", min_length=1, max_length=200, pattern=r"^[^\x00]+$")
+    ] = None,
+) -> Explained:
+    """Each condition of the newest version of the rule, held or not, with what was seen; of an event of this person,
+    else of the newest one that the rule means. 404 PERSON_NOT_FOUND, NOT_FOUND."""
+    async with db.driver() as connection:
+        house = explaining.House(connection, events, ZoneInfo(settings.timezone))
+        named = await read.find_named(connection, person)
+        return await explaining.explain(house, rule_id, named, event_id, now())
+
+
 @put("/api/points/rules/{rule_id:str}", summary="Change what earns points", tags=["points"])
 async def put_rule(rule_id: str, data: EarnRule, db: Database, desk: Points, now: Now) -> EarnRule:
     """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already; 422
@@ -271,6 +295,7 @@ routes: list[Any] = [
     reject,
     rules,
     estimate_rule,
+    explain_rule,
     put_rule,
     refund,
     post_pending,

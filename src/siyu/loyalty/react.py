@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
-from zoneinfo import ZoneInfo
 
 from siyu.errors import Conflict
 from siyu.identity.members import Named, named_by_anchor
@@ -19,6 +18,7 @@ from siyu.ledger.read_records import holders_from
 from siyu.ledger.records import lock_holders
 from siyu.loyalty import records
 from siyu.loyalty.actions import settle
+from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import (
     DEFAULTS,
     EarnRule,
@@ -39,10 +39,7 @@ from siyu.loyalty.records import Earned
 from siyu.loyalty.request import Decide
 from siyu.loyalty.wallet import Wallets, anchor_of, opened_ms, passing_anchors, wallets
 from siyu.profile.tiers import tiers_at
-from siyu.rules.rule import Rule
-from siyu.rules.window import Setting
-from siyu.segments.one import Asking, holding
-from siyu.segments.words import WORDS
+from siyu.segments.one import Asking, Question, holding
 from siyu.store.clickhouse import EventStore
 
 WHOLE: Final = 100
@@ -133,7 +130,7 @@ async def absorb(
         condition = condition_of(rule)
         mine = [one for one in earners if one.event.name in names and takes(rule, condition, one.event)]
         taken.append((rule, [one for one in mine if in_time(rule, _since(rule, one.event))]))
-    meant = await _meant(Asked(connection, store, ledger.zone), taken)
+    meant = await _meant(audiences_asked(connection, store, ledger.zone), taken)
     everybody = {holder: one.wallets for one in earners for holder in one.wallets.holders}
     await lock_holders(connection, list(everybody))
     await settle(connection, ledger, everybody, now)
@@ -146,22 +143,6 @@ async def absorb(
             await _orders(connection, ledger, rule, mine, now)
 
 
-class Asked(NamedTuple):
-    """Where it is asked of whom rules are."""
-
-    connection: Any
-    store: EventStore
-    zone: ZoneInfo
-
-
-async def fits(asked: Asked, named: Named, rules: Mapping[str, Rule], at: datetime) -> set[str]:
-    """Of these audiences those that a person was of when something happened: their events before it count, so that the
-    answer is the same before and after it is stored."""
-    setting = Setting(at, asked.zone)
-    before = Setting(at - timedelta(milliseconds=1), asked.zone)
-    return await holding(Asking(asked.connection, asked.store, WORDS, setting, before), named, rules)
-
-
 _Place: TypeAlias = tuple[str, str, int]
 
 
@@ -169,16 +150,17 @@ def _place(one: Earner) -> _Place:
     return one.event.source, one.event.event_id, one.event.anchor
 
 
-async def _meant(asked: Asked, taken: Sequence[tuple[EarnRule, list[Earner]]]) -> list[tuple[EarnRule, list[Earner]]]:
-    """Without the events of persons whom a rule does not mean; what takes back is nobody's alone. Each event asks once
-    for all rules."""
-    asking: dict[_Place, tuple[Earner, dict[str, Rule]]] = {}
+async def _meant(asking: Asking, taken: Sequence[tuple[EarnRule, list[Earner]]]) -> list[tuple[EarnRule, list[Earner]]]:
+    """Without the events of persons whom a rule does not mean; what takes back is nobody's alone. All events are asked
+    of at once, each once for all rules."""
+    questions: dict[_Place, Question] = {}
     for rule, mine in taken:
         if (audience := audience_of(rule)) is not None:
             for one in mine:
                 if gives(rule, one.event):
-                    asking.setdefault(_place(one), (one, {}))[1][rule.id] = audience
-    found = {place: await fits(asked, one.named, rules, one.event.at) for place, (one, rules) in asking.items()}
+                    asked = questions.setdefault(_place(one), Question(one.named, one.event.at, {}))
+                    questions[_place(one)] = asked._replace(rules={**asked.rules, rule.id: audience})
+    found = dict(zip(questions, await holding(asking, list(questions.values())), strict=True))
 
     def is_meant(rule: EarnRule, one: Earner) -> bool:
         return rule.audience is None or not gives(rule, one.event) or rule.id in found[_place(one)]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from siyu.clock import Now
 from siyu.errors import PersonNotFound
-from siyu.identity.members import named_by_uid
+from siyu.identity.members import Named, named_by_uid
 from siyu.ledger import Ledger
 from siyu.ledger.proving import proof_of, public_key
 from siyu.ledger.read_records import balances, due_of, holders_from, lots_seen, statement
@@ -25,11 +25,17 @@ EXPORT_MAX: Final = 100_000
 """Lines of an exported statement."""
 
 
-async def find_wallets(connection: Any, person_id: UUID, now: datetime) -> Wallets:
-    """The wallets of the person with this id. Raises PersonNotFound."""
+async def find_named(connection: Any, person_id: UUID) -> Named:
+    """The person with this id. Raises PersonNotFound."""
     found = (await named_by_uid(connection, [person_id])).get(person_id)
     if found is None:
         raise PersonNotFound(f"No person has the id {person_id}.")
+    return found
+
+
+async def find_wallets(connection: Any, person_id: UUID, now: datetime) -> Wallets:
+    """The wallets of the person with this id. Raises PersonNotFound."""
+    found = await find_named(connection, person_id)
     known = await holders_from(connection, list(anchors)) if (anchors := passing_anchors([found])) else {}
     return wallets(found, known, int(now.timestamp() * 1000))
 

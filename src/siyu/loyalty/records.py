@@ -111,6 +111,14 @@ async def earned_for(connection: Any, causes: Sequence[str], by: str) -> list[Ea
     ]
 
 
+async def causes_under(connection: Any, keys: Sequence[UUID]) -> set[str]:
+    """What was given for under one of these keys."""
+    rows = await connection.fetch(
+        "SELECT cause FROM ledger_transfers WHERE key = ANY($1::uuid[]) AND refused IS NULL", list(keys)
+    )
+    return {row[0] or "" for row in rows}
+
+
 # Adjustments.
 
 

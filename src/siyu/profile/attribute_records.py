@@ -126,6 +126,15 @@ SELECT kinds, array_agg(person) FROM (
     return [(row[0], row[1]) for row in await _rows(connection, sql, anchors, now)]
 
 
+async def kind_spans(connection: Any, anchors: Anchors) -> list[tuple[int, str, int | None]]:
+    """(person, kind, until when in epoch milliseconds; None: still) of the identifiers of persons."""
+    sql = f"""{{spans}}
+SELECT DISTINCT coalesce(s.person, r.anchor), r.kind, {_MS.format("s.until")}
+FROM (SELECT id AS anchor, kind FROM identifiers) r LEFT JOIN spans s ON s.anchor = r.anchor
+WHERE r.kind <> 'any'{{of_them}}"""
+    return [tuple(row) for row in await _rows(connection, sql, anchors)]
+
+
 async def _arrays(connection: Any, sql: str, columns: int, anchors: Anchors, *args: Any) -> list[Ints]:
     """The columns c1, c2 … of a statement of whole numbers, in the order of c1."""
     of_all = ", ".join(f"array_agg(c{n + 1})" for n in range(columns))
@@ -162,6 +171,15 @@ SELECT {_OWNER} AS c1, coalesce({last}, {NEVER_MS}) AS c2,
        coalesce(sum(r.value_fen) FILTER (WHERE r.at >= $2), 0)::bigint AS c6
 FROM purchases r {_OWNED} WHERE true{{of_them}} GROUP BY 1"""
     return Bought(*await _arrays(connection, sql, 6, anchors, zone, since))
+
+
+async def purchases(connection: Any, anchors: Anchors) -> tuple[Ints, Ints, Ints]:
+    """Persons, instants and fen of what was bought and given back, by person and time."""
+    sql = f"{{spans}}\nSELECT {_OWNER} AS c1, {_MS.format('r.at')} AS c2, r.value_fen AS c3"
+    sql += f" FROM purchases r {_OWNED} WHERE true{{of_them}}"
+    persons, at_ms, fen = await _arrays(connection, sql, 3, anchors)
+    order = np.lexsort((at_ms, persons))
+    return persons[order], at_ms[order], fen[order]
 
 
 async def has_bought(connection: Any, spans: Sequence[tuple[int, datetime, datetime]]) -> bool:

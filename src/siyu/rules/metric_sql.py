@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, lines_sql, numeric_sql
 from siyu.rules.condition import LINE, OfALine, parse_field
 from siyu.rules.measure import ORDER_ID, names_of, refunds_follow
+from siyu.rules.pieces import reads_days
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, SUMMAND_MAX, Metric
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import BEGINNING_MS, Interval, Setting, interval_of, local_day
@@ -28,14 +29,37 @@ class Compiling(NamedTuple):
 
 def matches_sql(metric: Metric, compiling: Compiling) -> str:
     """Whether a metric counts an event."""
-    params = compiling.params
-    parts = [named_sql(names_of(metric, compiling.words), compiling)]
-    if metric.where is not None:
-        where = condition_sql(metric.where, params)
-        parts.append(f"({_refund(compiling)} OR {where})" if refunds_follow(metric) else where)
+    parts = [during_sql(_span(metric, compiling), compiling.params), counts_sql(metric, compiling)]
     if own := _own_start(metric, compiling):
         parts.append(own)
-    return f"({' AND '.join([during_sql(_span(metric, compiling), params), *parts])})"
+    return f"({' AND '.join(parts)})"
+
+
+def counts_sql(metric: Metric, compiling: Compiling) -> str:
+    """Whether an event is one that a metric counts, whenever it was."""
+    named = named_sql(names_of(metric, compiling.words), compiling)
+    if metric.where is None:
+        return named
+    where = condition_sql(metric.where, compiling.params)
+    return f"{named} AND {f'({_refund(compiling)} OR {where})' if refunds_follow(metric) else where}"
+
+
+def piece_sql(metric: Metric, compiling: Compiling) -> str:
+    """What a metric reads of an event that it counts (`pieces.pieces_of`); '': its instant is all."""
+    params = compiling.params
+    if reads_days(metric):
+        return day_sql(compiling)
+    if metric.of.startswith(LINE):
+        if metric.kind == "sum":
+            return _lines_sum_sql(metric, params)
+        return f"arrayFilter(text -> text != '', {_lines_texts_sql(metric, params)})"
+    if refunds_follow(metric) or (metric.net and metric.kind == "count"):
+        return f"({_order_sql(params)}, value_fen, toInt64({_refund(compiling)}))"
+    if metric.kind == "sum":
+        return _summand_sql(metric.of, params)
+    if metric.kind == "distinct":
+        return f"arrayFilter(text -> text != '', [{field_text_sql(parse_field(metric.of), params)}])"
+    return ""
 
 
 def _own_start(metric: Metric, compiling: Compiling) -> str | None:
@@ -67,8 +91,7 @@ def during_sql(span: Interval, params: Params) -> str:
 
 def figure_sql(metric: Metric, compiling: Compiling) -> str:
     """The figure, as `measure.measure` counts it: Int64, NULL for an instant that never was."""
-    condition, params = matches_sql(metric, compiling), compiling.params
-    day = f"toInt32(toDate32(occurred_at, {params.add(compiling.setting.zone.key)}))"
+    condition, params, day = matches_sql(metric, compiling), compiling.params, day_sql(compiling)
     if metric.of.startswith(LINE):
         return _lines_figure(metric, compiling)
     if metric.kind == "count":
@@ -94,15 +117,26 @@ def figure_sql(metric: Metric, compiling: Compiling) -> str:
 
 def _lines_figure(metric: Metric, compiling: Compiling) -> str:
     """A sum or the different values of a field of lines: of the lines of which the condition holds."""
-    params, where = compiling.params, metric.where
-    of_line = condition_sql(where.part, params) if isinstance(where, OfALine) else "1"
-    counted = matches_sql(metric._replace(where=None) if isinstance(where, OfALine) else metric, compiling)
+    counted = matches_sql(metric._replace(where=None) if isinstance(metric.where, OfALine) else metric, compiling)
     if metric.kind == "sum":
-        summands = f"arrayMap(line -> if({of_line}, {_summand_sql(metric.of, params)}, 0), {lines_sql(params)})"
-        return f"sumIf(arraySum({summands}), {counted})"
-    text = field_text_sql(parse_field(metric.of, line=True), params)
-    texts = f"arrayMap(line -> if({of_line}, {text}, ''), {lines_sql(params)})"
+        return f"sumIf({_lines_sum_sql(metric, compiling.params)}, {counted})"
+    texts = _lines_texts_sql(metric, compiling.params)
     return f"toInt64(uniqExactArrayIf(arrayFilter(text -> text != '', {texts}), {counted}))"
+
+
+def _of_line_sql(metric: Metric, params: Params) -> str:
+    return condition_sql(metric.where.part, params) if isinstance(metric.where, OfALine) else "1"
+
+
+def _lines_sum_sql(metric: Metric, params: Params) -> str:
+    summand = f"if({_of_line_sql(metric, params)}, {_summand_sql(metric.of, params)}, 0)"
+    return f"arraySum(arrayMap(line -> {summand}, {lines_sql(params)}))"
+
+
+def _lines_texts_sql(metric: Metric, params: Params) -> str:
+    """The texts of the lines that count, '' for the others."""
+    text = field_text_sql(parse_field(metric.of, line=True), params)
+    return f"arrayMap(line -> if({_of_line_sql(metric, params)}, {text}, ''), {lines_sql(params)})"
 
 
 def _summand_sql(name: str, params: Params) -> str:
@@ -122,11 +156,19 @@ def _orders_sql(condition: str, compiling: Compiling) -> str:
     return f"arrayCount((fen, paid, back) -> paid > 0 AND (fen > 0 OR back = 0), {fen}, {paid}, {back})"
 
 
+def _order_sql(params: Params) -> str:
+    text = field_text_sql(parse_field(ORDER_ID), params)
+    return f"if({text} = '', event_id, {text})"
+
+
+def day_sql(compiling: Compiling) -> str:
+    """The local day of an event, days since 1970."""
+    return f"toInt32(toDate32(occurred_at, {compiling.params.add(compiling.setting.zone.key)}))"
+
+
 def _by_order(condition: str, compiling: Compiling) -> tuple[str, ...]:
     """Of every order its money in fen, how often it was paid, and refunded: arrays that go together."""
-    params = compiling.params
-    text = field_text_sql(parse_field(ORDER_ID), params)
-    order = f"if({text} = '', event_id, {text})"
+    order = _order_sql(compiling.params)
     refund = f"toInt64({_refund(compiling)})"
     return tuple(
         f"mapValues(sumMapIf(map({order}, {figure}), {condition}))" for figure in ("value_fen", f"1 - {refund}", refund)

@@ -1,29 +1,29 @@
-"""What rules read of one person at once: attributes from PostgreSQL, metrics and dimensions from the events. A rule
-without metrics and dimensions does not ask the events.
+"""What rules read of persons, each at an instant of their own: attributes from PostgreSQL, metrics and dimensions from
+the events. Rules without metrics and dimensions do not ask the events.
 
-Who a person is comes from PostgreSQL alone, so what was just merged counts. `population` reads the same of many.
+A few statements for all of them, however many persons, instants and rules; one person is a batch of one. Who a person
+is comes from PostgreSQL alone, so what was just merged counts. `population` reads the same of everybody at one instant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-
-import numpy as np
+from zoneinfo import ZoneInfo
 
 from siyu.dimensions.catalogue import DIMENSIONS
-from siyu.dimensions.evaluate import shown
-from siyu.dimensions.records import Reading, of_one
+from siyu.dimensions.dimension import Aggregate
+from siyu.dimensions.evaluate import Raw, raw_of, shown
+from siyu.dimensions.instants import aggregates_at
+from siyu.dimensions.records import Reading, aggregates_of
 from siyu.identity.members import Named
 from siyu.identity.spans import Span
-from siyu.profile import attributes
-from siyu.profile.attributes import Column
-from siyu.profile.event_records import members_sql
+from siyu.profile.attributes_at import attributes_at
 from siyu.profile.tiers import tiers_at
-from siyu.rules.clickhouse import Params
 from siyu.rules.judge import Facts, compile_rule
-from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
 from siyu.rules.parse import SEGMENTS
+from siyu.rules.pieces import Look
 from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
@@ -33,79 +33,101 @@ from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore
 
 SECONDS_MAX = 30
-"""What a statement about one person's events may take."""
+"""What a statement about events may take."""
 
 
 class Asking(NamedTuple):
-    """Where the facts are, and when they are looked at."""
+    """Where the facts are, and where days begin."""
 
     connection: Any
     """Raw asyncpg: what its transaction wrote counts."""
     events: EventStore
     words: Vocabulary
-    setting: Setting
-    counted: Setting | None = None
-    """When the events are counted, where that is another instant."""
+    zone: ZoneInfo
+    lag: timedelta = timedelta()
+    """So long before the instant of a question the last events lie that count."""
 
 
-async def holding(
-    asking: Asking, named: Named, rules: Mapping[str, Rule], known: Mapping[str, Any] | None = None
-) -> set[str]:
-    """Of these rules those that hold of the person. `known`: attributes that the caller knows.
+class Question(NamedTuple):
+    """Which of these rules hold of a person at an instant?"""
 
-    Raises EngineUnavailable, QueryTooExpensive."""
-    if not rules:
-        return set()
-    wanted = {name for rule in rules.values() for name in attributes_of(rule)}
-    metrics = sorted({metric for rule in rules.values() for metric in metrics_of(rule)}, key=repr)
-    spans = [Span(named.person, one.anchor, one.since_ms, one.until_ms) for one in named.members]
-    found = dict(known or {})
-    found |= await _attributes(asking, named, wanted - found.keys())
-    found |= await _dimensions(asking, spans, wanted - found.keys())
-    facts = Facts(found, (), await _figures(asking, spans, metrics) if metrics else {})
-    return {key for key, rule in rules.items() if compile_rule(rule, asking.words)(facts, asking.setting)}
+    named: Named
+    at: datetime
+    rules: Mapping[str, Rule]
+    known: Mapping[str, Any] = {}
+    """Attributes that the asker knows."""
 
 
-async def _attributes(asking: Asking, named: Named, names: Collection[str]) -> dict[str, Any]:
-    connection, person = asking.connection, named.person
-    anchors = sorted({member.anchor for member in named.members})
-    found: dict[str, Any] = {}
+async def holding(asking: Asking, questions: Sequence[Question]) -> list[set[str]]:
+    """Of the rules of each question those that hold. Raises EngineUnavailable, QueryTooExpensive."""
+    facts = await facts_of(asking, questions)
+    judges = {id(rule): compile_rule(rule, asking.words) for one in questions for rule in one.rules.values()}
+    return [
+        {key for key, rule in one.rules.items() if judges[id(rule)](mine, Setting(one.at, asking.zone))}
+        for one, mine in zip(questions, facts, strict=True)
+    ]
+
+
+async def facts_of(asking: Asking, questions: Sequence[Question]) -> list[Facts]:
+    """What the rules of all questions read, for each. Raises EngineUnavailable, QueryTooExpensive."""
+    rules = {id(rule): rule for one in questions for rule in one.rules.values()}.values()
+    names = {name for rule in rules for name in attributes_of(rule)}
+    names = {name for name in names if not all(name in one.known for one in questions)}
+    metrics = sorted({metric for rule in rules for metric in metrics_of(rule)}, key=repr)
+    computed = {name for name in names if DIMENSIONS.named(name) is not None}
+    attributes = await _attributes(asking, questions, names - computed) if names - computed else [{} for _ in questions]
+    counted = await _counted(asking, questions, metrics, computed)
+    return [
+        Facts({**mine, **dimensions, **one.known}, (), figures)
+        for one, mine, (dimensions, figures) in zip(questions, attributes, counted, strict=True)
+    ]
+
+
+async def _attributes(asking: Asking, questions: Sequence[Question], names: Collection[str]) -> list[dict[str, Any]]:
+    connection = asking.connection
+    persons = sorted({one.named.person for one in questions})
+    anchors = sorted({member.anchor for one in questions for member in one.named.members})
+    of_persons: dict[str, dict[int, Any]] = {}
     if SEGMENTS in names:
-        kept = await records.kept(connection, [person])
-        found[SEGMENTS] = sorted(key for keys, _ in kept for key in keys)
+        kept = await records.kept(connection, persons)
+        of_persons[SEGMENTS] = {person: sorted(keys) for keys, members in kept for person in members}
     if LISTED in names:
-        found[LISTED] = sorted({key for key, owner in await records.listed(connection, anchors) if owner == person})
-    if TIER in names:
-        (found[TIER],) = await tiers_at(connection, [(person, asking.setting.now)])
+        of_persons[LISTED] = {}
+        for key, person in sorted(set(await records.listed(connection, anchors))):
+            of_persons[LISTED].setdefault(person, []).append(key)
     if GROWTH in names:
-        found[GROWTH] = (await records.growth(connection, anchors)).get(person, 0)
-    if rest := {name for name in names if name not in found and DIMENSIONS.named(name) is None}:
-        columns = await attributes.columns(connection, rest, asking.setting, anchors)
-        of_person = {name: _value_of(column, person) for name, column in columns.items()}
-        found |= {name: value for name, value in of_person.items() if value is not None}
+        of_persons[GROWTH] = await records.growth(connection, anchors)
+    rest = {name for name in names if name not in of_persons and name != TIER}
+    looks = [(one.named.person, Setting(one.at, asking.zone)) for one in questions]
+    found = await attributes_at(connection, rest, looks, anchors)
+    tiers = await tiers_at(connection, [(one.named.person, one.at) for one in questions]) if TIER in names else None
+    for place, (mine, one) in enumerate(zip(found, questions, strict=True)):
+        mine |= {name: values[one.named.person] for name, values in of_persons.items() if one.named.person in values}
+        if tiers is not None:
+            mine[TIER] = tiers[place]
     return found
 
 
-def _value_of(column: Column, person: int) -> Any:
-    """An attribute of one person; None for who has none."""
-    places = np.flatnonzero(column.persons == person)
-    return column.values[int(column.codes[places[0]])] if len(places) else None
-
-
-async def _dimensions(asking: Asking, spans: Sequence[Span], names: Collection[str]) -> dict[str, Any]:
-    entries = {name: entry for name in names if (entry := DIMENSIONS.named(name)) is not None}
-    if not entries:
-        return {}
-    reading = Reading(asking.events, asking.words, asking.counted or asking.setting, SECONDS_MAX)
-    raws = await of_one(reading, list(entries.values()), spans)
-    return {name: shown(raws[entry.key], entry.decimals) for name, entry in entries.items()}
-
-
-async def _figures(asking: Asking, spans: Sequence[Span], metrics: Sequence[Metric]) -> dict[Metric, int | None]:
-    """The metrics of the person: one statement."""
-    compiling = Compiling(Params(), asking.counted or asking.setting, asking.words)
-    columns = ", ".join(figure_sql(metric, compiling) for metric in metrics)
-    members, own = members_sql(spans)
-    sql = f"SELECT {columns} FROM events WHERE {prefilter_sql(metrics, compiling)} AND {members}"
-    ((*figures,),) = await asking.events.rows(sql, {**compiling.params.values, **own})
-    return {metric: None if value is None else int(value) for metric, value in zip(metrics, figures, strict=True)}
+async def _counted(
+    asking: Asking, questions: Sequence[Question], metrics: Sequence[Metric], names: Collection[str]
+) -> list[tuple[dict[str, Any], dict[Metric, int | None]]]:
+    """Dimensions and metrics."""
+    entries = {name: entry for name in sorted(names) if (entry := DIMENSIONS.named(name)) is not None}
+    wanted = list(dict.fromkeys([*(Aggregate("metric", one) for one in metrics), *aggregates_of(entries.values())]))
+    looks = [Look(one.named.person, Setting(one.at - asking.lag, asking.zone)) for one in questions]
+    spans = {
+        one.named.person: [Span(one.named.person, m.anchor, m.since_ms, m.until_ms) for m in one.named.members]
+        for one in questions
+    }
+    if not wanted or not looks:
+        return [({}, {}) for _ in questions]
+    reading = Reading(asking.events, asking.words, looks[0].setting, SECONDS_MAX)
+    found = []
+    for look, figures in zip(looks, await aggregates_at(reading, wanted, spans, looks), strict=True):
+        raws: dict[str, Raw] = {
+            name: raw_of(entry.expression, figures.__getitem__, look.setting) for name, entry in entries.items()
+        }
+        counts = {metric: figures[Aggregate("metric", metric)] for metric in metrics}
+        dimensions = {name: shown(raw, entries[name].decimals) for name, raw in raws.items()}
+        found.append((dimensions, {metric: count for metric, count in counts.items() if not isinstance(count, str)}))
+    return found

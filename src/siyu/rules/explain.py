@@ -1,0 +1,72 @@
+"""Why a rule holds of a person or does not: each of its parts with what was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from siyu.rules.judge import Facts, compile_rule
+from siyu.rules.rule import Group, Measured, Negation, Person, Rule
+from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.window import Setting
+
+Seen: TypeAlias = str | int | float | bool | list[str] | None
+
+
+class Part(NamedTuple):
+    """A part of a rule, and whether it held."""
+
+    rule: Rule
+    depth: int
+    """In how many groups it stands; a group comes before its parts."""
+    held: bool
+    seen: Seen
+    """The value looked at: times as ISO texts, money in fen; None for a group, and for what is absent."""
+
+
+def parts_held(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary, depth: int = 0) -> Iterator[Part]:
+    """The parts of a rule in their order. A group of all that stands outermost is its parts; a negation of one
+    condition is one part."""
+    if isinstance(rule, Group) and not (depth == 0 and rule.word == "all"):
+        yield Part(rule, depth, compile_rule(rule, words)(facts, setting), None)
+    if isinstance(rule, Group):
+        inner = depth if depth == 0 and rule.word == "all" else depth + 1
+        for part in rule.parts:
+            yield from parts_held(part, facts, setting, words, inner)
+        return
+    leaf: Rule = rule
+    while isinstance(leaf, Negation):
+        leaf = leaf.part
+    held = compile_rule(rule, words)(facts, setting)
+    yield Part(rule, depth, held, None if isinstance(leaf, Group) else seen_by(leaf, facts, words))
+    if isinstance(leaf, Group):
+        yield from parts_held(leaf, facts, setting, words, depth + 1)
+
+
+def seen_by(leaf: Rule, facts: Facts, words: Vocabulary) -> Seen:
+    """The value that a condition looks at."""
+    if isinstance(leaf, Person):
+        kind = words.kind_of(leaf.name)
+        value = facts.attributes.get(leaf.name, None if kind is None else kind.default)
+        return _time(value) if kind is not None and kind.type == "time" else _plain(value)
+    if isinstance(leaf, Measured):
+        figure = facts.figures.get(leaf.metric)
+        if leaf.metric.is_time:
+            return _time(figure)
+        return figure if figure is None or leaf.metric.scale == 1 else figure / leaf.metric.scale
+    return None
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)).isoformat()
+
+
+def _plain(value: Any) -> Seen:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return value
+    return msgspec.json.encode(value).decode()
