@@ -4,8 +4,8 @@ It holds no business of its own and imports none, so that nothing here can fail 
 socket is bound once, here, and inherited by every web process: a restart of one refuses no connection. Web processes
 hand what comes for the doors to a process of their own (decision 0108).
 
-A start is mostly the time of imports, so everything starts at once: each process imports what it needs and then waits
-at a gate, `bootstrap` until the engines answer, the others until it has ended (decision 0070).
+A start is mostly the time of imports, so one process does them all while the engines start, and every other is forked
+from it (decision 0392). Each then waits at a gate: `bootstrap` until the engines answer, the others until it has ended.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, TextIO
 
@@ -29,8 +27,10 @@ import msgspec
 
 from siyu.errors import SiyuError
 from siyu.settings import Settings
+from siyu.store import processes
 from siyu.store.engines import Engines, begin_engines
-from siyu.store.processes import Keeper, Program
+from siyu.store.processes import Keeper, Program, Start, hand_on
+from siyu.store.template import Template
 
 Role = Literal["all", "collect", "process", "web"]
 ROLES: Final[tuple[Role, ...]] = ("all", "collect", "process", "web")
@@ -46,6 +46,8 @@ DOORS_PER_WEB: Final = 2
 """Processes of the doors for each of console and API: one alone is a core's worth of parsing (decision 0108)."""
 
 APP: Final = (sys.executable, "-m", "siyu.app")
+TEMPLATE: Final = ("template", "(the others are forked from it)")
+"""What the process to fork from is told to be; in the place of these words each forked one shows what it is."""
 
 
 class PortInUse(SiyuError):
@@ -115,14 +117,15 @@ def serve(
             env |= {"SIYU_PORT": str(listener.getsockname()[1])}
         for note in starting.engines.notes:
             journal.event("note", {"process": "siyu", "note": note})
-        bootstrap = stack.enter_context(Bootstrap(app, env, engines_up))
+        start = stack.enter_context(_starter(app, env, journal))
+        bootstrap = stack.enter_context(Bootstrap(start, Program([*app, "bootstrap"], env), engines_up))
         # Both ends stay open here, so that a process started again finds what was handed over meanwhile.
         channels = [socket.socketpair() for _ in range(DOORS_PER_WEB * workers)] if role == "all" else []
         for end in (end for channel in channels for end in channel):
             stack.enter_context(end)
         port, address = (listener.fileno(), listener.getsockname()[:2]) if listener else (None, None)
         keepers = [
-            _worker(app, place, env, address=address, gate=tables_made, journal=journal)
+            _worker(start, app, place, env, address=address, gate=tables_made, journal=journal)
             for place in _places(role, workers, port, channels)
         ]
         stack.callback(_close_all, keepers)
@@ -166,18 +169,17 @@ class Gate:
 class Bootstrap:
     """The process that makes tables, first keys and first operator once the engines answer."""
 
-    def __init__(self, app: Sequence[str], env: Mapping[str, str], gate: Gate) -> None:
-        self._argv = [*app, "bootstrap"]
-        self._env = {**env, "SIYU_START_FD": str(gate.fd)}
-        self._fd = gate.fd
+    def __init__(self, start: Start, program: Program, gate: Gate) -> None:
+        self._start = start
+        self._said: list[str] = []
+        self._program = program._replace(
+            descriptors={"SIYU_START_FD": [gate.fd]}, on_line=self._said.append, death_signal=signal.SIGKILL
+        )
 
     def __enter__(self) -> Bootstrap:
-        with ExitStack() as files:
-            self._out, self._err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                self._argv, env=self._env, stdout=self._out, stderr=self._err, pass_fds=(self._fd,)
-            )
-            self._files = files.pop_all()
+        self._process = self._start(self._program)
+        self._reader = threading.Thread(target=hand_on, args=(self._process, self._program), daemon=True)
+        self._reader.start()
         return self
 
     def wait(self, stopping: threading.Event) -> dict[str, str] | None:
@@ -188,21 +190,35 @@ class Bootstrap:
                 self._end()
         if stopping.is_set():
             return None
-        for file in (self._out, self._err):
-            file.seek(0)
-        out, err = (file.read().decode("utf-8", "replace").strip() for file in (self._out, self._err))
+        self._reader.join()
+        said = "".join(self._said).strip()
         if self._process.returncode != 0:
-            raise StartFailed(f"The start failed (status {self._process.returncode}): {err[-4000:]}")
-        shown: dict[str, str] = json.loads(out.rpartition("\n")[2])
+            raise StartFailed(f"The start failed (status {self._process.returncode}): {said[-4000:]}")
+        shown: dict[str, str] = json.loads(said.rpartition("\n")[2])
         return shown
 
     def __exit__(self, *_: object) -> None:
         self._end()
-        self._files.close()
+        self._reader.join()
 
     def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        processes.stop(self._process, ((signal.SIGTERM, STOP_SECONDS),))
+
+
+@contextmanager
+def _starter(app: Sequence[str], env: Mapping[str, str], journal: Journal) -> Iterator[Start]:
+    """How working processes are started: forked from one that has imported everything, where the system can do that."""
+    if sys.platform != "linux":
+        yield processes.start
+        return
+    program = Program(
+        [*app, *TEMPLATE],
+        env=env,
+        on_line=lambda line: journal.line("template", line),
+        death_signal=signal.SIGKILL,
+    )
+    with Template(program, journal.event) as template:
+        yield template.start
 
 
 def environment(settings: Settings, engines: Engines) -> dict[str, str]:
@@ -286,6 +302,7 @@ def _numbered(word: str, count: int) -> list[str]:
 
 
 def _worker(
+    start: Start,
     app: Sequence[str],
     place: _Place,
     env: Mapping[str, str],
@@ -295,19 +312,19 @@ def _worker(
     journal: Journal,
 ) -> Keeper:
     descriptors = {**place.descriptors, "SIYU_START_FD": [gate.fd]}
-    numbers = {variable: ",".join(map(str, fds)) for variable, fds in descriptors.items()}
     program = Program(
         [*app, place.word],
-        env={**env, "SIYU_PROCESS": place.name, **numbers},
+        env={**env, "SIYU_PROCESS": place.name},
         on_line=lambda line: journal.line(place.name, line),
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
-        pass_fds=tuple(fd for fds in descriptors.values() for fd in fds),
+        descriptors=descriptors,
     )
     listens = address if "SIYU_LISTEN_FD" in descriptors else None
     return Keeper(
         place.name,
         lambda: program,
+        start=start,
         is_ready=(lambda: _answers(listens)) if listens else (lambda: gate.is_open),
         ready_seconds_max=READY_SECONDS_MAX,
         stop_signals=((signal.SIGTERM, STOP_SECONDS),),

@@ -9,6 +9,8 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from siyu.store.template import forked_role
+
 
 class Handler(BaseHTTPRequestHandler):
     """Answers with the number of its process; /crash ends it."""
@@ -43,4 +45,4 @@ def main(role: str) -> None:
         server.serve_forever()
 
 
-main(sys.argv[1])
+main(forked_role(lambda _role: None) if sys.argv[1] == "template" else sys.argv[1])

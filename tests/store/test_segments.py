@@ -271,6 +271,42 @@ async def test_the_keeper_rests_as_long_as_events_flood_in(house: House, monkeyp
     assert looked.count(True) == 1
 
 
+async def test_a_flood_too_large_for_one_look_is_let_pass_before_the_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "FLOOD_SECONDS", 1.0)
+    monkeypatch.setattr(keep, "FLOOD", 10)
+    monkeypatch.setattr(keep, "ANCHORS_PER_LOOK", 100)
+    monkeypatch.setattr(keep, "FLOOD_PASSES_SECONDS", 3600.0)
+    flooding, looked = True, list[bool]()
+    wake, stopping, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def look() -> bool:
+        looked.append(flooding)
+        again.set()
+        return True
+
+    monkeypatch.setattr(house.keeper, "step", look)
+
+    async def note() -> None:
+        async with house.db.driver() as connection:
+            await records.add_touch(connection, np.arange(1, 1_001, dtype=np.uint32).tobytes())
+        wake.set()
+
+    await note()
+    running = asyncio.create_task(house.keeper.run(wake, stopping))
+    for _ in range(30):
+        await asyncio.sleep(0.05)
+        await note()
+    flooding = False
+    # Did it not see the end of the flood, it would wait for an hour.
+    await again.wait()
+    stopping.set()
+    wake.set()
+    await running
+    assert looked[0] is False
+
+
 async def test_merging_and_undoing_leave_memberships_exact(house: House) -> None:
     await actions.create(house.db, PAID_TWICE, house.now, "test")
     await house.happen("order.paid", "anonymous_id=a1")

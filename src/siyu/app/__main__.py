@@ -1,10 +1,14 @@
-"""`python -m siyu.app web|doors|collect|process|bootstrap`: what `siyu serve` starts, engines' addresses in SIYU_*."""
+"""`python -m siyu.app web|doors|collect|process|bootstrap|template`: what `siyu serve` starts, engines' addresses in
+SIYU_*."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -15,7 +19,12 @@ import structlog  # noqa: E402
 
 del sys.modules["rich"]
 
-from siyu.settings import load_settings  # noqa: E402
+from siyu.settings import Settings, load_settings  # noqa: E402
+from siyu.store.template import forked_role  # noqa: E402
+
+ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""numpy and Arrow start a thread each when imported, and neither is used: no linear algebra here, and Arrow's memory
+comes from mimalloc. A process that others are forked from has one thread."""
 
 
 def configure_log() -> None:
@@ -47,36 +56,42 @@ def settle_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def main(role: str) -> None:
-    """Run one process of the given role; returns when it is told to stop. Imports first, then waits for its turn."""
-    configure_log()
-    settings = load_settings()
+def work_of(role: str) -> Callable[[Settings], Coroutine[Any, Any, Any]]:
+    """What a process of this role does; importing it is most of its start."""
     if role == "bootstrap":
         from siyu.app.bootstrap import bootstrap
 
-        await_start()
-        sys.stdout.write(msgspec.json.encode(uvloop.run(bootstrap(settings))).decode() + "\n")
-    elif role in ("web", "collect"):
+        return bootstrap
+    if role in ("web", "collect"):
         from siyu.app.web import serve_web
 
-        settle_memory()
-        await_start()
-        uvloop.run(serve_web(settings, doors_only=role == "collect"))
-    elif role == "doors":
+        return partial(serve_web, doors_only=role == "collect")
+    if role == "doors":
         from siyu.app.doors import serve_doors
 
-        settle_memory()
-        await_start()
-        uvloop.run(serve_doors(settings))
-    elif role == "process":
+        return serve_doors
+    if role == "process":
         from siyu.app.process import process
 
+        return process
+    raise SystemExit(f"unknown role {role!r}: web, doors, collect, process, bootstrap or template")
+
+
+def main(role: str) -> None:
+    """Run one process of the given role; returns when it is told to stop. Imports first, then waits for its turn."""
+    if role == "template":
+        os.environ.update(ONE_THREAD)
+        role = forked_role(work_of)
+    configure_log()
+    settings = load_settings()
+    work = work_of(role)
+    if role == "process":
         os.nice(5)  # doors and look-ups are waited for, batches are not (decision 0107)
-        settle_memory()
-        await_start()
-        uvloop.run(process(settings))
-    else:
-        raise SystemExit(f"unknown role {role!r}: web, doors, collect, process or bootstrap")
+    settle_memory()
+    await_start()
+    answer = uvloop.run(work(settings))
+    if role == "bootstrap":
+        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
 
 
 if __name__ == "__main__":

@@ -79,12 +79,13 @@ async def process(settings: Settings) -> None:
         db, events, now = services.db, services.events, services.now
         zone = ZoneInfo(settings.timezone)
         ledger, source = Ledger(zone), Source(db, events, WORDS)
-        keeper = Keeper(source, services.stream, now, zone, [TierFollower(source, zone)])
         changed, touched, heard = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def busy() -> bool:
             state = await stream_state(db)
             return state.accepted - state.processed > _BUSY_EVENTS
+
+        keeper = Keeper(source, services.stream, now, zone, [TierFollower(source, zone)], busy=busy)
 
         def reactions() -> Sequence[Reaction]:
             # Identity last: it lets one process at a time write links, from here to the commit.

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
@@ -125,27 +125,45 @@ class Desks(NamedTuple):
 def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Litestar:
     """Console and API as one Litestar application."""
     injected = _injected(services, doors, desks)
-    app = Litestar(
+    return Litestar(
         route_handlers=[*_routers(), *shop_callbacks, *payment_callbacks, *mini_program_logins, *console_routes],
         dependencies={name: _provided(value) for name, value in injected.items()},
         exception_handlers={SiyuError: on_siyu_error, HTTPException: on_http_exception, Exception: on_unexpected},
-        openapi_config=OpenAPIConfig(
-            title="Siyu",
-            version=__version__,
-            path="/api",
-            components=Components(
-                security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")},
-            ),
-            security=[{"token": []}],
-        ),
+        openapi_config=_description(),
         request_max_body_size=services.settings.request_bytes_max,
         state=State({"key_ring": ring}),
         logging_config=None,
     )
-    _describe_problems(app.openapi_schema)
-    # Litestar replaces the schemas of its configuration by those it found itself.
-    app.openapi_schema.components.schemas.update(question_schemas)
-    return app
+
+
+def _description() -> OpenAPIConfig:
+    """The API's description, made when it is first asked for: a third of a second of every start else."""
+    lock = asyncio.Lock()
+    described = False
+
+    def describe(app: Litestar) -> None:
+        _describe_problems(app.openapi_schema)
+        # Litestar replaces the schemas of its configuration by those it found itself.
+        app.openapi_schema.components.schemas.update(question_schemas)
+
+    async def complete(request: Request[Any, Any, Any]) -> None:
+        nonlocal described
+        async with lock:
+            if not described:
+                await asyncio.to_thread(describe, request.app)
+                described = True
+
+    return OpenAPIConfig(
+        title="Siyu",
+        version=__version__,
+        components=Components(
+            security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="API token")},
+        ),
+        security=[{"token": []}],
+        openapi_router=Router(
+            "/api", route_handlers=[], include_in_schema=False, dto=None, return_dto=None, before_request=complete
+        ),
+    )
 
 
 def _routers() -> list[Router]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -55,6 +55,8 @@ REST: Final = 9.0
 FLOOD: Final = 2_000
 FLOOD_SECONDS: Final = 2.0
 """So many identifiers noted in so long are a flood."""
+FLOOD_PASSES_SECONDS: Final = 30.0
+"""So long a flood that more than one look is needed for is let pass before the first of them."""
 ROLL_REST: Final = 50
 """Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
 SHORT_SECONDS: Final = 0.5
@@ -85,7 +87,14 @@ class Keeper:
     """Keeps members. One works at a time, in all processes."""
 
     def __init__(
-        self, source: Source, stream: Stream, now: Now, zone: ZoneInfo, followers: Sequence[Follower] = ()
+        self,
+        source: Source,
+        stream: Stream,
+        now: Now,
+        zone: ZoneInfo,
+        followers: Sequence[Follower] = (),
+        *,
+        busy: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._source = source
         self._stream = stream
@@ -94,41 +103,53 @@ class Keeper:
         self._versions: tuple[tuple[str, int], ...] = ()
         self._live: dict[str, Live] = {}
         self._followers = followers
+        self._busy = busy
+        """Whether many events wait to be processed: beside a large batch seconds pass without anything noted."""
         self._following: dict[Follower, Following] = {}
         self._roll_not_before = 0.0
         self._wrong: dict[str, MalformedRequest] = {}
         self._retry_at: dict[str | Follower, float] = {}
         """When members that wait are looked for again."""
         self._everybody_from = EVERYBODY_FROM
+        self._not_before = 0.0
+        """While events flood in nothing is looked at before this monotonic time."""
 
     async def run(self, wake: asyncio.Event, stopping: asyncio.Event) -> None:
         """Keep members until `stopping` is set; look at once when `wake` is set."""
         while not stopping.is_set():
-            started = time.monotonic()
             wake.clear()
             try:
-                await self.step()
+                await self._let_pass(stopping)
+                if not stopping.is_set():
+                    await self._timed_step()
             except SiyuError as error:
                 log.warning("segments put off", error=str(error))
             except Exception:
                 log.exception("segments failed, will be repeated")
-            spent = time.monotonic() - started
-            if spent > SHORT_SECONDS:
-                await self._rest(min(REST * spent, REST_SECONDS_MAX), stopping)
             await _wait(wake, IDLE_SECONDS)
 
-    async def _rest(self, seconds: float, stopping: asyncio.Event) -> None:
-        """Wait so long, but only as long as events flood in."""
-        until, noted = time.monotonic() + seconds, 0
+    async def _timed_step(self) -> None:
+        started = time.monotonic()
+        try:
+            await self.step()
+        finally:
+            if (spent := time.monotonic() - started) > SHORT_SECONDS:
+                self._not_before = started + spent + min(REST * spent, REST_SECONDS_MAX)
+
+    async def _let_pass(self, stopping: asyncio.Event) -> None:
+        """Wait while events flood in, after a long look and when more than one look is needed, but not for ever."""
+        noted = await self._noted()
+        patience = FLOOD_PASSES_SECONDS if noted > ANCHORS_PER_LOOK else 0.0
+        until = max(self._not_before, time.monotonic() + patience)
         while (left := until - time.monotonic()) > 0 and not stopping.is_set():
             await _wait(stopping, min(left, FLOOD_SECONDS))
-            try:
-                async with self._source.db.driver() as connection:
-                    before, noted = noted, await records.count_touched(connection)
-            except SiyuError:
+            before, noted = noted, await self._noted()
+            if noted - before < FLOOD and not (self._busy is not None and await self._busy()):
                 return
-            if noted - before < FLOOD:
-                return
+
+    async def _noted(self) -> int:
+        async with self._source.db.driver() as connection:
+            return await records.count_touched(connection)
 
     async def step(self) -> bool:
         """Look at whatever has to be looked at now; False when another process does.

@@ -24,14 +24,18 @@ def _become(uid: int, gid: int) -> None:
         os.setuid(uid)
 
 
-def _exec_bound_to(parent: int, death_signal: int, argv: list[str]) -> None:
-    """Become the program, bound to the life of `parent`. Binding comes after setuid, which clears it."""
+def control_process(option: int, value: int) -> None:
+    """Linux's prctl. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
+    if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def bind_to(parent: int, death_signal: int) -> None:
+    """Get `death_signal` when `parent` ends; end now if it has ended. To be called after setuid, which clears it."""
+    control_process(PR_SET_PDEATHSIG, death_signal)
     if os.getppid() != parent:
         sys.exit("the parent ended before its child began")
-    os.execv(argv[0], argv)  # noqa: S606 - the program is ours, no shell is wanted
 
 
 def _run_watching_pipe(death_signal: int, argv: list[str]) -> int:
@@ -55,7 +59,8 @@ def main() -> None:
     argv = sys.argv[5:]
     _become(uid, gid)
     if sys.platform == "linux":
-        _exec_bound_to(parent, death_signal, argv)
+        bind_to(parent, death_signal)
+        os.execv(argv[0], argv)  # noqa: S606 - the program is ours, no shell is wanted
     sys.exit(_run_watching_pipe(death_signal, argv))
 
 

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from types import MappingProxyType
+from typing import IO, Final, NamedTuple, Protocol
 
 from siyu.errors import SiyuError
 
@@ -49,7 +50,43 @@ class Program(NamedTuple):
     uid: int | None = None
     gid: int | None = None
     cwd: Path | None = None
-    pass_fds: Sequence[int] = ()
+    descriptors: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """What it inherits, by the variable that tells it the numbers."""
+
+
+class Process(Protocol):
+    """A running child: `subprocess.Popen`, or one forked from a template."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """Where it is told that we live, on systems that cannot tell it otherwise."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """Its output, unless that goes to a file or is ours."""
+
+    @property
+    def returncode(self) -> int | None:
+        """What `poll` saw last."""
+
+    def poll(self) -> int | None:
+        """The exit status, or minus the signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Nothing when it has ended."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+Start = Callable[[Program], Process]
 
 
 def start(program: Program) -> subprocess.Popen[bytes]:
@@ -66,6 +103,8 @@ def start(program: Program) -> subprocess.Popen[bytes]:
         str(os.getpid()),
         *program.argv,
     ]
+    fds = [fd for fds in program.descriptors.values() for fd in fds]
+    numbers = {variable: ",".join(map(str, fds)) for variable, fds in program.descriptors.items()}
     with ExitStack() as files:
         output: IO[bytes] | int | None = subprocess.PIPE if program.on_line else None
         if program.log is not None:
@@ -76,14 +115,14 @@ def start(program: Program) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT if output is not None else None,
-            env=program.env,
+            env=program.env if not numbers else {**(os.environ if program.env is None else program.env), **numbers},
             cwd=program.cwd,
-            pass_fds=program.pass_fds,
+            pass_fds=fds,
             start_new_session=True,
         )
 
 
-def _hand_on(process: subprocess.Popen[bytes], program: Program) -> None:
+def hand_on(process: Process, program: Program) -> None:
     """Hand on the program's output line by line, to the last one."""
     if process.stdout is None or program.on_line is None:
         return
@@ -92,7 +131,7 @@ def _hand_on(process: subprocess.Popen[bytes], program: Program) -> None:
             program.on_line(line.decode("utf-8", "replace"))
 
 
-def stop(process: subprocess.Popen[bytes], signals: Sequence[tuple[signal.Signals, float]]) -> None:
+def stop(process: Process, signals: Sequence[tuple[signal.Signals, float]]) -> None:
     """Send each signal in turn, waiting its seconds for the end; SIGKILL comes last in any case."""
     for number, seconds in (*signals, (signal.SIGKILL, 10.0)):
         if process.poll() is None:
@@ -127,6 +166,7 @@ class Keeper(threading.Thread):
         name: str,
         program: Callable[[], Program],
         *,
+        start: Start = start,
         is_ready: Callable[[], bool] = lambda: True,
         ready_seconds_max: float = 120.0,
         stop_signals: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 10.0),),
@@ -135,6 +175,7 @@ class Keeper(threading.Thread):
         super().__init__(name=f"keep-{name}", daemon=True)
         self._label = name
         self._program = program
+        self._start = start
         self._is_ready = is_ready
         self._ready_seconds_max = ready_seconds_max
         self._stop_signals = stop_signals
@@ -142,7 +183,7 @@ class Keeper(threading.Thread):
         self._closing = threading.Event()
         self._settled = threading.Event()
         self._failure: Exception | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self.restarts = 0
 
     def open(self) -> None:
@@ -180,7 +221,8 @@ class Keeper(threading.Thread):
                     self._failure = error
                     self._settled.set()
                     return
-                self._on_event("start_failed", {"process": self._label, "reason": str(error)})
+                if not self._closing.is_set():
+                    self._on_event("start_failed", {"process": self._label, "reason": str(error)})
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = PAUSE_SECONDS_MIN
             self._closing.wait(pause)
@@ -190,8 +232,8 @@ class Keeper(threading.Thread):
     def _once(self) -> bool:
         """One life of the program. True when it was ended by us."""
         program = self._program()
-        process = self.process = start(program)
-        reader = threading.Thread(target=_hand_on, args=(process, program), daemon=True)
+        process = self.process = self._start(program)
+        reader = threading.Thread(target=hand_on, args=(process, program), daemon=True)
         reader.start()
         try:
             if not self._await_ready(process, program):
@@ -207,7 +249,7 @@ class Keeper(threading.Thread):
             stop(process, self._stop_signals)
             reader.join(LAST_WORDS_SECONDS)
 
-    def _await_ready(self, process: subprocess.Popen[bytes], program: Program) -> bool:
+    def _await_ready(self, process: Process, program: Program) -> bool:
         deadline = time.monotonic() + self._ready_seconds_max
         while not self._is_ready():
             tail = log_tail(program.log) if program.log else ""
