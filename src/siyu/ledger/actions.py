@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ import msgspec
 
 from siyu.errors import Contended, IdempotencyConflict, MalformedRequest, Refused
 from siyu.ledger import records
-from siyu.ledger.account import AccountName
+from siyu.ledger.account import AccountName, Role
 from siyu.ledger.book import Book, Posting
 from siyu.ledger.command import Command, End, Flow, Outcome, Refusal, Reverse
 from siyu.ledger.currency import DEFAULTS, Currency
@@ -181,6 +182,11 @@ def _again(command: Command, stored: Stored) -> Outcome:
 def _balances(book: Book, report: Sequence[AccountName]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for name in report:
-        label = f"{name.currency}.{name.role.value}"
+        label = _label(name.currency, name.role)
         sums[label] = sums.get(label, 0) + book.accounts[name].balance
     return sums
+
+
+@lru_cache(maxsize=4_096)
+def _label(currency: str, role: Role) -> str:
+    return f"{currency}.{role.value}"

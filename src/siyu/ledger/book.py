@@ -133,9 +133,10 @@ class Posting:
     # Single steps.
 
     def _move(self, source: AccountName, target: AccountName, amount: int) -> None:
+        delta, accounts = self._delta, self._book.accounts
         for name, change in ((source, -amount), (target, amount)):
-            self._delta[name] = self._delta.get(name, 0) + change
-            if self._balance(name) * SIGN[name.role] < 0:
+            moved = delta[name] = delta.get(name, 0) + change
+            if (accounts[name].balance + moved) * SIGN[name.role] < 0:
                 raise Refused("INSUFFICIENT", f"The {name.role} account does not have {amount}.", role=name.role.value)
 
     def _add_lot(self, account: Account, amount: int, earned_at: datetime, expires_at: datetime | None) -> None:
@@ -177,7 +178,7 @@ class Posting:
         if not 0 < flow.amount <= AMOUNT_MAX:
             raise Refused("AMOUNT_OUT_OF_RANGE", f"The amount must be between 1 and {AMOUNT_MAX}.")
         drawn = self._draw([leg.source for leg in flow.legs], flow.amount, due=flow.due_only)
-        missing = flow.amount - sum(amount for amount, _ in drawn)
+        missing = flow.amount - (drawn[0][0] if len(drawn) == 1 else sum(amount for amount, _ in drawn))
         if missing:
             raise Refused(
                 flow.short,
@@ -188,7 +189,8 @@ class Posting:
         for leg, (amount, parts) in zip(flow.legs, drawn, strict=True):
             if not amount:
                 continue
-            self._move_lots(parts, -1)
+            if parts:
+                self._move_lots(parts, -1)
             if leg.held is not None:
                 self._move(leg.source, leg.held, amount)
             elif left := self._repay(leg.source, flow.repay, amount):
@@ -221,6 +223,8 @@ class Posting:
     ) -> list[tuple[int, list[Part]]]:
         """How much each account gives, and from which lots (those in `own` first)."""
         accounts = [self._book.accounts[name] for name in names]
+        if len(accounts) == 1 and not self._book.has_lots(accounts[0]):
+            return [(self._part(accounts[0], amount), [])]
         places: dict[int, int] = {}
         for place, account in enumerate(accounts):
             if self._book.has_lots(account):
@@ -240,10 +244,14 @@ class Posting:
                 mine = [part for part in parts if part.lot.account == account.id and places[account.id] == place]
                 given.append((sum(part.amount for part in mine), mine))
                 continue
-            part = left if SIGN[account.name.role] <= 0 else min(left, max(self._balance(account.name), 0))
+            part = self._part(account, left)
             left -= part
             given.append((part, []))
         return given
+
+    def _part(self, account: Account, amount: int) -> int:
+        """How much of `amount` an account without lots gives."""
+        return amount if SIGN[account.name.role] <= 0 else min(amount, max(self._balance(account.name), 0))
 
     def end(self, end: End) -> None:
         """Raises Refused."""
@@ -352,6 +360,10 @@ class Posting:
             after = Account(account.id, name, account.balance + amount, account.version + 1)
             book.accounts[name] = after
             entries.append(Entry(after.id, after.version, amount, after.balance))
+        if self._new_legs:
+            book.legs[self._transfer] = list(self._new_legs)
+        if not self._moved and not self._legs:
+            return Change(entries, [], {}, self._new_legs, [])
         for lot in self._fresh.values():
             book.add_lot(lot)
         moves = {lot: LotMove(book.lots[lot].remaining, units) for lot, units in self._moved.items() if units}
@@ -360,8 +372,6 @@ class Posting:
         changed = [(book.legs[transfer][place], leg) for (transfer, place), leg in self._legs.items()]
         for _, leg in changed:
             book.legs[leg.transfer][leg.place] = leg
-        if self._new_legs:
-            book.legs[self._transfer] = list(self._new_legs)
         if moves:
             self._remember_taken(moves)
         return Change(entries, list(self._fresh.values()), moves, self._new_legs, changed)
