@@ -6,6 +6,7 @@ a POST with a live token and a well-formed JSON body. Everything else takes the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -39,19 +40,16 @@ class QuickPost(NamedTuple):
 class _Way(NamedTuple):
     decode: Callable[[bytes], Any]
     handler: HTTPRouteHandler
+    fixed: dict[str, Any]
+    """What the handler gets by injection."""
 
 
 class QuickPosts:
-    """`services`: what every handler asks for by name."""
+    """`services`: what handlers may ask for by name."""
 
     def __init__(self, posts: Sequence[QuickPost], services: Mapping[str, Any], ring: KeyRing) -> None:
         self._ring = ring
-        self._services = dict(services)
-        self._ways = {
-            path: _Way(msgspec.json.Decoder(one.body).decode, one.handler)
-            for one in posts
-            for path in one.handler.paths
-        }
+        self._ways = {path: _way(one, services) for one in posts for path in one.handler.paths}
 
     def handles(self, scope: Any) -> bool:
         """Whether this request may be one."""
@@ -91,7 +89,7 @@ class QuickPosts:
         try:
             if not await may_call(self._ring, headers.get(b"authorization", ""), way.handler):
                 return None
-            done = await way.handler.fn(data=data, idempotency_key=key, **self._services)
+            done = await way.handler.fn(data=data, idempotency_key=key, **way.fixed)
         except SiyuError as error:
             # Nothing was done: asking again does no harm, and a failure of ours is logged there.
             return (error.status, b"application/problem+json", _encode(refusal(error))) if error.status < 429 else None
@@ -99,6 +97,12 @@ class QuickPosts:
             log.error("request failed", exc_info=error)
             return 500, b"application/problem+json", _encode(refusal(SiyuError(DEFECT)))
         return 200, b"application/json", _encode(done)
+
+
+def _way(post: QuickPost, services: Mapping[str, Any]) -> _Way:
+    names = inspect.signature(post.handler.fn).parameters
+    fixed = {name: services[name] for name in names if name in services}
+    return _Way(msgspec.json.Decoder(post.body).decode, post.handler, fixed)
 
 
 def _plain(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str] | None:

@@ -71,12 +71,14 @@ from siyu.segments.http import routes as segment_routes
 from siyu.segments.rules_http import routes as rule_routes
 from siyu.settings import Settings
 from siyu.shop import Orders
+from siyu.shop.http import place_order
 from siyu.shop.http import routes as order_routes
 from siyu.shop.http_mall import routes as mall_routes
 from siyu.shop.http_payments import callbacks as payment_callbacks
 from siyu.shop.http_payments import routes as payment_routes
 from siyu.shop.http_products import routes as product_routes
 from siyu.shop.products import Stock
+from siyu.shop.request import Place
 
 REPORT_SECONDS_MAX: Final = 2.5
 
@@ -85,8 +87,13 @@ SHORTCUTS: Final = (
     Shortcut(show_person, {}, {}),
     Shortcut(person_timeline, {}, {"limit": page_limit}),
 )
-QUICK_POSTS: Final = (QuickPost(earn, Earn), QuickPost(spend, Spend), QuickPost(transfer, Give))
-QUICK_TILLS: Final = (QuickPost(redeem, Redeem),)
+QUICK_POSTS: Final = (
+    QuickPost(earn, Earn),
+    QuickPost(spend, Spend),
+    QuickPost(transfer, Give),
+    QuickPost(redeem, Redeem),
+    QuickPost(place_order, Place),
+)
 PLAIN_ROUTES: Final = (
     *api_routes,
     *profile_routes,
@@ -230,8 +237,7 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
         ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, Desks(desk, orders, till))))
     )
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
-    quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk}, entrance.ring)
-    quick_tills = QuickPosts(QUICK_TILLS, {"till": till}, entrance.ring)
+    quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk, "till": till, "orders": orders}, entrance.ring)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -240,9 +246,6 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
                 return
             if quick_posts.handles(scope):
                 await quick_posts(cast(Any, scope), cast(Any, receive), cast(Any, send), cast(Any, framework))
-                return
-            if quick_tills.handles(scope):
-                await quick_tills(cast(Any, scope), cast(Any, receive), cast(Any, send), cast(Any, framework))
                 return
         await framework(scope, receive, send)
 

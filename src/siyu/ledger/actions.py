@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -222,6 +223,11 @@ def _again(command: Command, stored: Stored) -> Outcome:
 def _balances(book: Book, report: Sequence[AccountName]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for name in report:
-        label = f"{name.currency}.{name.role.value}"
+        label = _label(name.currency, name.role)
         sums[label] = sums.get(label, 0) + book.accounts[name].balance
     return sums
+
+
+@lru_cache(maxsize=4_096)
+def _label(currency: str, role: Role) -> str:
+    return f"{currency}.{role.value}"

@@ -133,9 +133,10 @@ class Posting:
     # Single steps.
 
     def _move(self, source: AccountName, target: AccountName, amount: int) -> None:
+        delta, accounts = self._delta, self._book.accounts
         for name, change in ((source, -amount), (target, amount)):
-            self._delta[name] = self._delta.get(name, 0) + change
-            if self._balance(name) * SIGN[name.role] < 0:
+            moved = delta[name] = delta.get(name, 0) + change
+            if (accounts[name].balance + moved) * SIGN[name.role] < 0:
                 raise Refused("INSUFFICIENT", f"The {name.role} account does not have {amount}.", role=name.role.value)
 
     def _add_lot(self, account: Account, amount: int, earned_at: datetime, expires_at: datetime | None) -> None:
@@ -177,7 +178,7 @@ class Posting:
         if not 0 < flow.amount <= AMOUNT_MAX:
             raise Refused("AMOUNT_OUT_OF_RANGE", f"The amount must be between 1 and {AMOUNT_MAX}.")
         drawn = self._draw([leg.source for leg in flow.legs], flow.amount, due=flow.due_only)
-        missing = flow.amount - sum(amount for amount, _ in drawn)
+        missing = flow.amount - (drawn[0][0] if len(drawn) == 1 else sum(amount for amount, _ in drawn))
         if missing:
             raise Refused(
                 flow.short,
@@ -188,7 +189,8 @@ class Posting:
         for leg, (amount, parts) in zip(flow.legs, drawn, strict=True):
             if not amount:
                 continue
-            self._move_lots(parts, -1)
+            if parts:
+                self._move_lots(parts, -1)
             if leg.held is not None:
                 self._move(leg.source, leg.held, amount)
             elif left := self._repay(leg.source, flow.repay, amount):
@@ -358,6 +360,10 @@ class Posting:
             after = Account(account.id, name, account.balance + amount, account.version + 1)
             book.accounts[name] = after
             entries.append(Entry(after.id, after.version, amount, after.balance))
+        if self._new_legs:
+            book.legs[self._transfer] = list(self._new_legs)
+        if not self._moved and not self._legs:
+            return Change(entries, [], {}, self._new_legs, [])
         for lot in self._fresh.values():
             book.add_lot(lot)
         moves = {lot: LotMove(book.lots[lot].remaining, units) for lot, units in self._moved.items() if units}
@@ -366,8 +372,6 @@ class Posting:
         changed = [(book.legs[transfer][place], leg) for (transfer, place), leg in self._legs.items()]
         for _, leg in changed:
             book.legs[leg.transfer][leg.place] = leg
-        if self._new_legs:
-            book.legs[self._transfer] = list(self._new_legs)
         if moves:
             self._remember_taken(moves)
         return Change(entries, list(self._fresh.values()), moves, self._new_legs, changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from siyu.coupons.owner import find_owner
 from siyu.errors import Conflict, NotFound, Refused
 from siyu.identity.members import Named
 from siyu.identity.outbox import tell
-from siyu.ledger import Desk, Ledger, Outcome, Role, derived_key
+from siyu.ledger import Command, Desk, Ledger, Outcome, Role, derived_key
 from siyu.ledger.read_records import balances
 from siyu.ledger.records import legs_of
 from siyu.loyalty.request import PersonRef
@@ -147,12 +147,24 @@ class Stock:
     async def work(self, connection: Any, asks: Sequence[StockAsk]) -> list[Outcome]:
         """Decide and write; what `Desk` calls."""
         now = self._now()
-        commands = [_command(ask, now) for ask in asks]
+        commands = _commands(asks, now)
         await settle_stock(connection, self._ledger, commands, now)
         return await self._ledger.post(connection, commands)
 
 
-def _command(ask: StockAsk, now: datetime) -> Any:
+def _commands(asks: Iterable[StockAsk], now: datetime) -> list[Command]:
+    """What is to be booked. Asks for the same differ in nothing but their key and who asks."""
+    made: dict[tuple[str, Adjusted | Hold | Decided], Command] = {}
+    commands = []
+    for ask in asks:
+        what = ask.sku, ask.request
+        if (like := made.get(what)) is None:
+            like = made[what] = _command(ask, now)
+        commands.append(like._replace(key=ask.key, by=ask.by))
+    return commands
+
+
+def _command(ask: StockAsk, now: datetime) -> Command:
     request, sku = ask.request, ask.sku
     # The instant at which it ends follows from when it was asked first: it is no part of what is asked.
     hashed = derived_key(sku, msgspec.json.encode(request))
