@@ -202,8 +202,7 @@ class Bootstrap:
         self._reader.join()
 
     def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        processes.stop(self._process, ((signal.SIGTERM, STOP_SECONDS),))
 
 
 @contextmanager

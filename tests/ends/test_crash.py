@@ -72,6 +72,8 @@ def test_the_server_ends_cleanly_and_leaves_no_process(tmp_path: Path) -> None:
     server = Server(tmp_path / "home")
     server.start()
     family = server.family()
+    template = next(pid for pid, command in family.items() if "siyu.app template" in command)
+    assert len(list(Path(f"/proc/{template}/task").iterdir())) == 1  # all is imported, and nothing else runs at a fork
     assert server.stop() == 0
     time.sleep(0.5)
     assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []

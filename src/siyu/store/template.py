@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -87,6 +87,7 @@ class Template:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sockets = (self._requests, theirs)
         program = program._replace(descriptors={_CONTROL: [theirs.fileno()]})
+        self._env = os.environ if program.env is None else program.env
         self._works = threading.Event()
         self._closing = threading.Event()
         self._turn = threading.Lock()
@@ -95,6 +96,7 @@ class Template:
             lambda: program,
             is_ready=self._works.is_set,
             ready_seconds_max=FORK_SECONDS_MAX,
+            stop_signals=(),  # it has nothing to finish
             on_event=on_event,
         )
 
@@ -114,8 +116,8 @@ class Template:
         self.keeper.ask_close()
 
     def start(self, program: Program) -> Child:
-        """As `processes.start`: the last word of `program.argv` is the role. It has `program.env` only as far as that
-        is not the template's own. Raises EngineStartFailed."""
+        """As `processes.start`: the last word of `program.argv` is the role, and what `program.env` says goes over the
+        template's own. Raises EngineStartFailed."""
         with self._turn, ExitStack() as files:
             ours, theirs = socket.socketpair()
             files.enter_context(ours)
@@ -131,7 +133,7 @@ class Template:
                     "role": program.argv[-1],
                     "parent": os.getpid(),
                     "death_signal": int(program.death_signal),
-                    "env": dict(program.env or {}),
+                    "env": {name: value for name, value in (program.env or {}).items() if self._env.get(name) != value},
                     "has_output": output is not None,
                     "descriptors": {variable: len(fds) for variable, fds in program.descriptors.items()},
                 }
@@ -141,8 +143,8 @@ class Template:
                 socket.send_fds(self._requests, [json.dumps(request).encode()], passed)
             pid = self._await_child(ours, request["role"])
             files.pop_all()
-            with ours:
-                _inherit_orphans(False)
+            _inherit_orphans(False)
+            with ours, suppress(OSError):  # ended already, as whoever watches it will see
                 ours.send(b".")
             self._works.set()
             return Child(pid, output)
