@@ -104,6 +104,9 @@ people = st.one_of(
     st.builds(lambda name, v: {"person": name} | v, pick("tags", "identities"), list_value),
     st.builds(lambda name, v: {"person": name} | v, pick("first_seen", "last_seen", "first_touch_at"), time_value),
     st.builds(lambda tag: {"has_tag": tag}, pick(*TAGS)),
+    st.builds(
+        lambda name, v: {"person": name} | v, pick("time.hour", "time.weekday", "time.day", "time.month"), any_value
+    ),
 )
 wheres = st.one_of(
     pick({"sku": "milk"}, {"price": 3}, {"sku": None}, {"@end": ["app", "web"]}, {"sku": ["milk", "tea"], "price": 3}),

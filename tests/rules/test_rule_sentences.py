@@ -85,6 +85,14 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             " is at least 3",
         ),
         (
+            {"all": [
+                {"person": "time.weekday", "op": "in", "value": [6, 7]},
+                {"not": {"person": "time.day", "op": "eq", "value": 8}},
+            ]},
+            "星期几 属于 [“周六”, “周日”] 且 不满足（几号 等于 8）",
+            "day of the week is one of [“Saturday”, “Sunday”] and not (day of the month equals 8)",
+        ),
+        (
             {"metric": "streak", "event": "checkin", "op": "is_multiple_of", "value": 7},
             "累计“签到”的连续天数 是 7 的倍数",
             "the streak of days of “Checked in” ever is a multiple of 7",

@@ -25,8 +25,9 @@ from siyu.dimensions.expressions import (
     since,
     streak,
 )
-from siyu.dimensions.values import ENDS, WEEKDAYS
+from siyu.dimensions.values import ENDS
 from siyu.rules.condition import parse_condition
+from siyu.rules.moments import WEEKDAYS
 
 _LOOKED = ("product.viewed", "product.clicked")
 _WANTED = ("product.viewed", "product.favourited", "cart.added", PAID)

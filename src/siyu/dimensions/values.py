@@ -6,10 +6,6 @@ from typing import Final
 
 from siyu.rules.vocabulary import Choice
 
-_DAYS: Final = ("一", "二", "三", "四", "五", "六", "日")
-_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
-WEEKDAYS: Final = tuple(Choice(n, f"周{zh}", en) for n, (zh, en) in enumerate(zip(_DAYS, _NAMES, strict=True), start=1))
 ENDS: Final = (
     Choice("mini_program", "小程序", "Mini-program"),
     Choice("official_account", "公众号", "Official account"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from siyu.rules.judge import Facts, compile_rule
+from siyu.rules.judge import Facts, compile_rule, value_of
 from siyu.rules.rule import Group, Measured, Negation, Person, Rule
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
@@ -41,16 +41,16 @@ def parts_held(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary, de
     while isinstance(leaf, Negation):
         leaf = leaf.part
     held = compile_rule(rule, words)(facts, setting)
-    yield Part(rule, depth, held, None if isinstance(leaf, Group) else seen_by(leaf, facts, words))
+    yield Part(rule, depth, held, None if isinstance(leaf, Group) else seen_by(leaf, facts, setting, words))
     if isinstance(leaf, Group):
         yield from parts_held(leaf, facts, setting, words, depth + 1)
 
 
-def seen_by(leaf: Rule, facts: Facts, words: Vocabulary) -> Seen:
+def seen_by(leaf: Rule, facts: Facts, setting: Setting, words: Vocabulary) -> Seen:
     """The value that a condition looks at."""
     if isinstance(leaf, Person):
         kind = words.kind_of(leaf.name)
-        value = facts.attributes.get(leaf.name, None if kind is None else kind.default)
+        value = value_of(leaf.name, kind, facts, setting)
         return _time(value) if kind is not None and kind.type == "time" else _plain(value)
     if isinstance(leaf, Measured):
         figure = facts.figures.get(leaf.metric)

@@ -9,7 +9,7 @@ from siyu.rules.condition import Compare, Field
 from siyu.rules.evaluate import compare, holds
 from siyu.rules.measure import Figure, measure
 from siyu.rules.rule import Group, Measured, Metric, Negation, Person, Rule, Trigger
-from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.vocabulary import AttributeKind, Vocabulary
 from siyu.rules.window import Duration, Setting, instant_ms
 
 TAG_JOIN: Final = "/"
@@ -145,12 +145,18 @@ def figure_test(rule: Measured | Person, setting: Setting) -> Callable[[Figure],
 
 def _person(rule: Person, words: Vocabulary) -> Judge:
     kind = words.kind_of(rule.name)
-    default = None if kind is None else kind.default
 
     def judge(facts: Facts, setting: Setting) -> bool:
-        return person_test(rule, words, setting)(facts.attributes.get(rule.name, default))
+        return person_test(rule, words, setting)(value_of(rule.name, kind, facts, setting))
 
     return judge
+
+
+def value_of(name: str, kind: AttributeKind | None, facts: Facts, setting: Setting) -> Any:
+    """The value of an attribute, `kind` being what it is declared as; None: the person has none."""
+    if kind is not None and kind.moment is not None:
+        return kind.moment(setting)
+    return facts.attributes.get(name, None if kind is None else kind.default)
 
 
 def person_test(rule: Person, words: Vocabulary, setting: Setting) -> Callable[[Any], bool]:

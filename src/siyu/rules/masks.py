@@ -60,6 +60,9 @@ def mask_of(rule: Rule, columns: Columns, setting: Setting, words: Vocabulary) -
         return np.zeros(columns.size, np.bool_)
     if isinstance(rule, Measured):
         return _measured(rule, columns.figures[rule.metric], setting)
+    kind = words.kind_of(rule.name)
+    if kind is not None and kind.moment is not None:
+        return np.full(columns.size, person_test(rule, words, setting)(kind.moment(setting)), np.bool_)
     return _person(rule, columns.attributes[rule.name], setting, words)
 
 

@@ -6,8 +6,10 @@ names they make the Vocabulary that rules are parsed, shown and compiled with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
+
+from siyu.rules.window import Setting
 
 AttributeType: TypeAlias = Literal["any", "list", "time"]
 """any: a text, a number, true or false, compared like a property of an event. list: several texts. time: epoch
@@ -43,6 +45,8 @@ class AttributeKind(NamedTuple):
     """Whether its values are numbers, where the type leaves it open."""
     note: tuple[str, str] = ("", "")
     """What it tells, and in which unit, Chinese and English."""
+    moment: Callable[[Setting], int] | None = None
+    """How it follows from when a rule is looked at: then it is the same for everybody, and nothing is read."""
 
 
 class EventName(NamedTuple):

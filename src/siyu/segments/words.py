@@ -8,6 +8,7 @@ from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
 from siyu.dimensions.values import ENDS
 from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
+from siyu.rules.moments import MOMENTS
 from siyu.rules.vocabulary import AttributeKind, Vocabulary
 
 TIER: Final = "tier"
@@ -22,7 +23,7 @@ SEGMENT_ATTRIBUTES: Final = (
 
 def words_with(dimensions: Catalogue) -> Vocabulary:
     """The vocabulary of an installation with these dimensions."""
-    kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *dimensions.kinds)
+    kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *MOMENTS, *dimensions.kinds)
     ends = dict.fromkeys(("@end", "first_touch.end", "last_touch.end"), ENDS)
     return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds}, values=ends)
 

@@ -1,0 +1,43 @@
+"""What a rule may ask of the moment itself: hour, weekday, day of the month, month, in the brand's zone. A member day
+(会员日), a weekend or a happy hour is a condition like any other.
+
+The moment is when the rule is looked at: of an earn rule that of the event, of a price that of the quote.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from siyu.rules.vocabulary import AttributeKind, Choice
+from siyu.rules.window import Setting
+
+_GROUP: Final = ("时间", "Time")
+_DAYS: Final = ("一", "二", "三", "四", "五", "六", "日")
+_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS: Final = tuple(Choice(n, f"周{zh}", en) for n, (zh, en) in enumerate(zip(_DAYS, _NAMES, strict=True), start=1))
+
+
+def _local(setting: Setting) -> datetime:
+    return setting.now.astimezone(setting.zone)
+
+
+MOMENTS: Final = (
+    AttributeKind(
+        "time.hour", "几点", "hour of the day", ages=True, number=True, group=_GROUP,
+        note=("0 到 23，本地时间", "0 to 23, local time"), moment=lambda setting: _local(setting).hour,
+    ),
+    AttributeKind(
+        "time.weekday", "星期几", "day of the week", ages=True, choices=WEEKDAYS, group=_GROUP,
+        note=("当地的星期", "local"), moment=lambda setting: setting.today.isoweekday(),
+    ),
+    AttributeKind(
+        "time.day", "几号", "day of the month", ages=True, number=True, group=_GROUP,
+        note=("1 到 31，如会员日每月 8 号", "1 to 31: a member day every 8th, say"),
+        moment=lambda setting: setting.today.day,
+    ),
+    AttributeKind(
+        "time.month", "几月", "month", ages=True, number=True, group=_GROUP,
+        note=("1 到 12", "1 to 12"), moment=lambda setting: setting.today.month,
+    ),
+)  # fmt: skip
