@@ -119,10 +119,7 @@ def serve(
             journal.event("note", {"process": "siyu", "note": note})
         start = stack.enter_context(_starter(app, env, journal))
         bootstrap = stack.enter_context(Bootstrap(start, Program([*app, "bootstrap"], env), engines_up))
-        # Both ends stay open here, so that a process started again finds what was handed over meanwhile.
-        channels = [socket.socketpair() for _ in range(DOORS_PER_WEB * workers)] if role == "all" else []
-        for end in (end for channel in channels for end in channel):
-            stack.enter_context(end)
+        channels = _channels(stack, DOORS_PER_WEB * workers if role == "all" else 0)
         port, address = (listener.fileno(), listener.getsockname()[:2]) if listener else (None, None)
         keepers = [
             _worker(start, app, place, env, address=address, gate=tables_made, journal=journal)
@@ -143,6 +140,15 @@ def serve(
         while not stopping.wait(1.0):
             pass
         journal.event("stopping", {"process": "siyu"})
+
+
+def _channels(stack: ExitStack, count: int) -> list[tuple[socket.socket, socket.socket]]:
+    """From `web` to the doors. Both ends stay open here, so that a process started again finds what was handed over
+    meanwhile."""
+    channels = [socket.socketpair() for _ in range(count)]
+    for end in (end for channel in channels for end in channel):
+        stack.enter_context(end)
+    return channels
 
 
 class Gate:
