@@ -47,7 +47,6 @@ from siyu.trust import Proof
 BY_API = "api"
 Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
-EventId = Annotated[str | None, Parameter(query="event", min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Code = Annotated[str, Parameter(min_length=1, max_length=50)]
 
 
