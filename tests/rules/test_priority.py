@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -38,15 +39,19 @@ def test_a_process_gives_way_and_a_thread_of_it_more() -> None:
 
 
 def test_a_process_that_may_not_give_way_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> NoReturn:
+    asked: list[str] = []
+
+    def refuse(name: str, *_: Any) -> NoReturn:
+        asked.append(name)
         raise PermissionError(1, "Operation not permitted")
 
     for name in ("nice", "setpriority", "getpriority", "sched_getscheduler", "scandir"):
-        monkeypatch.setattr(os, name, refuse, raising=False)
+        monkeypatch.setattr(os, name, partial(refuse, name), raising=False)
     priority.give_way()
     priority.give_way_here()
     priority.give_way_in_merges()
     priority.take_short_turns()
+    assert asked[0] == "nice" and "scandir" in asked
 
 
 def test_short_turns_of_a_process_that_has_ended() -> None:

@@ -20,8 +20,14 @@ READING_POSTS: Final = frozenset(
     }
 )
 """They ask with a body and change nothing."""
-GIVES_VALUE_AWAY: Final = frozenset({"/api/coupons/templates/{template_id:str}/pools/{pool:str}/codes.csv"})
-"""Reading them is having them."""
+GIVES_VALUE_AWAY: Final = frozenset(
+    {
+        "/api/coupons/templates/{template_id:str}/pools/{pool:str}/codes.csv",
+        "/api/persons/{person_id:str}/coupons",
+        "/api/persons/{person_id:str}/redemptions",
+    }
+)
+"""They show codes: who reads one has it."""
 TILL: Final = frozenset(
     {
         ("GET", "/api/persons/lookup"),
