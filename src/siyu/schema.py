@@ -13,6 +13,7 @@ ROOMS: Final = (
     "store",
     "stream",
     "ledger",
+    "calendar",
     "collect",
     "identity",
     "profile",

@@ -22,9 +22,8 @@ from siyu.membership.checkin import (
     checked,
     cycle_day,
     grants,
-    streak_now,
-    streak_on,
 )
+from siyu.segments.checkins import streak_now, streak_on
 
 START = date(2024, 2, 20)
 """A leap year: the 29 February is one of the days."""

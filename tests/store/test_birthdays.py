@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given as given_
+from hypothesis import strategies as st
 
 from siyu.collect.event import Effects
-from siyu.membership.birthdays import give_birthdays
+from siyu.membership.birthdays import CATCH_UP_DAYS, days_due, give_birthdays
 from siyu.membership.ladder import Benefit, BenefitKind, Ladder, Tier, check
 from siyu.rules.rule import InvalidRule
 from siyu.segments.words import WORDS
@@ -81,6 +83,96 @@ async def test_two_that_became_one_get_it_once(house: House) -> None:
     await house.merge("u1", "u2")
     assert await given(house) == 0
     assert await house.available("points", "u2") == 50
+
+
+async def test_a_server_that_was_down_gives_what_was_due(house: House) -> None:
+    """Stopped over the whole birthday: made up for, under the year of the day, once, whoever looks."""
+    await born(house, "u1", "1990-12-31")
+    await born(house, "u2", "1990-12-25")
+    await born(house, "u3", "1990-12-24")
+    house.now = on(2026, 12, 23)
+    assert await given(house) == 0
+    house.now = on(2027, 1, 1)
+    # Of the 24th, eight days ago, nothing comes any more.
+    assert sum(await asyncio.gather(*(given(house) for _ in range(4)))) == 2
+    assert await given(house) == 0
+    assert [await house.available("points", user) for user in ("u1", "u2", "u3")] == [50, 50, 0]
+    async with house.db.driver() as connection:
+        rows = await connection.fetch("SELECT DISTINCT cause FROM ledger_transfers WHERE by = 'birthday'")
+    assert [row[0] for row in rows] == ["birthday/2026"]
+    # The present of the year that the day is in was had; that of the next year is still to come.
+    house.now = on(2027, 12, 31)
+    await house.look()
+    assert await given(house) == 3  # the last day, and seven before it while nobody looked
+
+
+async def test_who_came_later_has_no_birthday_to_make_up_for(house: House) -> None:
+    """Not a member on the day, on no tier that gives on the day, no benefit on the day: nothing is made up for."""
+    await born(house, "u1", "1990-06-03", "other")
+    await born(house, "u2", "1990-06-03")
+    house.now = on(2026, 6, 2)
+    await house.set_ladder(Ladder(tiers=[Tier(name="普通")]))
+    assert await given(house) == 0
+    house.now = on(2026, 6, 5)
+    everybody = [Benefit(kind=BenefitKind.BIRTHDAY, points=50)]
+    await house.set_ladder(Ladder(tiers=[Tier(name="普通", benefits=everybody)]))
+    await born(house, "u3", "1990-06-04")
+    house.now = on(2026, 6, 6)
+    await born(house, "u4", "1990-06-05")
+    assert await given(house) == 0
+
+
+async def test_the_lowest_tier_gives_to_who_was_there_on_the_day(house: House) -> None:
+    await house.set_ladder(Ladder(tiers=[Tier(name="普通", benefits=[Benefit(kind=BenefitKind.BIRTHDAY, points=50)])]))
+    await born(house, "u1", "1990-06-02", "other")
+    assert await given(house) == 0
+    house.now = on(2026, 6, 3)
+    await born(house, "u2", "1990-06-02", "other")  # a day late
+    assert await given(house) == 1
+    assert (await house.available("points"), await house.available("points", "u2")) == (50, 0)
+
+
+async def test_who_left_the_tier_after_the_day_still_gets_it(house: House) -> None:
+    await born(house, "u1", "1990-06-02")
+    assert await given(house) == 0
+    house.now = on(2026, 6, 3)
+    await house.happen("page", "u1", effects=Effects(tags_remove=["vip"]))
+    await house.look()
+    assert await house.tier() == "普通"
+    assert await given(house) == 1
+
+
+async def test_two_that_both_had_it_become_one_and_part_again(house: House) -> None:
+    for user in ("u1", "u2"):
+        await born(house, user, "1990-06-02")
+    house.now = on(2026, 6, 2)
+    assert await given(house) == 2
+    await house.merge("u1", "u2")
+    assert await given(house) == 0
+    assert await house.available("points") == 100
+    await house.undo()
+    house.now = on(2026, 6, 4)
+    assert await given(house) == 0
+    assert [await house.available("points", user) for user in ("u1", "u2")] == [50, 50]
+    house.now = on(2027, 6, 5)
+    assert await given(house) == 2
+
+
+@given_(st.lists(st.integers(0, 60), min_size=1, max_size=12))
+def test_every_day_is_looked_at_after_it_ended_or_too_late(offsets: list[int]) -> None:
+    """Looks on any days, in order: a day is among the due ones of its own look and of the first look after it, unless
+    that came more than CATCH_UP_DAYS later; and of no other."""
+    start, looked = date(2026, 12, 1), None
+    days = [start + timedelta(days=n) for n in sorted(offsets)]
+    for number, today in enumerate(days):
+        due = days_due(looked, today)
+        assert due[-1] == today
+        assert due == sorted(set(due))
+        for day in (start + timedelta(days=n) for n in range(-9, 61)):
+            open_still = looked is not None and looked <= day and (today - day).days <= CATCH_UP_DAYS
+            assert (day in due) == (day == today or (day < today and open_still))
+        looked = days[number]
+    assert days_due(days[-1], days[0]) == [days[0]]  # a clock that was put back
 
 
 def test_only_a_birthday_gives_points() -> None:

@@ -13,11 +13,16 @@ import pytest
 from siyu.errors import MalformedRequest, Refused
 from siyu.ids import identifier_key
 from siyu.loyalty.actions import Points
+from siyu.loyalty.earning import EarnRule
+from siyu.loyalty.react import store_rule
 from siyu.loyalty.request import Earn, Identifier
 from siyu.membership import checkin_records, checkins
-from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, MakeUp, On, Reward, Rules, Streak
+from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, Cycle, CycleKind, MakeUp, On, Reward, Rules, Streak
 from siyu.membership.checkin_shown import Calendar, CheckedIn
 from siyu.membership.checkins import Asking
+from siyu.rules.window import Setting
+from siyu.segments import checkins as segment_checkins
+from siyu.segments.checkins import cycle_days, cycle_days_at
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once
@@ -92,6 +97,57 @@ async def test_seven_days_bring_one_chance(house: House) -> None:
     assert (shown.streak, shown.total, [day.how for day in shown.days]) == (4, 7, ["event"] * 7)
     names = await house.events.rows("SELECT end, count() FROM events WHERE name = 'checkin' GROUP BY end ORDER BY end")
     assert [tuple(row) for row in names] == [("app", 3 + 7), ("mini_program", 4)]
+
+
+async def cycle_day_of(house: House, user: str = "u1") -> int:
+    """What rules see, of one and of everybody, which is what the person's calendar says."""
+    named = await house.named(user)
+    async with house.db.driver() as connection:
+        (one,) = await cycle_days_at(connection, [segment_checkins.Asked(named, house.now)], ZONE)
+        found = await cycle_days(connection, Setting(house.now, ZONE))
+    everybody = found if isinstance(found, int) else found.get(named.person, 0)
+    shown = (await calendar(house, user)).cycle_day
+    assert one == everybody == shown
+    return shown
+
+
+async def test_rules_see_the_day_of_the_cycle_that_the_calendar_shows(house: House) -> None:
+    await house.happen("page", "u2")
+    seen = []
+    for day in range(10):
+        if day not in (3, 4):
+            await check_in(house)
+        if day in (3, 4):
+            await check_in(house, "u2")
+        seen.append((await cycle_day_of(house), await cycle_day_of(house, "u2")))
+        house.now += timedelta(days=1)
+    assert [one for one, _ in seen] == [1, 2, 3, 3, 0, 1, 2, 3, 4, 5]
+    assert [two for _, two in seen] == [0, 0, 0, 1, 2, 2, 0, 0, 0, 0]
+    # Together they checked in on ten days in a row: the third of the second round of seven, yesterday.
+    await house.merge("u1", "u2")
+    assert await cycle_day_of(house, "u2") == 3
+    await set_rules(house, Rules(cycle=Cycle(days=4)))
+    assert await cycle_day_of(house) == 2
+    await set_rules(house, Rules(cycle=Cycle(kind=CycleKind.MONTH)))
+    assert await cycle_day_of(house) == house.now.astimezone(ZONE).day
+
+
+async def test_an_earn_rule_asks_with_the_check_in_of_its_own_event(db: Database, events: EventStore) -> None:
+    """Of the third day in a row, told by an event: the rule sees three, not two."""
+    house = await House.build(db, events)
+    rule = EarnRule(
+        id="third", event="checkin", label_zh="第三天", label_en="Third day", points=1_000,
+        audience={"person": "checkin.cycle_day", "op": "eq", "value": 3},
+    )  # fmt: skip
+    async with house.db.begin() as conn:
+        await store_rule(await driver_of(conn), house.ledger, rule, house.now)
+    points = []
+    for _ in range(4):
+        await house.happen("checkin", "u1", end="app")
+        points.append(await house.available("points"))
+        await house.wait(days=1)
+    assert points == [5, 10, 1_015, 1_020]
+    await house.stream.close()
 
 
 async def test_once_a_day_whichever_way_it_comes(house: House) -> None:

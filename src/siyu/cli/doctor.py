@@ -56,7 +56,7 @@ def command(*, ledger: bool, checkpoint: Path | None, home: str | None, as_json:
     settings = settings_with(home=home)
     checks = asyncio.run(run_checks(settings))
     if all(check.ok for check in checks if check.name.startswith("postgresql")):
-        checks += _mini_program_checks(settings)
+        checks += _stored_checks(settings)
         if ledger or kept:
             checks += _ledger_checks(settings, kept)
     if as_json:
@@ -64,9 +64,8 @@ def command(*, ledger: bool, checkpoint: Path | None, home: str | None, as_json:
     else:
         width = max(len(check.name) for check in checks) + 2
         for check in checks:
-            mark = click.style("ok", fg="green") if check.ok else click.style("!!", fg="red", bold=True)
-            click.echo(f"{mark}  {padded(check.name, width)}{check.detail}")
-            if check.advice and not check.ok:
+            click.echo(f"{_mark(check)}  {padded(check.name, width)}{check.detail}")
+            if check.advice:
                 click.echo(f"    → {check.advice}")
         bad = sum(not check.ok for check in checks)
         click.echo(
@@ -76,6 +75,13 @@ def command(*, ledger: bool, checkpoint: Path | None, home: str | None, as_json:
         )
     if not all(check.ok for check in checks):
         raise click.exceptions.Exit(1)
+
+
+def _mark(check: Check) -> str:
+    """Well, a warning (well, with advice), or wrong."""
+    if check.ok:
+        return click.style("!", fg="yellow") + " " if check.advice else click.style("ok", fg="green")
+    return click.style("!!", fg="red", bold=True)
 
 
 def _kept(path: Path) -> Kept:
@@ -120,34 +126,63 @@ def _ledger_checks(settings: Settings, kept: Kept | None) -> list[Check]:
     return with_services(settings, work)
 
 
-def _mini_program_checks(settings: Settings) -> list[Check]:
-    """One check per mini-program that is switched on: does WeChat take its appid and secret?"""
-    from siyu.app.services import installation_secret
-    from siyu.clock import system_now
-    from siyu.collect.parsed import Limits
-    from siyu.connectors.miniprogram import actions, records
-    from siyu.connectors.miniprogram.wechat import WeChat
+def _stored_checks(settings: Settings) -> list[Check]:
+    """Of what is stored: the calendar, and each mini-program that is switched on."""
     from siyu.store.engines import open_engines
     from siyu.store.postgres import Database
 
     async def work(database_url: str) -> list[Check]:
         db = await Database.open(database_url, connections_max=1)
         try:
-            async with db.driver() as connection:
-                # The doctor looks; it makes no tables.
-                if await connection.fetchval("SELECT to_regclass('mini_programs')") is None:
-                    return []
-                known = [one for one in await records.mini_programs(connection) if one.active]
-            if not known:
-                return []
-            wechat = WeChat(settings.wechat_api_url)
-            setting = actions.Setting(installation_secret(settings), Limits.of(settings), system_now)
-            return [await _mini_program_check(db, wechat, setting, one.appid) for one in known]
+            return [*await _calendar_checks(db, settings), *await _mini_program_checks(db, settings)]
         finally:
             await db.close()
 
     with open_engines(settings) as engines:
         return asyncio.run(work(engines.database_url))
+
+
+async def _has_table(db: Database, name: str) -> bool:
+    """The doctor looks; it makes no tables."""
+    async with db.driver() as connection:
+        return await connection.fetchval("SELECT to_regclass($1)", name) is not None
+
+
+async def _calendar_checks(db: Database, settings: Settings) -> list[Check]:
+    """Are the holidays of the running year known, and from December on those of the next?"""
+    from zoneinfo import ZoneInfo
+
+    from siyu.calendar.actions import days_known, missing
+    from siyu.clock import system_now
+    from siyu.store.doctor import Check
+
+    if not await _has_table(db, "calendar_days"):
+        return []
+    async with db.driver() as connection:
+        days = await days_known(connection)
+    lacking = missing(days, system_now().astimezone(ZoneInfo(settings.timezone)).date())
+    if not lacking:
+        return [Check("calendar", True, f"holidays are known of {', '.join(map(str, sorted(days.years)))}")]
+    years = ", ".join(map(str, lacking))
+    advice = f"Rules that ask for holidays or working days do not hold in {years}: upload the year under Holidays."
+    return [Check("calendar", True, f"no holidays are known of {years}", advice)]
+
+
+async def _mini_program_checks(db: Database, settings: Settings) -> list[Check]:
+    """Does WeChat take appid and secret of each that is switched on?"""
+    from siyu.app.services import installation_secret
+    from siyu.clock import system_now
+    from siyu.collect.parsed import Limits
+    from siyu.connectors.miniprogram import actions, records
+    from siyu.connectors.miniprogram.wechat import WeChat
+
+    if not await _has_table(db, "mini_programs"):
+        return []
+    async with db.driver() as connection:
+        known = [one for one in await records.mini_programs(connection) if one.active]
+    wechat = WeChat(settings.wechat_api_url)
+    setting = actions.Setting(installation_secret(settings), Limits.of(settings), system_now)
+    return [await _mini_program_check(db, wechat, setting, one.appid) for one in known]
 
 
 async def _mini_program_check(db: Database, wechat: WeChat, setting: Setting, appid: str) -> Check:

@@ -2,13 +2,16 @@
 
 Exactly once by the key of the grant, which is the year and the identifier it is earned under; whoever got it under
 another of the person's identifiers does not get it again, nor does who changes the birthday within the year.
+
+What fell due while nobody looked is made up for: days since the last look, at most CATCH_UP_DAYS back, by what was so
+when they ended. A day is finished by a look on a later one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,41 +27,83 @@ from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
 from siyu.membership import tier_records
 from siyu.membership.ladder import READY, Benefit
 from siyu.profile import attributes
-from siyu.profile.tiers import tiers_of
-from siyu.rules.window import Setting
+from siyu.profile.attributes import Column
+from siyu.profile.tiers import tiers_at
+from siyu.rules.window import Setting, epoch_ms
 from siyu.store.postgres import Database, driver_of
 
 BY: Final = "birthday"
+CATCH_UP_DAYS: Final = 7
+"""So long after the day a present still comes: a server is down for a week of holidays with nobody to mend it."""
 _DAYS: Final = "birthday_in_days"
+_SEEN: Final = "first_seen"
 _PERSONS_AT_ONCE: Final = 200
 
 
+class _Due(NamedTuple):
+    """Presents of one day."""
+
+    year: int
+    persons: list[tuple[int, Benefit]]
+
+
+def days_due(looked: date | None, today: date) -> list[date]:
+    """Of which days presents may be due, the last look having been on the day `looked`: since then, today last."""
+    first = today if looked is None else max(looked, today - timedelta(days=CATCH_UP_DAYS))
+    return [first + timedelta(days=n) for n in range((today - first).days)] + [today]
+
+
 async def give_birthdays(db: Database, ledger: Ledger, now: datetime, zone: ZoneInfo) -> int:
-    """Give what is due today; to how many persons. May run at any time, at the same time twice."""
+    """Give what is due today, and what fell due since the last look; to how many persons. May run at any time, at the
+    same time twice."""
+    today, given = now.astimezone(zone).date(), 0
     async with db.driver() as connection:
-        stored = await tier_records.ladders(connection, 1)
-        tiers = stored[0].ladder.tiers if stored else READY.tiers
-        gifts = {tier.name: gift for tier in tiers if (gift := tier.birthday) is not None}
-        if not gifts:
-            return 0
-        column = (await attributes.columns(connection, [_DAYS], Setting(now, zone)))[_DAYS]
-        today = [code for code, days in enumerate(column.values) if days == 0]
-        persons: list[int] = column.persons[np.isin(column.codes, today)].tolist()
-        standing = await tiers_of(connection, persons)
-    due = [(person, gifts[tier]) for person in sorted(persons) if (tier := standing.get(person)) in gifts]
-    given = 0
-    for start in range(0, len(due), _PERSONS_AT_ONCE):
+        looked = await tier_records.birthdays_looked(connection)
+        found = [await _due_on(connection, day, now, zone) for day in days_due(looked, today)]
+    for due in found:
+        for start in range(0, len(due.persons), _PERSONS_AT_ONCE):
+            part = due._replace(persons=due.persons[start : start + _PERSONS_AT_ONCE])
+            async with db.begin() as conn:
+                given += await _give(await driver_of(conn), ledger, part, now)
+    if looked is None or looked < today:
         async with db.begin() as conn:
-            given += await _give(await driver_of(conn), ledger, due[start : start + _PERSONS_AT_ONCE], now)
+            await tier_records.note_birthdays(await driver_of(conn), today, now)
     return given
 
 
-async def _give(connection: Any, ledger: Ledger, due: Sequence[tuple[int, Benefit]], now: datetime) -> int:
-    found = await named_by_anchor(connection, [(person, now) for person, _ in due])
-    owners = [(named, gift) for named, (_, gift) in zip(found, due, strict=True) if named is not None]
+async def _due_on(connection: Any, day: date, now: datetime, zone: ZoneInfo) -> _Due:
+    """Who has the birthday on a day and stood on a tier that gives: now, or when the day ended."""
+    over = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC) - timedelta(milliseconds=1)
+    at = min(now, over)
+    stored = await tier_records.ladder_at(connection, at)
+    tiers = READY.tiers if stored is None else stored.tiers
+    gifts = {tier.name: gift for tier in tiers if (gift := tier.birthday) is not None}
+    if not gifts:
+        return _Due(day.year, [])
+    setting = Setting(at, zone)
+    persons = _whose(await attributes.columns(connection, [_DAYS], setting), _DAYS, 0)
+    if at < now and persons:
+        # Who came later was no member on that day: the lowest tier says nothing of since when.
+        persons = _whose(await attributes.columns(connection, [_SEEN], setting, persons), _SEEN, epoch_ms(at))
+    standing = await tiers_at(connection, [(person, at) for person in persons])
+    of_each = zip(persons, standing, strict=True)
+    return _Due(day.year, [(person, gifts[tier]) for person, tier in of_each if tier in gifts])
+
+
+def _whose(columns: Mapping[str, Column], name: str, most: int) -> list[int]:
+    """Of whom an attribute is at most so much."""
+    column = columns[name]
+    codes = [code for code, value in enumerate(column.values) if value <= most]
+    found: list[int] = np.sort(column.persons[np.isin(column.codes, codes)]).tolist()
+    return found
+
+
+async def _give(connection: Any, ledger: Ledger, due: _Due, now: datetime) -> int:
+    found = await named_by_anchor(connection, [(person, now) for person, _ in due.persons])
+    owners = [(named, gift) for named, (_, gift) in zip(found, due.persons, strict=True) if named is not None]
     anchors = passing_anchors(named for named, _ in owners)
     known = await holders_from(connection, list(anchors)) if anchors else {}
-    at_ms, year = int(now.timestamp() * 1000), now.astimezone(ledger.zone).year
+    at_ms, year = epoch_ms(now), due.year
     wanted = []
     for named, gift in owners:
         mine = wallets(named, known, at_ms)

@@ -14,6 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from siyu.errors import MalformedRequest
+from siyu.segments.checkins import day_of_cycle
 
 REWARDS_MAX: Final = 10
 ITEMS_MAX: Final = 100
@@ -154,24 +155,9 @@ def run_of(days: Collection[date], day: date) -> tuple[date, date]:
     return first, last
 
 
-def streak_on(days: Collection[date], day: date) -> int:
-    """Days in a row up to `day`; 0 when it is none of them."""
-    length = 0
-    while day - timedelta(days=length) in days:
-        length += 1
-    return length
-
-
-def streak_now(days: Collection[date], today: date) -> int:
-    """Days in a row up to today, or up to yesterday while today is not over."""
-    return streak_on(days, today) or streak_on(days, today - timedelta(days=1))
-
-
 def cycle_day(cycle: Cycle, streak: int, day: date) -> int:
-    """Which day of the cycle the last day of a streak is; 0 without a streak."""
-    if cycle.kind is CycleKind.MONTH:
-        return day.day
-    return (streak - 1) % cycle.days + 1 if streak else 0
+    """Which day of the cycle the last day of a streak is; 0 without a streak, of a cycle of days in a row."""
+    return day_of_cycle(cycle.kind, cycle.days, streak, day)
 
 
 def times(length: int, first: int, every: int | None) -> int:

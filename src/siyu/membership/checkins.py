@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from siyu.collect.own_events import CHECKIN
-from siyu.errors import Conflict, Contended, MalformedRequest, Refused
+from siyu.errors import Conflict, Contended, Refused, WrongValue
 from siyu.identity.members import Named
 from siyu.identity.outbox import Told, tell
 from siyu.ledger import Command, Ledger, derived_key
@@ -26,11 +26,12 @@ from siyu.loyalty.posting import Stamp, earning, spend
 from siyu.loyalty.request import PersonRef, Spend, uid_of
 from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
 from siyu.membership import checkin_records as records
-from siyu.membership.checkin import Given, Grant, Rules, checked, cycle_day, grants, streak_now, streak_on, words
+from siyu.membership.checkin import Given, Grant, Rules, checked, cycle_day, grants, words
 from siyu.membership.checkin_records import RewardRow, Row, StoredRules
 from siyu.membership.checkin_shown import Calendar, CheckedIn, DayShown, MakeUpShown, RewardShown, reward_shown
 from siyu.membership.tiers import named
 from siyu.rules.window import epoch_ms
+from siyu.segments.checkins import streak_now, streak_on
 from siyu.store.postgres import Database
 
 BY: Final = "checkin"
@@ -250,7 +251,7 @@ async def check_in(connection: Any, ledger: Ledger, asking: Asking) -> CheckedIn
 
 
 async def make_up(connection: Any, ledger: Ledger, asking: Asking, day: date, key: str | None) -> CheckedIn:
-    """Fill a missed day against a card. Raises PersonNotFound, MalformedRequest, Refused NOT_ELIGIBLE, ENDED,
+    """Fill a missed day against a card. Raises PersonNotFound, WrongValue, Refused NOT_ELIGIBLE, ENDED,
     LIMIT_REACHED, ALREADY_CHECKED_IN, INSUFFICIENT."""
     one, own = await visit(connection, uid_of(asking.person, asking.secret), asking.now)
     (stored, *_) = await records.rules_of(connection)
@@ -258,7 +259,7 @@ async def make_up(connection: Any, ledger: Ledger, asking: Asking, day: date, ke
     if terms is None or not stored.rules.active:
         raise Refused("NOT_ELIGIBLE", "Missed days cannot be filled.")
     if day >= today:
-        raise MalformedRequest("Only a day that is over can be filled.", path="day")
+        raise WrongValue("Only a day that is over can be filled.", path="day")
     if day < today - timedelta(days=terms.days_back):
         raise Refused("ENDED", f"Only the last {terms.days_back} days can be filled.", days_back=terms.days_back)
     at = min(datetime.combine(day, time(12), ledger.zone).astimezone(UTC), asking.now)
@@ -334,7 +335,7 @@ async def put_rules(connection: Any, ledger: Ledger, rules: Rules, now: datetime
     """The next version of the rules. Raises InvalidCheckinRules, UnknownCurrency, Conflict."""
     checked(rules)
     if unknown := rules.currencies() - (await ledger.currencies(connection, rules.currencies())).keys():
-        raise MalformedRequest(f"There is no currency {min(unknown)!r}.", path="currency")
+        raise WrongValue(f"There is no currency {min(unknown)!r}.", path="currency")
     (before, *_) = await records.rules_of(connection)
     if not await records.add_rules(connection, before.version + 1, rules, now, by):
         raise Conflict("The rules were changed by somebody else at the same time.")

@@ -61,7 +61,7 @@ tier_log = Table(
     Column("event", Text, comment="JSON: the event that brought it"),
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Index("ix_tier_log_members", "members", postgresql_using="gin"),
+    Index("ix_tier_log_members", "members", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
 )
 """Append only: what was decided, why, and the whole standing after it."""
 

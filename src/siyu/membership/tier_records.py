@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,7 +11,10 @@ import msgspec
 from siyu.ids import MANY, SINGLE
 from siyu.membership.ladder import Ladder
 from siyu.profile.portrait import TIER_FIGURE
+from siyu.profile.records import read_figure
 
+BIRTHDAY_FIGURE: Final = "birthdays"
+"""The day of the last look at birthdays, in `profile_figures`."""
 _LASTING: Final = [*SINGLE, *MANY]
 _ROW: Final = (
     "person, tier, since, former, until, grace_until, reached, fixed_tier, fixed_until, fixed_floor, due_at, members"
@@ -130,6 +133,27 @@ async def ladders(connection: Any, limit: int) -> list[StoredLadder]:
         'SELECT version, ladder, at, "by", built_at FROM tier_ladders ORDER BY version DESC LIMIT $1', limit
     )
     return [StoredLadder(row[0], msgspec.json.decode(row[1], type=Ladder), *tuple(row)[2:]) for row in rows]
+
+
+async def ladder_at(connection: Any, at: datetime) -> Ladder | None:
+    """The ladder that was in force at an instant; None: the brand had none of its own."""
+    text = await connection.fetchval("SELECT ladder FROM tier_ladders WHERE at <= $1 ORDER BY version DESC LIMIT 1", at)
+    return None if text is None else msgspec.json.decode(text, type=Ladder)
+
+
+async def birthdays_looked(connection: Any) -> date | None:
+    """The last day on which somebody looked whose birthday it is; None: nobody ever did."""
+    text = await read_figure(connection, BIRTHDAY_FIGURE)
+    return None if text is None else msgspec.json.decode(text, type=date)
+
+
+async def note_birthdays(connection: Any, day: date, at: datetime) -> None:
+    """Somebody looked on that day. It never goes back: who was slower has nothing to add."""
+    await connection.execute(
+        "INSERT INTO profile_figures AS f (name, value, changed_at) VALUES ($1, $2, $3) ON CONFLICT (name)"
+        " DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at WHERE f.value < excluded.value",
+        BIRTHDAY_FIGURE, msgspec.json.encode(day).decode(), at,
+    )  # fmt: skip
 
 
 async def newest_version(connection: Any) -> tuple[int, datetime | None]:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from siyu.errors import Conflict, MalformedRequest, NotFound, PersonNotFound
+from siyu.errors import Conflict, NotFound, PersonNotFound, WrongValue
 from siyu.identity.members import Named, named_by_uid
 from siyu.identity.spans import Touched, touched_by
 from siyu.loyalty.records import Benefits, set_benefits
@@ -285,12 +285,12 @@ class Hand(NamedTuple):
 
 
 async def fix(connection: Any, person_id: UUID, wanted: Override, now: datetime, zone: ZoneInfo) -> None:
-    """Set a tier by hand, at once. Raises PersonNotFound, TierNotFound, MalformedRequest."""
+    """Set a tier by hand, at once. Raises PersonNotFound, TierNotFound, WrongValue."""
     stored = await ladder_in_force(connection, now)
     if wanted.tier not in {tier.name for tier in stored.ladder.tiers}:
         raise TierNotFound(f"There is no tier {wanted.tier[:40]!r}.")
     if wanted.until is not None and wanted.until <= now:
-        raise MalformedRequest("`until` is an instant to come.", path="until")
+        raise WrongValue("`until` is an instant to come.", path="until")
     fixed = Fixed(stored.ladder.place(wanted.tier), wanted.until, wanted.at_least)
     await _by_hand(connection, person_id, stored, fixed, Hand(wanted.by, wanted.reason, now, zone))
 

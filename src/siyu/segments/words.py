@@ -10,6 +10,7 @@ from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
 from siyu.rules.moments import MOMENTS
 from siyu.rules.vocabulary import AttributeKind, Vocabulary
+from siyu.segments.checkins import CYCLE_DAY
 
 TIER: Final = "tier"
 GROWTH: Final = "growth"
@@ -18,6 +19,18 @@ SEGMENT_ATTRIBUTES: Final = (
     AttributeKind("listed", "名单", "lists", "list"),
     AttributeKind(TIER, "会员等级", "membership tier"),
     AttributeKind(GROWTH, "成长值", "growth", default=0),
+    AttributeKind(
+        CYCLE_DAY,
+        "签到周期第几天",
+        "day of the check-in cycle",
+        ages=True,
+        default=0,
+        number=True,
+        note=(
+            "截至今天（今天未签到则截至昨天）的连续签到在周期中的第几天，未连续为 0；按自然月的周期为几号",
+            "of the days in a row up to today, or yesterday while today is open; 0 without. Of a month: its day",
+        ),
+    ),
 )
 
 
