@@ -26,6 +26,12 @@ class MalformedRequest(SiyuError):
     status = 400
 
 
+class WrongValue(MalformedRequest):
+    """A well-formed request with a value that cannot be meant (INTERFACE 6: 422)."""
+
+    status = 422
+
+
 class InvalidQuestion(MalformedRequest):
     """A question that cannot be asked: unknown field, impossible range, too large."""
 

@@ -98,6 +98,8 @@ def test_the_way_of_a_coupon(server: Server) -> None:
     status, problem = post(server, "/api/locks", {"person": user(1), "coupon": coupon["code"], "ttl_s": 60})
     assert (status, problem["code"]) == (409, "COUPON_USED")
     assert post(server, f"/api/locks/{held['lock_id']}/rollback")[1]["state"] == "rolled_back"
+    status, problem = post(server, f"/api/locks/{held['lock_id']}/commit")
+    assert (status, problem["code"]) == (409, "ALREADY_DECIDED"), "a till that is late must not hand out the goods"
     items = call(server, "GET", f"/api/persons/{seen['person_id']}/coupons")[1]["items"]
     assert [one["state"] for one in items] == ["given"]
     names = ["coupon.returned", "coupon.redeemed", "coupon.locked", "coupon.issued"]

@@ -48,6 +48,22 @@ async def refusal(asked: object) -> str:
     return refused.value.code
 
 
+async def test_a_refusal_names_the_conditions_that_do_not_hold(brand: Brand) -> None:
+    await brand.people("U1")
+    city = {"person": "trait.city", "op": "eq", "value": "广州"}
+    await brand.template(template("CITY", off_fen=100, audience={"all": [city, FIRST]}))
+    with pytest.raises(Refused) as refused:
+        await brand.give("CITY", "U1")
+    (why,) = refused.value.details["why"]  # type: ignore[misc]  # a list; the first order holds
+    assert (refused.value.code, refused.value.details["because"]) == ("NOT_ELIGIBLE", "condition")
+    assert "广州" in why["zh"] and "首单" not in why["zh"] and why["en"] in str(refused.value)
+    await brand.template(N88)
+    await brand.commit((await brand.order("U1", "O1"))[1].id)
+    with pytest.raises(Refused) as again:
+        await brand.give("N88", "U1")
+    assert "首单" in again.value.details["why"][0]["zh"]  # type: ignore[index]  # a list
+
+
 async def test_a_coupon_of_today(brand: Brand) -> None:
     await brand.people("U1")
     await brand.template(N88)

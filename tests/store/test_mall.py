@@ -96,6 +96,13 @@ async def test_windows_and_audience(world: ShopWorld) -> None:
         "none": "OUT_OF_STOCK",
     }
     assert {item: await refusal(world, item, person) for item in wanted} == wanted
+    with pytest.raises(Refused) as refused:
+        await take(world, "gold", person, "again")
+    (why,) = refused.value.details["why"]  # type: ignore[misc]  # a list
+    assert refused.value.details["because"] == "condition" and "广州" in why["zh"] and why["en"] in str(refused.value)
+    with pytest.raises(Refused) as kept:
+        await take(world, "gold", person, "again")
+    assert kept.value.details == refused.value.details
     assert await world.points(person) == (1_000, 0)
 
 

@@ -17,6 +17,7 @@ from siyu.clock import MovableClock, Now
 from siyu.collect.meters import Sums
 from siyu.collect.report import Doors
 from siyu.errors import MalformedRequest, NotFound, SiyuError
+from siyu.identity.outbox import until_sent
 from siyu.ledger.seal_records import state as read_seal_state
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
@@ -24,6 +25,7 @@ from siyu.store.postgres import Database
 from siyu.stream.stream import Stream
 
 _PROBE_SECONDS = 3.0
+_TOLD_SECONDS = 2.0
 
 
 class StreamAnswer(msgspec.Struct):
@@ -125,7 +127,11 @@ async def metrics(db: Database, doors: Doors, now: Now) -> Response[bytes]:
 
 @get("/api/stream", summary="How far processing is", tags=["events"])
 async def stream_state(db: Database) -> StreamAnswer:
-    """Events made durable, fully processed, set aside as bad, and the lag."""
+    """Events made durable, fully processed, set aside as bad, and the lag.
+
+    Counted are the events of every call that was answered before this one: what waits to come into the stream is
+    waited for, two seconds at most."""
+    await until_sent(db, _TOLD_SECONDS)
     state = await processing.stream_state(db)
     return StreamAnswer(state.accepted, state.processed, state.dead, round(state.lag_seconds, 3))
 

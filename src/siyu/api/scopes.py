@@ -17,6 +17,7 @@ READING_POSTS: Final = frozenset(
         "/api/quotes",
         "/api/segments/preview",
         "/api/points/rules/estimate",
+        "/api/rules/explain",
     }
 )
 """They ask with a body and change nothing."""

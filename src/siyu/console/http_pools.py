@@ -127,16 +127,22 @@ async def bring(request: AnyRequest, number: str, visit: Visit, db: Database, pr
 
 def codes_of(body: bytes) -> list[str] | None:
     """The first column of a file, without its heading; None when it is no text."""
+    text = text_of(body)
+    if text is None:
+        return None
+    rows = (row[0].strip() for row in csv.reader(io.StringIO(text)) if row)
+    found = [code for code in rows if code]
+    return found[1:] if found and found[0].lower() in HEADS else found
+
+
+def text_of(body: bytes) -> str | None:
+    """A file as text, in UTF-8 or as spreadsheets of this market write it; None when it is none."""
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             text = body.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\x00" in text:
-            return None
-        rows = (row[0].strip() for row in csv.reader(io.StringIO(text)) if row)
-        found = [code for code in rows if code]
-        return found[1:] if found and found[0].lower() in HEADS else found
+        return None if "\x00" in text else text
     return None
 
 

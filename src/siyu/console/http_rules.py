@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response, get, post
 
 from siyu.analytics import overview as reads
+from siyu.calendar.actions import days_known, missing
 from siyu.collect.catalogue import CATALOGUE, GROUPS
 from siyu.console.page import SECURITY_HEADERS
 from siyu.console.rule_draft import DEPTH_MAX, Made, checked
@@ -29,6 +30,7 @@ from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons.template import FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
+from siyu.rules.moments import CALENDAR
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
 from siyu.rules.read import read_sentence
@@ -146,7 +148,7 @@ async def count(request: AnyRequest, visit: Visit, db: Database, events: EventSt
 async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events: EventStore) -> Response[str]:
     """The count of a `draft`, else of the sentence in `text`; given up after COUNT_SECONDS_MAX."""
     context: dict[str, Any] = {"text": "", "error": None, "count": 0, "total": 0, "at": None, "slow": False}
-    context |= {"by_order": False, "nobody": "nobody" in form}
+    context |= {"by_order": False, "nobody": "nobody" in form, "lacking": []}
     _, words = _words(form)
     try:
         if "draft" in form:
@@ -164,6 +166,10 @@ async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events
         async with asyncio.timeout(COUNT_SECONDS_MAX):
             total, found = await actions.preview(source, rule, Setting(visit.moment.now, visit.moment.zone))
         context |= {"count": len(found), "total": total}
+        if CALENDAR & attributes_of(rule):
+            async with db.driver() as connection:
+                days = await days_known(connection)
+            context["lacking"] = missing(days, visit.format.local(visit.format.now).date())
     except MalformedRequest as error:
         context |= {"error": error, "at": error.details.get("at")}
     except (TimeoutError, QueryTooExpensive):

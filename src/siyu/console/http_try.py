@@ -154,8 +154,8 @@ async def _shown(visit: Visit, db: Database, tried: Tried) -> Response[str]:
     for each in tried.quote.discounts:
         sums[each.source] = sums.get(each.source, 0) + each.amount_fen
     offs = [Off(named(source)[0], amount, *named(source)[1:]) for source, amount in sums.items()]
-    left = [Why(one.what, quoted(visit, one.code, one.because)) for one in tried.quote.refused]
-    left += [Why(named(one.what)[0], quoted(visit, one.code, one.because)) for one in tried.left_out]
+    left = [Why(one.what, quoted(visit, one.code, one.because, one.why)) for one in tried.quote.refused]
+    left += [Why(named(one.what)[0], quoted(visit, one.code, one.because, one.why)) for one in tried.left_out]
     return visit.page("price_tried.html", quote=tried.quote, offs=offs, left=left, wrong={})
 
 

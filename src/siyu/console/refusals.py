@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from siyu.console.i18n import mark as _
 from siyu.console.visit import Visit
 from siyu.errors import SiyuError
+from siyu.rules.explain import Reason
 
 REASONS: Final = {
     "COUPON_NOT_FOUND": _("No coupon has this code. Check the letters: 0, O, 1, I and L never occur."),
@@ -45,16 +49,30 @@ QUOTED: Final = {
 }
 """The same where a price is tried: by code, or code and what it is because of."""
 
+UNMET: Final = _("Not fulfilled: %(why)s")
+
 
 def reason(visit: Visit, error: SiyuError) -> str:
     """Why it cannot be done, in the reader's words."""
     code = error.code
     if code == "NOT_ELIGIBLE" and error.details.get("because") == "person":
         code = "PERSON_NEEDED"
-    return visit.face.text(REASONS[code]) if code in REASONS else str(error)
+    if code not in REASONS:
+        return str(error)
+    why = error.details.get("why")
+    said = msgspec.convert(why, tuple[Reason, ...]) if isinstance(why, list) else ()
+    return _with(visit, visit.face.text(REASONS[code]), said)
 
 
-def quoted(visit: Visit, code: str, because: str = "") -> str:
+def quoted(visit: Visit, code: str, because: str = "", why: Sequence[Reason] = ()) -> str:
     """Why a quote leaves something out."""
     message = QUOTED.get(f"{code} {because}") or QUOTED.get(code) or REASONS.get(code)
-    return visit.face.text(message) if message else code
+    return _with(visit, visit.face.text(message), why) if message else code
+
+
+def _with(visit: Visit, message: str, why: Sequence[Reason]) -> str:
+    """The message, and the conditions that the person does not fulfil."""
+    if not why:
+        return message
+    unmet = "; ".join(one.zh if visit.locale.startswith("zh") else one.en for one in why)
+    return f"{message} {visit.face.text(UNMET) % {'why': unmet}}"

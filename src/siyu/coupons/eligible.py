@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final, NamedTuple
 
 from siyu.coupons import facts
 from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.template import Template, condition_of
 from siyu.coupons.template_records import Stored
+from siyu.rules.explain import Reason
+
+_NEW: Final = Reason("首单：没有已支付或进行中的订单", "First order: none was paid and none is open")
 
 
 def open_at(template: Template, at: datetime) -> str | None:
@@ -20,13 +24,25 @@ def open_at(template: Template, at: datetime) -> str | None:
     return None
 
 
-async def may_have(turn: Turn, owner: Owner, stored: Stored) -> str | None:
+class Withheld(NamedTuple):
+    """Why a person cannot get one."""
+
+    code: str
+    because: str = ""
+    """`condition`: they are not whom it is for."""
+    why: tuple[Reason, ...] = ()
+    """The conditions that do not hold."""
+
+
+async def may_have(turn: Turn, owner: Owner, stored: Stored) -> Withheld | None:
     """Why a person cannot get one, limits aside; None: they can. Raises EngineUnavailable."""
     template = stored.template
     if (why := open_at(template, turn.now)) is not None:
-        return why
+        return Withheld(why)
     if template.new_user_only and not await facts.is_new(turn, owner):
-        return "NOT_ELIGIBLE"
-    if template.audience is not None and not await facts.holding(turn, owner, {"": condition_of(template.audience)}):
-        return "NOT_ELIGIBLE"
+        return Withheld("NOT_ELIGIBLE", "condition", (_NEW,))
+    if template.audience is not None:
+        unmet = await facts.unmet(turn, owner, {"": condition_of(template.audience)})
+        if unmet:
+            return Withheld("NOT_ELIGIBLE", "condition", unmet[""])
     return None

@@ -14,7 +14,10 @@ from siyu.coupons.pricing import Turn
 from siyu.coupons.template import COUPON_WORDS, FIRST_PAID_ORDER
 from siyu.identity.spans import BEGINNING_MS, END_MS
 from siyu.profile.attribute_records import has_bought
+from siyu.rules import explain
+from siyu.rules.explain import Reason
 from siyu.rules.rule import Rule, attributes_of
+from siyu.rules.window import Setting
 from siyu.segments import one
 
 
@@ -22,11 +25,28 @@ async def holding(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> set[st
     """Of these rules those that hold of the person. Raises EngineUnavailable, QueryTooExpensive."""
     if not rules:
         return set()
+    (held,) = await one.holding(*await _asked(turn, owner, rules))
+    return held
+
+
+async def unmet(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> dict[str, tuple[Reason, ...]]:
+    """Of these rules those that do not hold of the person, each with the conditions that are to blame.
+
+    Raises EngineUnavailable, QueryTooExpensive."""
+    if not rules:
+        return {}
+    asking, questions = await _asked(turn, owner, rules)
+    (seen,) = await one.facts_of(asking, questions)
+    setting = Setting(turn.now, asking.zone)
+    found = {key: explain.unmet(rule, seen, setting, COUPON_WORDS) for key, rule in rules.items()}
+    return {key: reasons for key, reasons in found.items() if reasons}
+
+
+async def _asked(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> tuple[one.Asking, list[one.Question]]:
     names = {name for rule in rules.values() for name in attributes_of(rule)}
     known = {FIRST_PAID_ORDER: await is_new(turn, owner)} if FIRST_PAID_ORDER in names else {}
     asking = one.Asking(turn.connection, turn.pricing.events, COUPON_WORDS, turn.pricing.zone)
-    (held,) = await one.holding(asking, [one.Question(owner.named, turn.now, rules, known)])
-    return held
+    return asking, [one.Question(owner.named, turn.now, rules, known)]
 
 
 async def is_new(turn: Turn, owner: Owner) -> bool:

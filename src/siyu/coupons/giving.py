@@ -11,6 +11,7 @@ from siyu.coupons.code import make_code
 from siyu.coupons.eligible import may_have
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
+from siyu.coupons.reasons import details_of, worded
 from siyu.coupons.records import Coupon, Gift, Limits, Taker
 from siyu.coupons.request import CouponNotFound, TemplateNotFound
 from siyu.coupons.telling import told_of_coupon
@@ -54,7 +55,9 @@ async def give_to(turn: Turn, owner: Owner, stored: Stored, *, pooled: int | Non
     connection, pricing, now, _ = turn
     template = stored.template
     if (why := await may_have(turn, owner, stored)) is not None:
-        raise Refused(why, _WORDS[why], template=template.id)
+        raise Refused(
+            why.code, worded(_WORDS[why.code], why.why), template=template.id, **details_of(why.because, why.why)
+        )
     gift = Gift(
         owner.anchor, owner.wallets.own, stored.version, now.astimezone(pricing.zone).date(), now,
         template.starts_at, valid_until(template, now, pricing.zone),

@@ -10,6 +10,7 @@ from siyu.coupons.actions import quote
 from siyu.coupons.offers import budget_holder, find_coupons, why_not
 from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
+from siyu.coupons.reasons import details_of, worded
 from siyu.coupons.records import Coupon, Hold
 from siyu.coupons.request import CouponNotFound, LockRequest, OrderLock, QuoteRequest
 from siyu.coupons.settle import settle_budgets
@@ -57,8 +58,8 @@ async def uses_of_till(turn: Turn, owner: Owner | None, request: LockRequest) ->
         found = await quote(turn.connection, turn.pricing, asked, turn.now, hold=True, order_id=request.order_id)
         if found.refused:
             first = found.refused[0]
-            more = {"because": first.because} if first.because else {}
-            raise Refused(first.code, f"The coupon does not apply: {first.because or first.code}.", **more)
+            words = worded(f"The coupon does not apply: {first.because or first.code}.", first.why)
+            raise Refused(first.code, words, **details_of(first.because, first.why))
         off = sum(one.amount_fen for one in found.discounts if one.coupon == request.coupon)
     else:
         ends = template.scope.ends

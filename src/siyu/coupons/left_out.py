@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,10 @@ from siyu.coupons.quote import Line, Quote, Refused
 from siyu.coupons.read import budgets_left
 from siyu.coupons.request import QuoteRequest
 from siyu.coupons.template import PriceRule, condition_of, holds_entitlement
+from siyu.rules.explain import Reason
+
+_Why: TypeAlias = tuple[str, str] | tuple[str, str, tuple[Reason, ...]]
+"""Code, what it is because of, and the conditions that do not hold."""
 
 
 async def rules_left_out(
@@ -30,7 +34,7 @@ async def rules_left_out(
     applied = {one.source for one in found.discounts}
     known = await template_records.price_rules(connection)
     rules = {key: one for key, (_, one) in sorted(known.items()) if one.active and f"price_rule/{key}" not in applied}
-    whose = await _spent(connection, rules) | await _not_theirs(turn, owner, rules)
+    whose: dict[str, _Why] = {**await _spent(connection, rules), **await _not_theirs(turn, owner, rules)}
     lines = await _lines(turn, request)
     return [
         Refused(f"price_rule/{key}", *(_time(one, at) or whose.get(key) or _basket(one, lines, request.end)))
@@ -51,15 +55,15 @@ async def _spent(connection: Any, rules: dict[str, PriceRule]) -> dict[str, tupl
     return {key: ("BUDGET_EXHAUSTED", "") for source, key in sources.items() if not left.get(source)}
 
 
-async def _not_theirs(turn: Turn, owner: Owner | None, rules: dict[str, PriceRule]) -> dict[str, tuple[str, str]]:
+async def _not_theirs(turn: Turn, owner: Owner | None, rules: dict[str, PriceRule]) -> dict[str, _Why]:
     """The rules that are not for the person."""
     conditions = {key: condition_of(one.condition) for key, one in rules.items() if one.condition is not None}
     once = [key for key, one in rules.items() if holds_entitlement(one)]
     if owner is None:
         return dict.fromkeys((*conditions, *once), ("NOT_ELIGIBLE", "person"))
     used = await lock_records.entitled(turn.connection, once, owner.holders) if once else {}
-    holding = await facts.holding(turn, owner, conditions)
-    said = {key: ("NOT_ELIGIBLE", "condition") for key in conditions if key not in holding}
+    unmet = await facts.unmet(turn, owner, conditions)
+    said: dict[str, _Why] = {key: ("NOT_ELIGIBLE", "condition", reasons) for key, reasons in unmet.items()}
     return said | dict.fromkeys(used, ("LIMIT_REACHED", ""))
 
 

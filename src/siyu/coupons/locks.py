@@ -83,12 +83,12 @@ async def find(connection: Any, lock_id: UUID, *, hold: bool = False) -> Lock:
 
 async def commit(connection: Any, pricing: Pricing, lock_id: UUID, now: datetime) -> Lock:
     """Use what a lock holds. A lock that is committed stays so. Raises LockNotFound, Refused (ENDED after its time,
-    ALREADY_DECIDED when it was released), Contended."""
+    ALREADY_DECIDED when it was released or given back), Contended."""
     found = await find(connection, lock_id, hold=True)
-    if found.state in ("committed", "rolled_back"):
+    if found.state == "committed":
         return found
-    if found.state == "released":
-        raise Refused(ALREADY_DECIDED, "It was released before.", state=found.state)
+    if found.state in ("released", "rolled_back"):
+        raise Refused(ALREADY_DECIDED, "It was released or given back before.", state=found.state)
     done = await lock_records.decide(connection, lock_id, "committed", now)
     if done is None:
         raise Refused("ENDED", f"Its time was over at {found.ends_at.isoformat()}: nothing is held any more.")

@@ -8,12 +8,13 @@ from typing import Any, Final, TypeAlias
 
 from siyu.coupons import records, template_records
 from siyu.coupons.code import CODE_CHARS_MAX
-from siyu.coupons.eligible import may_have
+from siyu.coupons.eligible import Withheld, may_have
 from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import Effect, Offer, Stage
 from siyu.coupons.records import Coupon
 from siyu.coupons.template import PriceRule, Template, effect_of, stage_of
+from siyu.rules.explain import Reason
 
 Budgets: TypeAlias = Mapping[str, int]
 """What may be given away yet, by source; who has no budget is not there."""
@@ -51,9 +52,9 @@ def shipping_offer(tier: str) -> Offer:
     return Offer(f"tier/{tier}", f"tier/{tier}", Stage.ORDER, Effect(shipping=True))
 
 
-def refused_offer(asked: str, code: str, because: str = "") -> Offer:
+def refused_offer(asked: str, code: str, because: str = "", why: tuple[Reason, ...] = ()) -> Offer:
     """Something that was asked for and cannot be had."""
-    return Offer(asked, asked, Stage.COUPON, Effect(), asked=asked, code=code, because=because)
+    return Offer(asked, asked, Stage.COUPON, Effect(), asked=asked, code=code, because=because, why=why)
 
 
 async def find_coupons(turn: Turn, owner: Owner | None, asked: Sequence[str]) -> dict[str, Coupon]:
@@ -95,12 +96,12 @@ async def coupon_offers(turn: Turn, owner: Owner | None, asked: Sequence[str]) -
         seen.add(coupon.id)
         if coupon.state == "pooled":
             stored = newest[coupon.template]
-            why = "NOT_ELIGIBLE" if owner is None else await may_have(turn, owner, stored)
+            why = Withheld("NOT_ELIGIBLE", "person") if owner is None else await may_have(turn, owner, stored)
             template = stored.template
         else:
-            why = why_not(coupon, owner, turn.now)
+            why = Withheld(code) if (code := why_not(coupon, owner, turn.now)) else None
             template = known[coupon.template, coupon.version]
-        offers.append(refused_offer(text, why) if why else template_offer(text, coupon.id, template))
+        offers.append(refused_offer(text, *why) if why else template_offer(text, coupon.id, template))
     return offers
 
 

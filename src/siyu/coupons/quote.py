@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
+from siyu.rules.explain import Reason
+
 FEN_MAX: Final = 10**11
 LINES_MAX: Final = 500
 WHOLE: Final = 100
@@ -100,6 +102,7 @@ class Offer(NamedTuple):
     """As the caller named it; None: nobody asked for it."""
     code: str | None = None
     because: str = ""
+    why: tuple[Reason, ...] = ()
 
 
 class Basket(NamedTuple):
@@ -132,6 +135,8 @@ class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
     what: str
     code: str
     because: str = ""
+    why: tuple[Reason, ...] = ()
+    """The conditions that do not hold of the person."""
 
 
 class LinePrice(msgspec.Struct, frozen=True):
@@ -293,7 +298,9 @@ def priced(basket: Basket, offers: Iterable[Offer], earns: Earns = Earns()) -> Q
     sheet = _Sheet(basket)
     sheet.take(chosen)
     used = sheet.pay_points()
-    refused = [Refused(one.asked, one.code, one.because) for one in given if one.code is not None and one.asked]
+    refused = [
+        Refused(one.asked, one.code, one.because, one.why) for one in given if one.code is not None and one.asked
+    ]
     refused += lost
     lists = [line.qty * line.price_fen for line in basket.lines]
     return Quote(

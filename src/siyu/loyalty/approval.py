@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from siyu.clock import Now
-from siyu.errors import Forbidden, IdempotencyConflict, NotFound
+from siyu.errors import Conflict, IdempotencyConflict, NotFound
 from siyu.ledger import Command, Outcome, derived_key
 from siyu.loyalty import posting, records
 from siyu.loyalty.actions import Points, wallets_of_anchor
@@ -27,8 +27,8 @@ class AdjustmentNotFound(NotFound):
     code = "ADJUSTMENT_NOT_FOUND"
 
 
-class SecondPersonNeeded(Forbidden):
-    """Who asked for an adjustment cannot approve it."""
+class SecondPersonNeeded(Conflict):
+    """Who asked for an adjustment cannot decide it, however they spell their name."""
 
     code = "SECOND_PERSON_NEEDED"
 
@@ -73,20 +73,19 @@ async def waiting(db: Database, limit: int) -> list[Waiting]:
         return [shown(row) for row in await records.waiting_adjustments(connection, limit)]
 
 
-async def approve(db: Database, points: Points, number: UUID, by: str, now: Now) -> Outcome:
-    """Book an adjustment. Raises AdjustmentNotFound, SecondPersonNeeded, Refused (then it waits on)."""
-    async with db.begin() as conn:
-        connection = await driver_of(conn)
-        row = await _decided(connection, number, "approved", by, now())
-        command = await _command(connection, points, row, by, now())
-        (outcome,) = await points.ledger.post(connection, [command])
-        return outcome.settled()
+async def approve(connection: Any, points: Points, number: UUID, by: str, now: Now) -> Outcome:
+    """Book an adjustment, in the caller's transaction. `connection`: raw asyncpg.
+
+    Raises AdjustmentNotFound, SecondPersonNeeded, Refused (then it waits on)."""
+    row = await _decided(connection, number, "approved", by, now())
+    command = await _command(connection, points, row, by, now())
+    (outcome,) = await points.ledger.post(connection, [command])
+    return outcome.settled()
 
 
-async def reject(db: Database, number: UUID, by: str, now: Now) -> None:
-    """Turn an adjustment down. Raises AdjustmentNotFound, SecondPersonNeeded."""
-    async with db.begin() as conn:
-        await _decided(await driver_of(conn), number, "rejected", by, now())
+async def reject(connection: Any, number: UUID, by: str, now: Now) -> None:
+    """Turn an adjustment down, in the caller's transaction. Raises AdjustmentNotFound, SecondPersonNeeded."""
+    await _decided(connection, number, "rejected", by, now())
 
 
 async def _decided(connection: Any, number: UUID, state: str, by: str, at: datetime) -> Adjustment:

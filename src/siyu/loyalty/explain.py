@@ -20,11 +20,11 @@ from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import EarnRule, Occurrence, Once, audience_of, cause_of, condition_of, gives, keys_of, takes
 from siyu.loyalty.react import all_rules
 from siyu.profile.event_records import members_sql
-from siyu.rules.explain import Seen, parts_held
+from siyu.rules.explain import Seen
 from siyu.rules.rule import Trigger
 from siyu.rules.sentence import say
-from siyu.rules.window import Setting
-from siyu.segments.one import Question, facts_of
+from siyu.segments.explain import judged
+from siyu.segments.one import Question
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 
@@ -152,10 +152,9 @@ async def _audience(house: House, rule: EarnRule, named: Named, at: datetime) ->
     if (audience := audience_of(rule)) is None:
         return []
     asking = audiences_asked(house.connection, house.events, house.zone)
-    (facts,) = await facts_of(asking, [Question(named, at, {"": audience})])
     return [
-        Condition("audience", one.held, say(one.rule, WORDS, "zh"), say(one.rule, WORDS, "en"), one.seen, one.depth)
-        for one in parts_held(audience, facts, Setting(at, house.zone), WORDS)
+        Condition("audience", one.held, one.zh, one.en, one.seen, one.depth)
+        for one in await judged(asking, Question(named, at, {"": audience}))
     ]
 
 

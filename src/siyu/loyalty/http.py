@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import NoneType
 from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from litestar import Response, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
-from siyu.errors import MalformedRequest
+from siyu.errors import WrongValue
 from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
 from siyu.ledger.proving import TransferNotFound
@@ -42,6 +43,7 @@ from siyu.loyalty.request import (
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
+from siyu.store.replies import Asked, once
 from siyu.trust import Proof
 
 BY_API = "api"
@@ -134,18 +136,25 @@ async def adjustments(db: Database, limit: Limit = 50) -> WaitingPage:
 @post(
     "/api/points/adjustments/{number:uuid}/approve", summary="Approve an adjustment", status_code=200, tags=["points"]
 )
-async def approve(number: UUID, data: Decision, db: Database, desk: Points, now: Now) -> Booked:
-    """Books it. 403 SECOND_PERSON_NEEDED for who asked for it."""
-    outcome = await approval.approve(db, desk, number, data.by, now)
-    return _booked(outcome, next(iter(outcome.balances), POINTS).partition(".")[0], None)
+async def approve(
+    *, number: UUID, data: Decision, db: Database, desk: Points, now: Now, idempotency_key: Key = None
+) -> Booked:
+    """Books it. 409 SECOND_PERSON_NEEDED for who asked for it."""
+
+    async def book(connection: Any) -> Booked:
+        outcome = await approval.approve(connection, desk, number, data.by, now)
+        return _booked(outcome, next(iter(outcome.balances), POINTS).partition(".")[0], None)
+
+    return await once(db, Asked(idempotency_key, f"approve {number}", data), Booked, book, now)
 
 
 @post(
     "/api/points/adjustments/{number:uuid}/reject", summary="Turn an adjustment down", status_code=204, tags=["points"]
 )
-async def reject(number: UUID, data: Decision, db: Database, now: Now) -> None:
-    """Nothing is booked. 403 SECOND_PERSON_NEEDED for who asked for it."""
-    await approval.reject(db, number, data.by, now)
+async def reject(number: UUID, data: Decision, db: Database, now: Now, idempotency_key: Key = None) -> None:
+    """Nothing is booked. 409 SECOND_PERSON_NEEDED for who asked for it."""
+    asked = Asked(idempotency_key, f"reject {number}", data)
+    await once(db, asked, NoneType, lambda connection: approval.reject(connection, number, data.by, now), now)
 
 
 class RulesPage(msgspec.Struct, frozen=True):
@@ -221,9 +230,10 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @post("/api/points/pending/{transfer_id:int}/post", summary="Post something pending", status_code=200, tags=["points"])
-async def post_pending(transfer_id: int, data: Part, desk: Points, idempotency_key: Key = None) -> Booked:
+async def post_pending(transfer_id: int, desk: Points, data: Part | None = None, idempotency_key: Key = None) -> Booked:
     """Whole or in part; the rest goes back. 409 ALREADY_DECIDED."""
-    return await _earlier(Decide(transfer_id=transfer_id, post=True, points=data.points), desk, idempotency_key)
+    points = None if data is None else data.points
+    return await _earlier(Decide(transfer_id=transfer_id, post=True, points=points), desk, idempotency_key)
 
 
 @post("/api/points/pending/{transfer_id:int}/void", summary="Void something pending", status_code=200, tags=["points"])
@@ -252,7 +262,7 @@ def _roles(outcome: Outcome) -> set[str]:
 async def person_accounts(person_id: str, db: Database, desk: Points, now: Now, at: datetime | None = None) -> Accounts:
     """Every currency, with lots and their expiry; with `at` as it was booked at that instant."""
     if at is not None and at.tzinfo is None:
-        raise MalformedRequest("`at` needs a time zone.", path="at")
+        raise WrongValue("`at` needs a time zone.", path="at")
     return await read.accounts(db, desk.ledger, person_uuid(person_id), now, at)
 
 

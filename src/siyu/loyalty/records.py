@@ -44,7 +44,8 @@ ON CONFLICT (key) DO NOTHING
 """
 _DECIDE_ADJUSTMENT: Final = f"""
 UPDATE point_adjustments SET state = $2, decided_by = $3, decided_at = $4
-WHERE id = $1 AND state = 'waiting' AND asked_by <> $3 RETURNING {_ADJUSTMENT}
+WHERE id = $1 AND state = 'waiting' AND lower(btrim(asked_by)) <> lower(btrim($3))
+RETURNING {_ADJUSTMENT}
 """
 
 

@@ -10,10 +10,18 @@ import msgspec
 
 from siyu.rules.judge import Facts, compile_rule, value_of
 from siyu.rules.rule import Group, Measured, Negation, Person, Rule
+from siyu.rules.sentence import say
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
 
 Seen: TypeAlias = str | int | float | bool | list[str] | None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A condition as sentences. It says nothing of the person but that it does not hold."""
+
+    zh: str
+    en: str
 
 
 class Part(NamedTuple):
@@ -44,6 +52,16 @@ def parts_held(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary, de
     yield Part(rule, depth, held, None if isinstance(leaf, Group) else seen_by(leaf, facts, setting, words))
     if isinstance(leaf, Group):
         yield from parts_held(leaf, facts, setting, words, depth + 1)
+
+
+def unmet(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary) -> tuple[Reason, ...]:
+    """The outermost parts that do not hold; none: the rule holds."""
+    parts = parts_held(rule, facts, setting, words)
+    return tuple(
+        Reason(say(one.rule, words, "zh"), say(one.rule, words, "en"))
+        for one in parts
+        if one.depth == 0 and not one.held
+    )
 
 
 def seen_by(leaf: Rule, facts: Facts, setting: Setting, words: Vocabulary) -> Seen:

@@ -55,10 +55,12 @@ REST: Final = 9.0
 FLOOD: Final = 2_000
 FLOOD_SECONDS: Final = 2.0
 """So many identifiers noted in so long are a flood."""
+FEW: Final = 20
+"""So few identifiers are no flood, however long the last look took: nobody waits for its end."""
 FLOOD_PASSES_SECONDS: Final = 30.0
 """So long a flood that more than one look is needed for is let pass before the first of them."""
 ROLL_REST: Final = 50
-"""Looking for who is due reads the times of all events: at most a fiftieth of the time goes into it."""
+"""Looking for who is due reads the times of all events: at most a fiftieth of the (settable) time goes into it."""
 SHORT_SECONDS: Final = 0.5
 REST_SECONDS_MAX: Final = 120.0
 RETRY_SECONDS: Final = 30.0
@@ -106,7 +108,7 @@ class Keeper:
         self._busy = busy
         """Whether many events wait to be processed: beside a large batch seconds pass without anything noted."""
         self._following: dict[Follower, Following] = {}
-        self._roll_not_before = 0.0
+        self._roll_rest_s = 0.0
         self._wrong: dict[str, MalformedRequest] = {}
         self._retry_at: dict[str | Follower, float] = {}
         """When members that wait are looked for again."""
@@ -139,6 +141,8 @@ class Keeper:
     async def _let_pass(self, stopping: asyncio.Event) -> None:
         """Wait while events flood in, after a long look and when more than one look is needed, but not for ever."""
         noted = await self._noted()
+        if noted <= FEW and not (self._busy is not None and await self._busy()):
+            return
         patience = FLOOD_PASSES_SECONDS if noted > ANCHORS_PER_LOOK else 0.0
         until = max(self._not_before, time.monotonic() + patience)
         while (left := until - time.monotonic()) > 0 and not stopping.is_set():
@@ -183,7 +187,7 @@ class Keeper:
         anchors = {anchor for _, _, change in moved for anchor in (*change.moved, *change.touched)}
         seen = frozenset(np.unique(np.frombuffer(b"".join(body for _, body in touches), np.uint32)).tolist())
         anchors |= seen
-        due = time.monotonic() >= self._roll_not_before
+        due = not 0 <= (now - ticked).total_seconds() < self._roll_rest_s
         until = now if due else ticked
         if self._live or any(following.rules for following in self._following.values()):
             anchors |= await self._rolled(ticked, until)
@@ -218,7 +222,7 @@ class Keeper:
         if ticked >= until:
             return set()
         found = await faded(self._source, list(self._rules(self._live, self._followers)), ticked, until)
-        self._roll_not_before = started + max(IDLE_SECONDS, ROLL_REST * (time.monotonic() - started))
+        self._roll_rest_s = max(IDLE_SECONDS, ROLL_REST * (time.monotonic() - started))
         return found
 
     def _rules(self, keys: Collection[str], followers: Sequence[Follower]) -> Iterator[Rule]:

@@ -7,11 +7,13 @@ is comes from PostgreSQL alone, so what was just merged counts. `population` rea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from siyu.calendar.actions import days_known
+from siyu.calendar.day import asked_of
 from siyu.dimensions.catalogue import DIMENSIONS
 from siyu.dimensions.dimension import Aggregate
 from siyu.dimensions.evaluate import Raw, raw_of, shown
@@ -22,18 +24,24 @@ from siyu.identity.spans import Span
 from siyu.profile.attributes_at import attributes_at
 from siyu.profile.tiers import tiers_at
 from siyu.rules.judge import Facts, compile_rule
+from siyu.rules.moments import CALENDAR
 from siyu.rules.parse import SEGMENTS
 from siyu.rules.pieces import Look
 from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
 from siyu.segments import records
+from siyu.segments.checkins import CYCLE_DAY, Asked, cycle_days_at
 from siyu.segments.segment import LISTED
 from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore
 
 SECONDS_MAX = 30
 """What a statement about events may take."""
+
+
+_OF_LOOKS: Final = CALENDAR | {TIER, CYCLE_DAY}
+"""Attributes that each look has of its own, read here and not with the profile."""
 
 
 class Asking(NamedTuple):
@@ -83,7 +91,7 @@ async def facts_of(asking: Asking, questions: Sequence[Question]) -> list[Facts]
     ]
 
 
-async def _attributes(asking: Asking, questions: Sequence[Question], names: Collection[str]) -> list[dict[str, Any]]:
+async def _attributes(asking: Asking, questions: Sequence[Question], names: Set[str]) -> list[dict[str, Any]]:
     connection = asking.connection
     persons = sorted({one.named.person for one in questions})
     anchors = sorted({member.anchor for one in questions for member in one.named.members})
@@ -97,14 +105,21 @@ async def _attributes(asking: Asking, questions: Sequence[Question], names: Coll
             of_persons[LISTED].setdefault(person, []).append(key)
     if GROWTH in names:
         of_persons[GROWTH] = await records.growth(connection, anchors)
-    rest = {name for name in names if name not in of_persons and name != TIER}
+    rest = {name for name in names if name not in of_persons and name not in _OF_LOOKS}
     looks = [(one.named.person, Setting(one.at, asking.zone)) for one in questions]
     found = await attributes_at(connection, rest, looks, anchors)
     tiers = await tiers_at(connection, [(one.named.person, one.at) for one in questions]) if TIER in names else None
+    days = await days_known(connection) if CALENDAR & names else None
+    asked = [Asked(one.named, one.at) for one in questions]
+    cycle = await cycle_days_at(connection, asked, asking.zone) if CYCLE_DAY in names else None
     for place, (mine, one) in enumerate(zip(found, questions, strict=True)):
         mine |= {name: values[one.named.person] for name, values in of_persons.items() if one.named.person in values}
         if tiers is not None:
             mine[TIER] = tiers[place]
+        if cycle is not None:
+            mine[CYCLE_DAY] = cycle[place]
+        if days is not None:
+            mine.update(asked_of(days, looks[place][1].today))
     return found
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from siyu.calendar.actions import days_known
+from siyu.calendar.day import asked_of
 from siyu.dimensions import records as dimensions
 from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
 from siyu.errors import EngineUnavailable
@@ -24,11 +26,13 @@ from siyu.profile.tiers import tiers_of
 from siyu.rules.clickhouse import Params
 from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
 from siyu.rules.metric_sql import Compiling, figure_sql, prefilter_sql
+from siyu.rules.moments import CALENDAR
 from siyu.rules.parse import SEGMENTS
 from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import BEGINNING_MS, Setting
 from siyu.segments import records
+from siyu.segments.checkins import CYCLE_DAY, cycle_days
 from siyu.segments.segment import LISTED
 from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore
@@ -40,6 +44,12 @@ PERSONS_PER_STATEMENT: Final = 1_000_000
 _STORED: Final = "SELECT (SELECT count() > 0 FROM person_spans), max(anchor) FROM events"
 
 Persons: TypeAlias = npt.NDArray[np.int64]
+
+
+class Same(NamedTuple):
+    """An attribute that is the same for everybody."""
+
+    value: Any
 
 
 class Population(NamedTuple):
@@ -222,16 +232,22 @@ def _figures(metrics: Sequence[Metric], persons: Persons, table: pa.Table) -> di
 
 async def _read_attributes(
     source: Source, names: Iterable[str], setting: Setting, some: Touched | None
-) -> tuple[dict[str, Column], dict[str, Exception]]:
+) -> tuple[dict[str, Column | Same], dict[str, Exception]]:
     """Each attribute of whoever has it, and those that cannot be read."""
     anchors = None if some is None else some.anchors
     wanted = sorted(names)
     computed = [name for name in wanted if source.dimensions.named(name)]
     async with source.db.driver() as connection:
 
-        async def read(part: Sequence[str]) -> dict[str, Column]:
-            columns = await attributes.columns(connection, part, setting, anchors)
+        async def read(part: Sequence[str]) -> dict[str, Column | Same]:
+            columns: dict[str, Column | Same] = {**await attributes.columns(connection, part, setting, anchors)}
+            if shared := CALENDAR & columns.keys():
+                said = asked_of(await days_known(connection), setting.today)
+                columns |= {name: Same(said.get(name)) for name in shared}
             persons = None if some is None else some.persons
+            if CYCLE_DAY in columns:
+                cycle = await cycle_days(connection, setting)
+                columns[CYCLE_DAY] = column_of(cycle) if isinstance(cycle, dict) else Same(cycle)
             if LISTED in columns:
                 columns[LISTED] = column_of(_lists(await records.listed(connection, anchors)))
             if GROWTH in columns:
@@ -246,7 +262,7 @@ async def _read_attributes(
         found, failed = await _apart([name for name in wanted if name not in computed], read)
     reading = dimensions.Reading(source.events, source.words, setting, source.seconds_max)
 
-    async def compute(part: Sequence[str]) -> dict[str, Column]:
+    async def compute(part: Sequence[str]) -> dict[str, Column | Same]:
         entries = [entry for name in part if (entry := source.dimensions.named(name)) is not None]
         return dict(zip(part, await dimensions.columns(reading, entries, anchors), strict=True))
 
@@ -254,12 +270,15 @@ async def _read_attributes(
     return found | there, failed | missing
 
 
-def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Column]) -> dict[str, Coded]:
-    kinds = {name: words.kind_of(name) for name in columns}
-    return {
-        name: coded(persons, column, None if (kind := kinds[name]) is None else kind.default)
-        for name, column in columns.items()
-    }
+def _coded(words: Vocabulary, persons: Persons, columns: Mapping[str, Column | Same]) -> dict[str, Coded]:
+    found = {}
+    for name, column in columns.items():
+        kind = words.kind_of(name)
+        if isinstance(column, Same):
+            found[name] = Coded(np.zeros(len(persons), np.int32), [column.value])
+        else:
+            found[name] = coded(persons, column, None if kind is None else kind.default)
+    return found
 
 
 def _lists(rows: Iterable[tuple[str, int]]) -> dict[int, list[str]]:

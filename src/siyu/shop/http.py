@@ -10,7 +10,7 @@ from litestar.params import Parameter
 
 from siyu.clock import Now
 from siyu.coupons.owner import find_owner
-from siyu.errors import MalformedRequest
+from siyu.errors import WrongValue
 from siyu.identity.members import named_by_uid
 from siyu.identity.person_id import person_uuid
 from siyu.shop import order_records
@@ -118,7 +118,7 @@ async def list_orders(
     """By state, source, end, beginning of the number, and time of making [from, to); `money`: with money that could
     not go back (`failed`), or that a provider has been asked about in vain three times (`stuck`)."""
     if any(one is not None and one.tzinfo is None for one in (since, until)):
-        raise MalformedRequest("`from` and `to` need a time zone.", path="from")
+        raise WrongValue("`from` and `to` need a time zone.", path="from")
     wanted = Filter(person_state and person_state.value, source, end, since, until, begins or None, before, money)
     async with db.driver() as connection:
         found = await order_records.list_orders(connection, wanted, limit)

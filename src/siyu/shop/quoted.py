@@ -13,6 +13,7 @@ from siyu.coupons import actions, locks, template_records
 from siyu.coupons.holding import SAID
 from siyu.coupons.quote import Line as QuoteLine
 from siyu.coupons.quote import Quote
+from siyu.coupons.reasons import details_of, worded
 from siyu.coupons.request import OrderLock, QuoteRequest
 from siyu.coupons.template import is_live
 from siyu.errors import Refused, SiyuError
@@ -42,6 +43,8 @@ _WORDS: Final = SAID | {
     "BUDGET_EXHAUSTED": "What it may take off altogether is used up.",
     "scope": "It is for articles that are not in this order.",
     "min_spend": "The order comes to less than it asks for.",
+    "condition": "It is not for this person.",
+    "person": "It is for certain persons: say whose order it is.",
     "nothing_left": "There is nothing left to take off.",
 }
 """Of what is asked for and does not apply, by code or by what it is because of."""
@@ -76,7 +79,7 @@ async def place_quoted(connection: Any, asked: Asked, tools: Tools, now: datetim
     )
     for one in quote.refused:
         words = _WORDS.get(one.code) or _WORDS.get(one.because, "It does not apply to this order.")
-        raise Refused(one.code, words, what=one.what, **({"because": one.because} if one.because else {}))
+        raise Refused(one.code, worded(words, one.why), what=one.what, **details_of(one.because, one.why))
     order = await _priced(connection, order, quote)
     (reserved,) = await reserve_all(connection, [Draft(asked, order)], tools, now)
     if isinstance(reserved, SiyuError):

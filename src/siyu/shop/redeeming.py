@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from siyu.coupons import facts, giving
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Turn
+from siyu.coupons.reasons import details_of, worded
 from siyu.coupons.settle import settle_person
 from siyu.coupons.template import condition_of
 from siyu.errors import Conflict, Contended, Refused, SiyuError
@@ -95,8 +96,11 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
     if item.tiers and (await tiers_of(connection, [owner.named.person])).get(owner.named.person) not in item.tiers:
         raise Refused("NOT_ELIGIBLE", "It is for members of other tiers.", tiers=list(item.tiers))
     turn = Turn(connection, tools.pricing, now)
-    if item.audience is not None and not await facts.holding(turn, owner, {"": condition_of(item.audience)}):
-        raise Refused("NOT_ELIGIBLE", "It is not for this person.")
+    if item.audience is not None:
+        unmet = await facts.unmet(turn, owner, {"": condition_of(item.audience)})
+        if unmet:
+            words = worded("It is not for this person.", unmet[""])
+            raise Refused("NOT_ELIGIBLE", words, **details_of("condition", unmet[""]))
     nth = await _within_limit(connection, item, owner)
     until = now + timedelta(seconds=tools.pay_seconds) if item.gives == "product" else None
     command = mall.spend(item, owner.wallets, taking.number, until, now)
