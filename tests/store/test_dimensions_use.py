@@ -105,11 +105,11 @@ async def test_a_segment_of_a_dimension_is_kept_by_event_and_by_time(house: Hous
     await house.look()
     assert await house.segments() == ["often"]
     house.now += timedelta(hours=1)
-    house.keeper._roll_not_before = 0
+    house.keeper._roll_rest_s = 0
     await house.look()
     assert await house.segments() == [], "an order has left the last 30 days"
     house.now += timedelta(days=2)
-    house.keeper._roll_not_before = 0
+    house.keeper._roll_rest_s = 0
     await house.look()
     assert await house.segments() == ["idle"]
 

@@ -123,6 +123,7 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("share.engaged", "好友参与分享", "Friend took part", "share", ("Share Engaged",), entrance=True),
     Entry("invite.sent", "邀请好友", "Invite sent", "share", ("Invite Sent",)),
     Entry("invite.accepted", "接受邀请", "Invite accepted", "share", ("Invite Accepted",), entrance=True),
+    Entry("invite.succeeded", "邀请成功", "Friend joined", "share", behaviour=False),
     Entry("assist.started", "发起助力", "Assist started", "share"),
     Entry("assist.given", "助力好友", "Assist given", "share"),
     Entry("groupbuy.opened", "开团", "Group buy opened", "share"),

@@ -14,9 +14,10 @@ SEGMENT_ENTERED: Final = "segment.entered"
 SEGMENT_LEFT: Final = "segment.left"
 CHECKIN: Final = "checkin"
 TIER_CHANGED: Final = "tier.changed"
+INVITE_SUCCEEDED: Final = "invite.succeeded"
 OF_SEGMENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
 OF_COUPONS: Final = ("coupon.issued", "coupon.expired", "coupon.released", "coupon.returned", "coupon.revoked")
-QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED)
+QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED, INVITE_SUCCEEDED)
 """Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 

@@ -60,6 +60,7 @@ UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "items": ("个", "items"),
     "kinds": ("种", "kinds"),
     "orders": ("单", "orders"),
+    "persons": ("人", "persons"),
     "per_day": ("次/天", "times a day"),
     "per_item": ("次/款", "times a product"),
 }

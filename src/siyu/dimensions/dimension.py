@@ -114,7 +114,7 @@ class Band(NamedTuple):
 Expression: TypeAlias = Aggregate | Ref | Const | Total | Difference | Ratio | Since | After | Regularity | Band
 ValueType: TypeAlias = Literal["number", "text", "time"]
 Unit: TypeAlias = Literal[
-    "", "hour", "times", "days", "fen", "percent", "items", "kinds", "per_day", "orders", "per_item"
+    "", "hour", "times", "days", "fen", "percent", "items", "kinds", "per_day", "orders", "persons", "per_item"
 ]
 
 

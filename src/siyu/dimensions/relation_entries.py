@@ -21,7 +21,7 @@ from siyu.dimensions.expressions import (
 from siyu.dimensions.values import LEVELS
 
 _SHARE, _CHECKIN = "share.sent", "checkin"
-_REACHED: Final = ("share.engaged", "groupbuy.completed")
+_REACHED: Final = ("share.engaged", "groupbuy.completed", "invite.succeeded")
 _SENT, _OPENED, _CLICKED = "message.sent", "message.opened", "message.clicked"
 _REACTED: Final = (_OPENED, _CLICKED)
 
@@ -36,13 +36,14 @@ RELATION: Final = (
     Dimension("shares_opened", "打开分享次数", "Shares opened", "share", "times", count("share.opened"), "How often the person opened what others shared.", "打开他人分享的次数。"),
     Dimension("invites_sent", "邀请好友次数", "Invites sent", "share", "times", count("invite.sent"), "Invitations sent.", "邀请好友的次数。"),
     Dimension("invites_accepted", "接受邀请次数", "Invites accepted", "share", "times", count("invite.accepted"), "Invitations accepted by this person.", "接受他人邀请的次数。"),
+    Dimension("friends_invited", "成功邀请好友数", "Friends invited", "share", "persons", distinct("friend", "invite.succeeded"), "Different friends who accepted this person's invitation.", "接受此人邀请的不同好友数。"),
     Dimension("inviter", "邀请人", "Inviter", "share", "", figure("earliest", "invite.accepted", "inviter", "inviter_id"), "Who invited this person, as the event says.", "邀请此人的人（事件所写）。"),
     Dimension("assists_started", "发起助力次数", "Assists started", "share", "times", count("assist.started"), "How often the person asked for help.", "发起助力的次数。"),
     Dimension("assists_given", "助力好友次数", "Assists given", "share", "times", count("assist.given"), "How often the person helped.", "帮好友助力的次数。"),
     Dimension("group_buys_opened", "开团次数", "Group buys opened", "share", "times", count("groupbuy.opened"), "Group buys begun by this person.", "发起拼团的次数。"),
     Dimension("group_buys_joined", "参团次数", "Group buys joined", "share", "times", count("groupbuy.joined"), "Group buys joined.", "参加拼团的次数。"),
     Dimension("group_buys_completed", "成团次数", "Group buys completed", "share", "times", count("groupbuy.completed"), "Group buys that became full.", "拼团成功的次数。"),
-    Dimension("referral_reach", "裂变影响力", "Referral reach", "share", "times", Total((count("invite.sent"), count("share.engaged"), count("groupbuy.completed"))), "Invitations, friends who took part, full groups.", "邀请、好友参与、成团的总次数。"),
+    Dimension("referral_reach", "裂变影响力", "Referral reach", "share", "times", Total((count("invite.sent"), count("share.engaged"), count("groupbuy.completed"), count("invite.succeeded"))), "Invitations, friends who took part or joined, full groups.", "邀请、好友参与、邀请成功、成团的总次数。"),
     Dimension("referral_level", "裂变影响力等级", "Level of referral reach", "share", "", Band(Total((count("invite.sent"), count(_REACHED))), (3, 10), ("low", "medium", "high")), "By referral reach: below 3 low, from 10 high.", "按裂变影响力：3次以下低，10次起高。", choices=LEVELS),
     Dimension("messages", "收到消息数", "Messages", "message", "items", count(_SENT), "Messages sent to the person.", "发给此人的消息数。"),
     Dimension("messages_7d", "近7天收到消息数", "Messages in 7 days", "message", "items", count(_SENT, last(7)), "Messages of the last 7 days: before one more, look here.", "最近7天收到的消息数：再发之前看看这里。"),

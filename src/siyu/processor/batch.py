@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -62,6 +63,15 @@ def texts(batch: Batch, name: str, rows: Sequence[int]) -> list[str]:
     """A column of text at some rows. As plain text: a value of a dictionary costs twenty times as much."""
     found: list[str] = batch.events[name].take(pa.array(rows, pa.int64())).cast(pa.string()).to_pylist()
     return found
+
+
+def object_of(text: str) -> dict[str, Any]:
+    """The properties of an event; empty when they are no JSON object."""
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def join_frames(frames: Sequence[Frame]) -> pa.Table:

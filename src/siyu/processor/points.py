@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +14,7 @@ from siyu.identity.anchors import Anchors
 from siyu.ledger import Ledger
 from siyu.loyalty import react
 from siyu.loyalty.earning import Occurrence
-from siyu.processor.batch import Batch, texts
+from siyu.processor.batch import Batch, object_of, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
@@ -59,7 +58,7 @@ class PointsReaction:
 
 def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:
     return [
-        Occurrence(name, anchor, datetime.fromtimestamp(at_ms / 1000, UTC), event_id, source, fen, _object(said), end)
+        Occurrence(name, anchor, datetime.fromtimestamp(at_ms / 1000, UTC), event_id, source, fen, object_of(said), end)
         for name, anchor, at_ms, event_id, source, fen, said, end in zip(
             texts(batch, "name", rows),
             anchors[batch.place[rows]].tolist(),
@@ -72,11 +71,3 @@ def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Oc
             strict=True,
         )
     ]
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
