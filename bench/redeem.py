@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import uvloop
 
+from bench.disk import add_option, delay_commits
 from bench.ledger import ASKING, CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, ZONE, Measured, person, report
 from bench.load import request as http_request
 from bench.load import send_all
@@ -192,11 +193,13 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
     arguments.add_argument("--codes", type=int, default=1_000_000)
+    add_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
         uvloop.run(prepare(dsn, server))
+        delay_commits(server.home, dsn, wanted.commit_ms)
         put(server, "/api/coupons/templates/BENCH", {"id": "BENCH", "kind": "amount", "off_fen": 2_000})
         put(server, "/api/coupons/templates/POOL", {"id": "POOL", "kind": "amount", "off_fen": 2_000})
         secret = (Path(server.home) / SECRET_FILE).read_text().strip().encode()

@@ -66,7 +66,7 @@ class Server(NamedTuple):
         while time.perf_counter() < until:
             time.sleep(4)
             after = sum(self.cpu_us().values())
-            if after - before < 400_000:
+            if after - before < 700_000:
                 return
             before = after
 
@@ -109,6 +109,7 @@ _ROLES = (
     ("siyu.app web", "web"),
     ("siyu.app doors", "doors"),
     ("siyu.app process", "processor"),
+    ("siyu.app jobs", "jobs"),
 )
 
 

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import uvloop
 
+from bench.disk import add_option, delay_commits
 from bench.ledger import _TABLES, ASKING, CONNECTIONS, Measured, check, floor, in_a_transaction, report
 from bench.load import send_all
 from bench.server import API_TOKEN, Server, running_server
@@ -120,12 +121,14 @@ def main() -> None:
     arguments.add_argument("--cells", default="hold,order,http")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
+    add_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server() as server:
         engines = json.loads((server.home / "run" / "engines.json").read_text())
         dsn, events_url = engines["database_url"], engines["events_url"]
         uvloop.run(prepare(dsn))
+        delay_commits(server.home, dsn, wanted.commit_ms)
         print("| what | pgbench/s | Siyu/s | ratio (range) | p50 / p95 / p99 ms |\n| --- | ---: | ---: | ---: | ---: |")
         for cell in wanted.cells.split(","):
             floors: list[Measured] = []

@@ -99,7 +99,7 @@ def serve(
     on_ready: Callable[[str, Mapping[str, str]], None] = lambda _url, _shown: None,
     out: TextIO | None = None,
 ) -> None:
-    """Run until SIGTERM or Ctrl-C. `app` is the command to which `web`, `collect`, `process` or `bootstrap` is added.
+    """Run until SIGTERM or Ctrl-C. `app` is the command to which `web`, `process` or another role is added.
 
     `on_ready` is called once with the URL and what `bootstrap` printed (keys, login).
     Raises HomeInUse, PortInUse, EngineStartFailed, EngineUnavailable, StartFailed."""
@@ -290,8 +290,9 @@ def _places(
     role: Role, workers: int, port: int | None, channels: Sequence[tuple[socket.socket, socket.socket]]
 ) -> list[_Place]:
     listening = {} if port is None else {"SIYU_LISTEN_FD": [port]}
+    processing = [_Place("process", "process", {}), _Place("jobs", "jobs", {})]
     if role == "process":
-        return [_Place("process", "process", {})]
+        return processing
     if role != "all":
         return [_Place(role, name, listening) for name in _numbered(role, workers)]
     giving = {"SIYU_DOORS_FD": [give.fileno() for give, _ in channels]}
@@ -299,7 +300,7 @@ def _places(
     return [
         *(_Place("web", name, listening | giving) for name in _numbered("web", workers)),
         *(_Place("doors", name, fds) for name, fds in zip(_numbered("doors", len(channels)), taking, strict=True)),
-        _Place("process", "process", {}),
+        *processing,
     ]
 
 

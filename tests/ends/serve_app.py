@@ -34,7 +34,7 @@ def main(role: str) -> None:
     if role == "bootstrap":
         print("a line of log before")
         print(json.dumps({"write_key": "wk", "database": os.environ["SIYU_DATABASE_URL"].partition(":")[0]}))
-    elif role in ("process", "doors"):
+    elif role in ("process", "jobs", "doors"):
         print("processing 事件", flush=True)
         threading.Event().wait()
     else:

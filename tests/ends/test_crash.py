@@ -18,6 +18,7 @@ VICTIMS = (
     "siyu.app process",
     "siyu.app web",
     "siyu.app doors",
+    "siyu.app jobs",
     "siyu.app template",
     "clickhouse_server",
     "postgres",

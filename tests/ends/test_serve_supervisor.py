@@ -91,7 +91,7 @@ def test_starts_everything_and_ends_it_on_sigterm(env: dict[str, str]) -> None:
         assert server.said["heavy"] == []
         assert server.get("/")["home"] == env["SIYU_HOME"]
         started = children(server.process.pid)
-        assert len(started) == 8  # the template, two web, four doors, one process
+        assert len(started) == 9  # the template, two web, four doors, one that processes, one for the jobs
         while "[process] processing 事件" not in server.log.read_text():
             time.sleep(0.02)
         server.process.send_signal(signal.SIGTERM)
@@ -144,7 +144,7 @@ def test_two_servers_on_one_home_with_embedded_engines(env: dict[str, str]) -> N
         assert first.get("/")["pid"]
 
 
-@pytest.mark.parametrize(("role", "expected"), [("collect", 2), ("web", 2), ("process", 2), ("all", 5)])
+@pytest.mark.parametrize(("role", "expected"), [("collect", 2), ("web", 2), ("process", 3), ("all", 6)])
 def test_roles(env: dict[str, str], role: str, expected: int) -> None:
     with serving(env, role) as server:
         assert len(children(server.process.pid)) == expected

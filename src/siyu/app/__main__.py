@@ -1,5 +1,5 @@
-"""`python -m siyu.app web|doors|collect|process|bootstrap|template`: what `siyu serve` starts, engines' addresses in
-SIYU_*."""
+"""`python -m siyu.app web|doors|collect|process|jobs|bootstrap|template`: what `siyu serve` starts. The engines'
+addresses stand in SIYU_*."""
 
 from __future__ import annotations
 
@@ -75,7 +75,11 @@ def work_of(role: str) -> Callable[[Settings], Coroutine[Any, Any, Any]]:
         from siyu.app.process import process
 
         return process
-    raise SystemExit(f"unknown role {role!r}: web, doors, collect, process, bootstrap or template")
+    if role == "jobs":
+        from siyu.app.jobs import jobs
+
+        return jobs
+    raise SystemExit(f"unknown role {role!r}: web, doors, collect, process, jobs, bootstrap or template")
 
 
 def main(role: str) -> None:
@@ -86,7 +90,7 @@ def main(role: str) -> None:
     configure_log()
     settings = load_settings()
     work = work_of(role)
-    if role in ("doors", "process"):
+    if role in ("doors", "process", "jobs"):
         give_way()
     elif role in ("web", "collect"):
         take_short_turns()

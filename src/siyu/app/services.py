@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
@@ -36,6 +38,14 @@ def installation_secret(settings: Settings) -> bytes:
     if not path.exists():
         write_private(path, secrets.token_hex(32).encode())
     return path.read_text().strip().encode()
+
+
+def asked_to_stop() -> asyncio.Event:
+    """Set when SIGTERM or Ctrl-C comes. To be called in the loop of the process."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 @asynccontextmanager

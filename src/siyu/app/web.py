@@ -14,7 +14,7 @@ from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import (
     Components,
@@ -41,6 +41,7 @@ from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels
 from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
 from siyu.app.selling import order_tools
 from siyu.app.services import Services, open_services
+from siyu.calendar.http import routes as calendar_routes
 from siyu.collect.actions import KeyRing
 from siyu.collect.http import Door
 from siyu.collect.report import DoorReport, Doors, report_of
@@ -63,6 +64,7 @@ from siyu.ledger.http_seals import routes as seal_routes
 from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
+from siyu.loyalty.http_explain import routes as explain_routes
 from siyu.loyalty.request import Earn, Give, Spend
 from siyu.membership.http import routes as membership_routes
 from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
@@ -102,12 +104,14 @@ PLAIN_ROUTES: Final = (
     *rule_routes,
     *segment_routes,
     *dimension_routes,
+    *calendar_routes,
     *seal_routes,
     *mini_program_routes,
 )
 VALUE_ROUTES: Final = (
     *currency_routes,
     *loyalty_routes,
+    *explain_routes,
     *membership_routes,
     *coupon_routes,
     *promotion_routes,
@@ -155,6 +159,8 @@ def _description() -> OpenAPIConfig:
 
     async def complete(request: Request[Any, Any, Any]) -> None:
         nonlocal described
+        if "path" in request.path_params:  # Litestar's page, in HTML, for everything else right below /api
+            raise NotFoundException
         async with lock:
             if not described:
                 await asyncio.to_thread(describe, request.app)

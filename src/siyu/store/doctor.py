@@ -37,7 +37,7 @@ class Check(NamedTuple):
     detail: str
     """What was found."""
     advice: str = ""
-    """What to do when it is not ok."""
+    """What to do when it is not ok; of one that is ok it makes a warning."""
 
 
 async def run_checks(settings: Settings, now: Now = system_now) -> list[Check]:

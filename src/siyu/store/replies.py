@@ -164,6 +164,32 @@ async def _once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], 
     return answer
 
 
+async def repeatable(
+    db: Database, asked: Asked, do: Callable[[], Awaitable[T]], now: Now, reply: type[T] | None = None
+) -> T:
+    """Do `do()`, work with transactions of its own that does no harm when it is done again.
+
+    Kept under the key is which request it was used for, and the answer only where `reply` says its type: an answer that
+    names identifiers is made anew each time. Raises what `do` raises; IdempotencyConflict as `once` does."""
+    if asked.key is None:
+        return await do()
+    number, request = key_number(asked.key), request_number(asked.call, asked.body)
+    async with db.transaction() as connection:
+        kept = (await claim(connection, {number: request}, now())).get(number)
+    if kept is not None and (kept.request != request or (reply is not None and kept.body)):
+        return kept.again(request, reply or type(None))  # type: ignore[return-value]  # without `reply` it raises
+    try:
+        answer = await do()
+    except BaseException:
+        if kept is None:
+            async with db.transaction() as connection:
+                await release(connection, [number])
+        raise
+    async with db.transaction() as connection:
+        await keep(connection, [(number, None if reply is None else answer)])
+    return answer
+
+
 async def forget(db: Database, now: datetime) -> int:
     """Remove replies older than KEPT_DAYS; how many."""
     gone = 0
