@@ -38,6 +38,10 @@ def one(**fields: Any) -> Event:
     return parsed.events[0]
 
 
+def test_an_empty_list_is_an_empty_object() -> None:
+    assert one(properties=[]).properties == "{}"
+
+
 def test_bodies() -> None:
     single, batch = event_of(api_key="k"), {"api_key": "k", "batch": [event_of()]}
     for value in (single, batch, [single]):

@@ -67,6 +67,12 @@ def test_an_unusable_anonymous_id_is_left_out(anonymous: str | None) -> None:
     assert one(anonymousId=anonymous).others is None
 
 
+def test_an_empty_list_is_an_empty_object() -> None:
+    """As the SDKs for PHP write an empty map."""
+    assert one(properties=[], context=[], integrations=[]).properties == "{}"
+    assert one(type="identify", traits=[]).properties == "{}"
+
+
 def test_ids_may_be_numbers() -> None:
     assert one(userId=42).anchor == "user_id\x1f42"
     assert one(userId=42.0).anchor == "user_id\x1f42"

@@ -221,7 +221,7 @@ def test_keys_inside_messages_part_the_body() -> None:
         ({"distinct_id": "x" * 256}, "NO_IDENTIFIER"),
         ({"time": "never"}, "BAD_TIME"),
         ({"time": 5}, "BAD_TIME"),
-        ({"properties": []}, "BAD_PROPERTIES"),
+        ({"properties": [1]}, "BAD_PROPERTIES"),
         ({"properties": {"a": "x" * 33_000}}, "EVENT_TOO_LARGE"),
     ],
 )
@@ -229,6 +229,7 @@ def test_a_bad_message_beside_a_good_one(fields: dict[str, Any], code: str) -> N
     (parsed,) = parse([message(**fields), message()])
     assert len(parsed.events) == 1
     assert [(letter.code, letter.dialect) for letter in parsed.rejected] == [(code, "sensors")]
+    assert parsed.rejected[0].body == json.dumps(message(**fields), separators=(",", ":")).encode()[:32_768]
 
 
 def test_one_broken_message_leaves_the_others() -> None:
@@ -358,3 +359,9 @@ def test_a_text_taken_for_flat_is_flat(value: object) -> None:
         for level in range(levels):
             nested = [nested] if level % 2 else {"a": nested}
         assert not (surely_flat(msgspec.json.encode(nested)) and depth_over(nested, DEPTH_MAX))
+
+
+def test_an_empty_list_is_an_empty_object() -> None:
+    """As PHP writes an empty map."""
+    (parsed,) = parse([message(properties=[], identities=[], lib=[])])
+    assert (parsed.events[0].properties, parsed.rejected) == ("{}", [])

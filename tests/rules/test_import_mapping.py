@@ -241,6 +241,21 @@ def test_iso_times_are_read_as_the_zone_shows_them(moment: datetime) -> None:
         assert time_reader("iso", SHANGHAI)(whole.replace(tzinfo=zone).isoformat()) == expected
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["2025/5/2 9:05", "2025-05-02 09:05:00", "2025-05-02T01:05:00Z", 1746147900, "1746147900000", "2025/05/02 09:05:00",
+     datetime(2025, 5, 2, 1, 5, tzinfo=UTC)],
+)  # fmt: skip
+def test_a_time_of_any_form(cell: object) -> None:
+    assert time_reader("any", SHANGHAI)(cell) == 1_746_147_900_000
+
+
+def test_what_is_no_time_in_any_form_is_told() -> None:
+    for cell in ("昨天", "", None, True, "2025/13/1", float("nan")):
+        with pytest.raises(BadCell, match="is no time"):
+            time_reader("any", SHANGHAI)(cell)
+
+
 def test_cells_of_unnamed_columns_become_numbers_only_when_plain() -> None:
     assert [guessed(cell) for cell in ("12", "-3.50", "007", "13800138000", "1e5", "", "１２", " 8 ")] == [
         12, -3.5, "007", "13800138000", "1e5", "", "１２", 8,

@@ -95,6 +95,13 @@ def test_blank_separated_without_header(tmp_path: Path) -> None:
     assert [row.line for row in rows] == [1, 2]
 
 
+@pytest.mark.parametrize(("mark", "encoding"), [("\t", "utf-16"), (";", "utf-8"), (",", "gbk")])
+def test_the_first_line_shows_what_parts_the_fields(tmp_path: Path, mark: str, encoding: str) -> None:
+    """Excel's "Unicode text" is UTF-16 with tabs."""
+    columns, rows, bad = rows_of(written(tmp_path, f"城市{mark}b\r\n广州{mark}1\r\n".encode(encoding), "x.txt"))
+    assert (columns, [row.values for row in rows], bad) == (["城市", "b"], [["广州", "1"]], [])
+
+
 def test_ndjson_and_gzip_are_recognised_by_content(tmp_path: Path) -> None:
     body = b'{"a": 1}\n\nnot json\n[1]\n{"a": {"b": "\xe8\x8c\xb6"}}\n'
     columns, rows, bad = rows_of(written(tmp_path, gzip.compress(body), "export"))

@@ -54,32 +54,32 @@ def ops_of(events: list[TraitEvent]) -> list[TraitOp]:
 
 
 def one_by_one(events: list[TraitEvent]) -> dict[str, Any]:
-    """The slow and obvious reading: carry out event after event, on values only, nothing declared."""
+    """The slow and obvious reading: instant after instant, kind after kind, on values only, nothing declared."""
     values: dict[str, Any] = {}
-    for event in sorted(events, key=lambda event: (event.at_ms, event.event_id)):
-        ops = event.ops
-        if ops.delete:
-            values = {}
-        for name, value in ops.set_once.items():
+    for at_ms in sorted({event.at_ms for event in events}):
+        instant = sorted((one for one in events if one.at_ms == at_ms), key=lambda event: event.event_id)
+        for name, value in [pair for event in instant for pair in event.ops.set_once.items()]:
             if name not in values and value is not None:
                 values[name] = value
-        for name, value in ops.set.items():
+        for name, value in [pair for event in instant for pair in event.ops.set.items()]:
             values[name] = value
             if value is None:
                 del values[name]
-        for name, items in ops.append.items():
+        for name, items in [pair for event in instant for pair in event.ops.append.items()]:
             old = values.get(name, [])
             union: list[Any] = []
             for item in [*(old if isinstance(old, list) else [old]), *items]:
                 if msgspec.json.encode(item) not in [msgspec.json.encode(one) for one in union]:
                     union.append(item)
             values[name] = union
-        for name, number in ops.increment.items():
+        for name, number in [pair for event in instant for pair in event.ops.increment.items()]:
             old = values.get(name, 0)
             if isinstance(old, int | float) and not isinstance(old, bool):
                 values[name] = old + number
-        for name in ops.unset:
+        for name in [name for event in instant for name in event.ops.unset]:
             values.pop(name, None)
+        if any(event.ops.delete for event in instant):
+            values = {}
     return values
 
 
@@ -115,6 +115,21 @@ def test_merging_and_splitting_is_exact(events: list[TraitEvent]) -> None:
     before = [fold(ops_of(part)) for part in parts]
     assert fold(ops_of([event for part in parts for event in part])) == fold(ops_of(events))
     assert [fold(ops_of(part)) for part in parts] == before
+
+
+@pytest.mark.parametrize("ids", ["abcdef", "fedcba"])
+def test_messages_of_one_millisecond_do_what_their_sender_meant(ids: str) -> None:
+    """The Python SDK's BatchConsumer and the mini-program stamp several calls with the same millisecond."""
+    several = [
+        TraitEffects(set={"age": 3, "tags": ["a"], "gone": 1}),
+        TraitEffects(set_once={"age": 9}),
+        TraitEffects(increment={"age": 2}),
+        TraitEffects(append={"tags": ["b"]}),
+        TraitEffects(unset=["gone"]),
+    ]
+    log = [TraitEvent(5, event_id, "wk", 1, ops) for event_id, ops in zip(ids, several, strict=False)]
+    assert {name: one.value for name, one in fold(ops_of(log)).items()} == {"age": 5, "tags": ["a", "b"]}
+    assert fold(ops_of([*log, TraitEvent(5, ids[5], "wk", 1, TraitEffects(delete=True))])) == {}
 
 
 def test_late_events_take_their_place_in_time() -> None:

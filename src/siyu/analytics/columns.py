@@ -14,13 +14,15 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 
 def ints(table: pa.Table, name: str) -> Ints:
     """A column of whole numbers."""
-    chunks = [np.from_dlpack(chunk) for chunk in table[name].chunks if len(chunk)]  # to_numpy would import pandas
-    return np.concatenate(chunks).astype(np.int64, copy=False) if chunks else np.zeros(0, np.int64)
+    return floats(table, name).astype(np.int64, copy=False)
 
 
 def floats(table: pa.Table, name: str) -> npt.NDArray[Any]:
     """A column of numbers as they are."""
-    chunks = [np.from_dlpack(chunk) for chunk in table[name].chunks if len(chunk)]
+    column = table[name]
+    if pa.types.is_dictionary(column.type):  # what the engine makes of a condition that is never or always true
+        column = column.cast(column.type.value_type)
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)]  # to_numpy would import pandas
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 

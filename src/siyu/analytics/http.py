@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
+from litestar.params import Parameter
 
 from siyu.analytics import actions
 from siyu.analytics.actions import SavedQuestion
@@ -20,6 +21,7 @@ from siyu.clock import Now
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
 
 _PREFIX: Final = "Question."
 """Of the names of our schemas: what a question calls a Step, another room may too."""
@@ -100,9 +102,18 @@ async def read_saved(db: Database, question_id: UUID) -> SavedQuestion:
 
 
 @post("/api/saved-questions", summary="Save a question")
-async def save(data: NewSavedQuestion, db: Database, now: Now) -> SavedQuestion:
+async def save(
+    data: NewSavedQuestion,
+    db: Database,
+    now: Now,
+    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)] = None,
+) -> SavedQuestion:
     """Keep a question under a name. 422 INVALID_QUESTION."""
-    return await actions.save_question(db, data.name, data.question, now())
+
+    async def work() -> SavedQuestion:
+        return await actions.save_question(db, data.name, data.question, now())
+
+    return await repeatable(db, Asked(idempotency_key, "question.save", data), work, now, SavedQuestion)
 
 
 @delete("/api/saved-questions/{question_id:uuid}", summary="Forget a saved question")

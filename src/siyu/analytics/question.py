@@ -126,7 +126,10 @@ def instant(text: str, zone: ZoneInfo, path: str) -> datetime:
 
 def epoch_ms(moment: datetime, path: str = "range") -> int:
     """Epoch milliseconds, rounded up: no earlier millisecond is taken in. Raises InvalidQuestion outside 1970–2100."""
-    delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    try:
+        delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    except OverflowError:  # the first and the last day of the calendar, in a zone away from UTC
+        delta = timedelta(days=-1)
     ms = -(-delta // timedelta(milliseconds=1))
     if not 0 <= ms <= 4_102_444_800_000:
         raise refuse("Times lie between 1970 and 2100.", path)

@@ -26,6 +26,7 @@ from siyu.analytics.question import (
     Step,
     Where,
     check_breakdown,
+    epoch_ms,
     instant,
     refuse,
 )
@@ -113,6 +114,7 @@ def cohorts(question: Retention, scope: Scope) -> Calendar:
     moment = scope.now if question.end is None else instant(question.end, scope.zone, "end")
     if question.end_is_local_wall_clock:
         moment = moment.replace(tzinfo=scope.zone)
+    epoch_ms(moment, "end")
     day = moment.astimezone(scope.zone).date()
     if not 1990 <= day.year <= 2099:
         raise refuse("The end lies between 1990 and 2100.", "end")

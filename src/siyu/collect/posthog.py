@@ -132,7 +132,7 @@ def _event(message: Mapping[str, Any], now_ms: int, skew: int, limits: Limits) -
     """One event. Raises BadEvent."""
     name = event_name(message.get("event"))
     properties = message.get("properties")
-    if properties is None:
+    if properties is None or properties == []:  # PHP writes an empty map so
         properties = {}
     if not isinstance(properties, dict):
         raise BadEvent("BAD_PROPERTIES", "`properties` is not a JSON object.")

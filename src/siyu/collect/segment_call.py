@@ -118,7 +118,7 @@ def may_be_deep(text: str) -> bool:
 def _object_text(text: str, field: str) -> str:
     """A raw JSON object ready to be stored. Raises BadEvent for what is no object or nests too deep."""
     if text[:1] != "{":
-        if text == "null":
+        if text in {"null", "[]"}:  # PHP writes an empty map as a list
             return "{}"
         raise BadEvent("BAD_PROPERTIES", f"`{field}` is not a JSON object.")
     if len(text) > SURELY_FLAT and may_be_deep(text):

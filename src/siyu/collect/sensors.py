@@ -75,8 +75,9 @@ def parse(body: bytes, now_ms: int, limits: Limits) -> list[Parsed]:
 
 
 def _letter(error: BadEvent, message: Mapping[str, Any] | BadEvent, piece: bytes, limits: Limits) -> Rejected:
-    event_id = "" if isinstance(message, BadEvent) else _content_id(message)
-    return rejected(error, piece, limits, DIALECT, event_id)
+    if isinstance(message, BadEvent):
+        return rejected(error, piece, limits, DIALECT)
+    return rejected(error, piece or _piece(message), limits, DIALECT, _content_id(message))
 
 
 def _keys(message: Mapping[str, Any] | BadEvent) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ def _event(message: Mapping[str, Any], now_ms: int, limits: Limits, marks: dict[
     """One event. Raises BadEvent."""
     kind = str(message.get("type") or ("track" if message.get("event") else "")).strip()
     properties = message.get("properties")
-    if properties is None:
+    if properties is None or properties == []:  # PHP writes an empty map so
         properties = {}
     if not isinstance(properties, dict):
         raise BadEvent("BAD_PROPERTIES", "`properties` is not a JSON object.")

@@ -48,7 +48,7 @@ async def retract(
         link = await _link(connection, link_id)
         if await person_records.retract(connection, link_id, now, reason):
             await recompute(connection, events, members_max, [link.a, link.b])
-        return sorted(await person_records.person_now(connection, [link.a, link.b]))
+        return await _persons(connection, link)
 
 
 async def unretract(db: Database, events: EventStore, link_id: UUID, *, members_max: int) -> list[int]:
@@ -58,7 +58,14 @@ async def unretract(db: Database, events: EventStore, link_id: UUID, *, members_
         link = await _link(connection, link_id)
         if await person_records.unretract(connection, link_id):
             await recompute(connection, events, members_max, [link.a, link.b])
-        return sorted(await person_records.person_now(connection, [link.a, link.b]))
+        return await _persons(connection, link)
+
+
+async def _persons(connection: Any, link: person_records.LinkSeen) -> list[int]:
+    """The persons of a link's two ends; of a value that an alias names, those of the identifiers that have it."""
+    ends = [link.a, link.b]
+    named = await link_records.named_by(connection, ends)
+    return sorted(await person_records.person_now(connection, [*ends, *(anchor for anchor, _ in named)]))
 
 
 async def declare_alias(

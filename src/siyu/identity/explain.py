@@ -125,14 +125,15 @@ async def evidence(db: Database, person_id: UUID, ends: tuple[UUID, UUID] | None
 
 
 async def persons(db: Database, numbers: Sequence[int]) -> list[PersonView]:
-    """These persons with their identifiers."""
+    """These persons with their identifiers; a value that an alias names and nobody has is nobody."""
     found = []
     async with db.connect() as connection:
         for person in numbers:
             members = [m for m in await records.members(connection, person) if m.until is None]
-            names = await records.names_of(connection, [person])
             identifiers = [Identified(m.uid, m.kind, m.value) for m in members]
-            found.append(PersonView(names[person].uid, identifiers))
+            if identifiers:
+                names = await records.names_of(connection, [person])
+                found.append(PersonView(names[person].uid, identifiers))
     return found
 
 

@@ -17,7 +17,9 @@ from siyu.identity.person_records import find_anchor
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
 
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 _FIRST_PLACE = (-(1 << 62), UUID(int=0))
@@ -68,11 +70,17 @@ async def evidence(db: Database, person_id: str, a: str | None = None, b: str | 
 
 
 @post("/api/identity/retractions", summary="Take a link back", status_code=200)
-async def retract(data: Retraction, db: Database, events: EventStore, now: Now, settings: Settings) -> Retracted:
+async def retract(
+    *, data: Retraction, db: Database, events: EventStore, now: Now, settings: Settings, idempotency_key: Key = None
+) -> Retracted:
     """Takes one link out of the evidence; answers the persons that result. Repeating it changes nothing."""
-    numbers = await actions.retract(
-        db, events, data.link_id, data.reason, now(), members_max=settings.identifiers_per_person_max
-    )
+
+    async def work() -> list[int]:
+        return await actions.retract(
+            db, events, data.link_id, data.reason, now(), members_max=settings.identifiers_per_person_max
+        )
+
+    numbers = await repeatable(db, Asked(idempotency_key, "identity.retract", data), work, now)
     return Retracted(data.link_id, await explain.persons(db, numbers))
 
 
@@ -85,7 +93,9 @@ async def unretract(link_id: str, db: Database, events: EventStore, settings: Se
 
 
 @post("/api/identity/aliases", summary="Declare two identifiers one person", status_code=200)
-async def declare(data: Alias, db: Database, events: EventStore, now: Now, settings: Settings) -> Retracted:
+async def declare(
+    *, data: Alias, db: Database, events: EventStore, now: Now, settings: Settings, idempotency_key: Key = None
+) -> Retracted:
     """An operator's decision that two identifiers are one person's. It is a link that can be taken back."""
     anchors = []
     async with db.connect() as connection:
@@ -94,14 +104,13 @@ async def declare(data: Alias, db: Database, events: EventStore, now: Now, setti
             if anchor is None or end.kind == "any":
                 raise PersonNotFound(f"Nobody has the {end.kind} {end.value[:100]}.")
             anchors.append(anchor)
-    link, numbers = await actions.declare_alias(
-        db,
-        events,
-        (anchors[0], anchors[1]),
-        data.reason,
-        now(),
-        members_max=settings.identifiers_per_person_max,
-    )
+
+    async def work() -> tuple[UUID, list[int]]:
+        ends = (anchors[0], anchors[1])
+        limit = settings.identifiers_per_person_max
+        return await actions.declare_alias(db, events, ends, data.reason, now(), members_max=limit)
+
+    link, numbers = await repeatable(db, Asked(idempotency_key, "identity.alias", data), work, now)
     return Retracted(link, await explain.persons(db, numbers))
 
 

@@ -35,6 +35,8 @@ REST_SECONDS: Final = 0.5
 SENDER_LOCK: Final = 0x51_0B
 """Advisory lock of the one that sends, in all processes."""
 
+_LOOK_SECONDS: Final = 0.05
+
 _ADD: Final = f"""
 INSERT INTO told_events (event_id, name, at, properties, anchor, key, other, "end", source)
 SELECT * FROM {unnested(1, "text", "text", "timestamptz", "text", "bigint", "text", "text", "text", "text")}
@@ -45,6 +47,8 @@ SELECT o.seq, o.event_id, o.name, (extract(epoch FROM o.at) * 1000)::bigint, o.p
        o.other, o."end", o.source
 FROM (SELECT * FROM told_events ORDER BY seq LIMIT $1) o LEFT JOIN identifiers i ON i.id = o.anchor ORDER BY o.seq
 """
+_NEWEST: Final = "SELECT max(seq) FROM told_events"
+_WAITS: Final = "SELECT EXISTS (SELECT FROM told_events WHERE seq <= $1)"
 _SCRUB: Final = """
 DELETE FROM told_events WHERE anchor = ANY($1::bigint[]) OR key = ANY($2::text[]) OR other = ANY($2::text[])"""
 
@@ -99,6 +103,19 @@ async def send_waiting(db: Database, stream: Stream, now: Now) -> int:
             if not connection.is_closed():
                 await connection.execute("SELECT pg_advisory_unlock($1)", SENDER_LOCK)
     return sent
+
+
+async def until_sent(db: Database, seconds_max: float) -> None:
+    """Wait until what is written down by now is in the stream; no longer than `seconds_max`."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds_max
+    async with db.driver() as connection:
+        newest = await connection.fetchval(_NEWEST)
+    while newest is not None and loop.time() < until:
+        await asyncio.sleep(_LOOK_SECONDS)
+        async with db.driver() as connection:
+            if not await connection.fetchval(_WAITS, newest):
+                return
 
 
 async def keep_sending(db: Database, stream: Stream, now: Now, stopping: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from siyu.collect.instants import epoch_ms
 from siyu.importer.mapping import Field
 
 Reader = Callable[[Any], Any]
@@ -31,6 +32,8 @@ class BadCell(ValueError):
 def time_reader(pattern: str, zone: ZoneInfo) -> Callable[[Any], int]:
     """Reads a time as epoch milliseconds. Times without an offset are wall clock in `zone` (the earlier instant where
     the clock shows one twice)."""
+    if pattern == "any":
+        return _any_reader(zone)
     if pattern in {"epoch_s", "epoch_ms"}:
         return _epoch_reader(1000 if pattern == "epoch_s" else 1)
     parse: Callable[[str], datetime] = (
@@ -46,6 +49,21 @@ def time_reader(pattern: str, zone: ZoneInfo) -> Callable[[Any], int]:
         except (ValueError, OverflowError, TypeError):
             raise BadCell(f"{cell!r} is no time of the form {pattern}") from None
         return (wall if offset is None else wall - offset) // _MILLISECOND
+
+    return read
+
+
+def _any_reader(zone: ZoneInfo) -> Callable[[Any], int]:
+    """Whatever the doors read, and so what Excel writes in China (`2025/5/2 9:05`)."""
+    read_moment = time_reader("iso", zone)
+
+    def read(cell: Any) -> int:
+        if isinstance(cell, date):
+            return read_moment(cell)
+        ms = epoch_ms(cell, zone)
+        if ms is None:
+            raise BadCell(f"{cell!r} is no time")
+        return ms
 
     return read
 

@@ -31,8 +31,8 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the file is written. Everything unset is detected."""
 
     format: Literal["csv", "ndjson", "parquet"] | None = None
-    delimiter: str = ","
-    """One character, or `blank` for runs of blanks and tabs."""
+    delimiter: str | None = None
+    """One character, or `blank` for runs of blanks and tabs; unset: the first of `,`, tab, `;` in the first line."""
     header: bool = True
     columns: list[str] | None = None
     """Names of the columns where the file has no header."""
@@ -64,7 +64,7 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     column: Column
     format: str = "iso"
-    """`iso`, `epoch_s`, `epoch_ms`, or a strptime pattern."""
+    """`iso`, `any` (also numbers since 1970, and `2025/5/2 9:05`), `epoch_s`, `epoch_ms`, or a strptime pattern."""
     zone: str | None = None
     """IANA zone of times that state none; unset = the brand's zone."""
     optional: bool = False
@@ -189,7 +189,8 @@ def _problems(mapping: Mapping) -> list[str]:
             found.append("`name` has either `constant` or `column`")
     elif mapping.name is not None or mapping.value is not None:
         found.append('`name` and `value` are for rows = "events"')
-    if len(mapping.file.delimiter) != 1 and mapping.file.delimiter != "blank":
+    delimiter = mapping.file.delimiter
+    if delimiter is not None and len(delimiter) != 1 and delimiter != "blank":
         found.append("`file.delimiter` is one character or `blank`")
     if not mapping.file.header and not mapping.file.columns:
         found.append("`file.columns` is needed where `file.header` is false")

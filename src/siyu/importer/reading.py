@@ -67,7 +67,7 @@ def open_rows(path: Path, seen: Survey, file: File) -> Source:
     )
     if seen.format == "ndjson":
         return Source(None, _json_rows(text), seen.lines)
-    rows = _blank_rows(text) if file.delimiter == "blank" else _csv_rows(text, file.delimiter)
+    rows = _blank_rows(text) if file.delimiter == "blank" else _csv_rows(_Lines(text), file.delimiter)
     columns = file.columns
     if file.header:
         first = next(rows, None)
@@ -129,6 +129,13 @@ class _Lines:
         self.number += 1
         return line
 
+    def delimiter(self) -> str:
+        """What parts the fields of the first line, which will be read again."""
+        first = next(self._text, "")
+        if first:
+            self._back.append(first)
+        return next((one for one in ",\t;" if one in first), ",")
+
     def begin(self) -> None:
         self.taken = []
 
@@ -139,9 +146,9 @@ class _Lines:
         self.number -= len(again)
 
 
-def _csv_rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[Row | BadRow]:
+def _csv_rows(lines: _Lines, delimiter: str | None) -> Iterator[Row | BadRow]:
     csv.field_size_limit(FIELD_CHARS_MAX)
-    lines = _Lines(text)
+    delimiter = delimiter or lines.delimiter()
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         lines.begin()

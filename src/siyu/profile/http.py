@@ -29,6 +29,7 @@ from siyu.profile.trait import TraitOp
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
 
 BY_API = "api"
 Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
@@ -230,7 +231,11 @@ async def record_consent(
 ) -> Consent:
     """Counts from now on; a later event of the person's may change it."""
     said = operate.ConsentWord(data.purpose, data.channel, data.granted, data.text_version)
-    await operate.record_consent(db, person_uuid(person_id), said, _word(now, idempotency_key))
+
+    async def work() -> None:
+        await operate.record_consent(db, person_uuid(person_id), said, _word(now, idempotency_key))
+
+    await repeatable(db, Asked(idempotency_key, f"consent {person_id}", data), work, now)
     return await _consent_of(person_uuid(person_id), db)
 
 
@@ -254,7 +259,11 @@ async def tag_person(
     person_id: str, data: TagBody, db: Database, now: Now, idempotency_key: IdempotencyKey = None
 ) -> PersonTags:
     """The tag is created when it does not exist."""
-    await operate.tag_person(db, person_uuid(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
+
+    async def work() -> None:
+        await operate.tag_person(db, person_uuid(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
+
+    await repeatable(db, Asked(idempotency_key, f"tag {person_id}", data), work, now)
     return await _tags_of(person_uuid(person_id), db)
 
 
@@ -293,10 +302,11 @@ async def erase_person(
     settings: Settings,
     scrubs: Injected = (),
     reason: Annotated[str, Parameter(max_length=500)] = "",
+    idempotency_key: IdempotencyKey = None,
 ) -> Receipt:
     """From every store, for ever; answers the receipt. Erasing again answers a receipt of zeros."""
     order = _order(reason, now, settings, scrubs)
-    return await rights.erase(db, events, person_uuid(person_id), order)
+    return await _erased(person_id, order, Asked(idempotency_key, f"erase {person_id}", reason), (db, events, now))
 
 
 @post("/api/persons/{person_id:str}/erasure", summary="Erase a person, with a reason", status_code=200)
@@ -309,10 +319,23 @@ async def erase_person_because(
     now: Now,
     settings: Settings,
     scrubs: Injected = (),
+    idempotency_key: IdempotencyKey = None,
 ) -> Receipt:
     """The same as DELETE."""
     order = _order(data.reason, now, settings, scrubs)
-    return await rights.erase(db, events, person_uuid(person_id), order)
+    asked = Asked(idempotency_key, f"erase {person_id}", data.reason)
+    return await _erased(person_id, order, asked, (db, events, now))
+
+
+async def _erased(
+    person_id: str, order: rights.Order, asked: Asked, house: tuple[Database, EventStore, Now]
+) -> Receipt:
+    db, events, now = house
+
+    async def work() -> Receipt:
+        return await rights.erase(db, events, person_uuid(person_id), order)
+
+    return await repeatable(db, asked, work, now, Receipt)
 
 
 def _order(reason: str, now: Now, settings: Settings, scrubs: Sequence[Any]) -> rights.Order:

@@ -3,8 +3,9 @@
 The rule in one sentence: the traits of a person are what one gets by carrying out all operations of all member
 identifiers one after another in the order of event time. Arrival, duplicates and merges therefore cannot matter.
 
-Canonical order: (event time, event id, source, operation, identifier). Inside one event the operations are carried out
-in the order of their codes: delete, set_once, set, append, increment, unset.
+Canonical order: (event time, operation, event id, source, identifier). Operations of one instant are carried out in the
+order of their codes, whichever event brought them: set_once, set, append, increment, unset, delete. SDKs send several
+messages of one millisecond, and the ids of events know nothing of what the caller meant (decision 0440).
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Op(IntEnum):
-    """What an operation does, and its place among those of one event."""
+    """What an operation does, and its place among those of one instant."""
 
-    DELETE = 0
     SET_ONCE = 1
     SET = 2
     APPEND = 3
     INCREMENT = 4
     UNSET = 5
+    DELETE = 6
 
 
 BARRIERS: Final = (Op.DELETE, Op.SET, Op.UNSET)
@@ -144,22 +145,20 @@ def superseded(events: Iterable[TraitEvent]) -> list[TraitEvent]:
     operations has a later barrier (set, unset, delete) on the same name."""
     later: set[str] = set()
     all_later = False
-    dead = []
-    for event in sorted(events, key=lambda event: event[:4], reverse=True):
-        alive = False
-        for op in sorted(event.operations(), key=_order, reverse=True):
-            alive |= not (all_later or op.name in later)
-            if op.op is Op.DELETE:
-                all_later = True
-            elif op.op in BARRIERS:
-                later.add(op.name)
-        if not alive:
-            dead.append(event)
-    return dead
+    alive: set[tuple[int, str, str]] = set()
+    known = {event[:3]: event for event in events}
+    for op in sorted((op for event in known.values() for op in event.operations()), key=_order, reverse=True):
+        if not (all_later or op.name in later):
+            alive.add(op[:3])
+        if op.op is Op.DELETE:
+            all_later = True
+        elif op.op in BARRIERS:
+            later.add(op.name)
+    return [event for place, event in known.items() if place not in alive]
 
 
 def _order(op: TraitOp) -> tuple[Any, ...]:
-    return op[:6]
+    return op.at_ms, op.op, op.event_id, op.source, op.anchor, op.name
 
 
 def _apply(before: TraitValue | None, op: TraitOp, declared: Declared | None) -> TraitValue | None:
