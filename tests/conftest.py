@@ -13,11 +13,14 @@ import pytest
 from siyu.clock import system_now
 from siyu.ledger.check import violations
 from siyu.ledger.sealing import Sealer, seal_all
+from siyu.schema import complete_metadata
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.embedded_postgres import lost_folders, remove_database, remove_home
 from siyu.store.engines import Engines, open_engines
 from siyu.store.postgres import Database
+
+complete_metadata()
 
 
 def pytest_sessionstart() -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from siyu.calendar.actions import put_year
+from siyu.calendar.day import Day, Kind
+from siyu.calendar.published import PUBLISHED
 from siyu.collect.event import Effects
 from siyu.profile import ProfileChange, absorb, absorb_purchases
 from siyu.rules.window import Setting
+from siyu.segments.checkins import streak_now
 from siyu.store.clickhouse import EventStore
-from siyu.store.postgres import Database
+from siyu.store.postgres import Database, driver_of
 from tests.reference.world import Happening, as_event, insert_events, merge, register, share
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
@@ -79,6 +83,11 @@ number_value = compared(
     **{"in": st.lists(numbers, max_size=3), "not_in": st.lists(numbers, max_size=3)},
     between=pairs, is_multiple_of=pick(1, 2, 3),
 )  # fmt: skip
+calendar_value = compared(
+    eq=pick("春节", True, False), ne=pick("春节", "国庆节", True), contains=pick("节"),
+    exists=st.none(), is_null=st.none(),
+    **{"in": st.lists(pick("春节", "国庆节", False), max_size=2)},
+)  # fmt: skip
 edge = compared(crosses=numbers)
 
 DIMENSIONS_ASKED = (
@@ -107,6 +116,8 @@ people = st.one_of(
     st.builds(
         lambda name, v: {"person": name} | v, pick("time.hour", "time.weekday", "time.day", "time.month"), any_value
     ),
+    st.builds(lambda v: {"person": "checkin.cycle_day"} | v, any_value),
+    st.builds(lambda name, v: {"person": name} | v, pick("time.holiday", "time.workday"), calendar_value | any_value),
 )
 wheres = st.one_of(
     pick({"sku": "milk"}, {"price": 3}, {"sku": None}, {"@end": ["app", "web"]}, {"sku": ["milk", "tea"], "price": 3}),
@@ -204,6 +215,11 @@ class World(NamedTuple):
         ]
 
 
+OWN_DAYS = [
+    Day(NOW.date() - timedelta(days=ago), "春节", Kind.WORK if ago == 7 else Kind.REST) for ago in (0, 1, 7, 40)
+]
+"""The brand's own 2026; of 2025 what is published counts."""
+KNOWN_DAYS = PUBLISHED.with_own(OWN_DAYS)
 SHARED, MERGED, HANDED_MS = 90, {81: 1, 82: 1, 83: 2}, NOW_MS - 20 * DAY_MS
 """An identifier of person 3 that became person 4's, and identifiers of persons 1 and 2."""
 _MOMENTS = (0, 1, -1, 30 * DAY_MS, 30 * DAY_MS - 1, 7 * DAY_MS, DAY_MS, 90 * 60_000, 25 * 3_600_000, -DAY_MS)
@@ -291,6 +307,30 @@ def world(seed: int, size: int) -> World:
     return World(happenings, changes, sorted({one.person for one in happenings}))
 
 
+def checkins_of(world: World) -> list[tuple[Happening, tuple[date, datetime]]]:
+    """What happened, each as a check-in of its local day."""
+    found = []
+    for one in world.happenings:
+        at = NOW + timedelta(milliseconds=one.at_ms - NOW_MS)
+        found.append((one, (at.astimezone(ZoneInfo(ZONES[0])).date(), at)))
+    return found
+
+
+def cycle_day(world: World, person: int, here: Setting) -> int:
+    """The day of the check-in cycle of a person, of seven days in a row: what the rules begin with."""
+    days = set()
+    kept: set[tuple[int, date]] = set()
+    for one, (day, at) in checkins_of(world):
+        # The first that came for an identifier and day is the one that is kept.
+        if (one.anchor, day) in kept:
+            continue
+        kept.add((one.anchor, day))
+        if one.person == person and at <= here.now:
+            days.add(day)
+    streak = streak_now(days, here.today)
+    return (streak - 1) % 7 + 1 if streak else 0
+
+
 async def settle(db: Database, events: EventStore, world: World) -> None:
     """Put a world into empty engines."""
     await events.create_all()
@@ -318,6 +358,13 @@ async def settle(db: Database, events: EventStore, world: World) -> None:
                now())"""
         )  # fmt: skip
     async with db.begin() as conn:
+        await put_year(await driver_of(conn), NOW.year, OWN_DAYS, NOW, "test")
+        rows = [(one.anchor, *checkin) for one, checkin in checkins_of(world)]
+        await (await driver_of(conn)).executemany(
+            """INSERT INTO checkins (anchor, day, at, "end", how) VALUES ($1, $2, $3, 'web', 'call')
+               ON CONFLICT DO NOTHING""",
+            rows,
+        )
         await absorb(conn, world.changes, NOW)
         await absorb_purchases(
             conn,

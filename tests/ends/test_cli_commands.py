@@ -55,6 +55,7 @@ def test_a_question_comes_from_standard_input_and_a_wrong_one_is_refused(cli: Cl
     assert json.loads(cli.run("ask", "-", "--json", stdin=json.dumps(FUNNEL)).stdout)["counts"] == [4, 1]
     told = cli.run("ask", "-", stdin=json.dumps(FUNNEL | {"order": "random"}), code=1)
     assert told.stderr.startswith("siyu: INVALID_QUESTION: ")
+    assert told.stderr.rstrip().endswith("(order)")
 
 
 def test_a_key_is_made_listed_and_revoked(cli: Cli) -> None:

@@ -77,6 +77,7 @@ PATHS = (
     "/console/earn-rules/order/why?q=13800000003",
     "/console/currencies",
     "/console/currencies?edit=points",
+    "/console/calendar?year=2026&day=2026-10-01",
     "/console/tiers/-edit",
     "/console/connectors",
     "/console/connectors?edit=own-shop",

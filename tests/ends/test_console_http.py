@@ -609,3 +609,23 @@ def test_a_segment_from_sentence_to_members(client: httpx.Client) -> None:
     assert "客户" in client.get("/console/segments").text
     assert post(client, "/console/segments/paid/delete").headers["location"] == "/console/segments?said=deleted"
     assert client.get("/console/segments/paid").status_code == 404
+
+
+def test_a_year_of_holidays_is_pasted_uploaded_changed_and_taken_back(client: httpx.Client) -> None:
+    path = "/console/calendar/2031"
+    assert "2031-01-01," not in client.get("/console/calendar?year=2031").text
+    assert post(client, "/console/calendar/99999/remove").status_code == 404
+    refused = post(client, path, text="2031-01-01,元旦,rest\n2031-01-02,元旦")
+    assert refused.status_code == 422
+    assert re.search(r'id="wrong-text".*?(第 2 行|Line 2)', refused.text, re.DOTALL)
+    assert post(client, path, text="2030-01-01,元旦,rest").status_code == 422
+    file = {"file": ("year.csv", "日期,名称,类型\n2031-01-01,元旦,休\n2031-01-04,元旦,班\n".encode("gb18030"))}
+    stored = client.post(path, data={"_csrf": token(client)}, files=file)
+    assert stored.status_code == 303
+    assert post(client, path + "/day", day="2031-01-01", kind="").status_code == 303
+    assert post(client, path + "/day", day="2031-08-08", kind="rest", name="店庆").status_code == 303
+    assert post(client, path + "/day", day="2030-08-08", kind="rest", name="店庆").status_code == 422
+    shown = client.get("/console/calendar?year=2031&day=2031-08-08").text
+    assert "2031-01-04,元旦,work\n2031-08-08,店庆,rest\n</textarea>" in shown
+    assert post(client, path + "/remove").status_code == 303
+    assert "2031-08-08,店庆" not in client.get("/console/calendar?year=2031").text

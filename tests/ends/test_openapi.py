@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import jsonschema_rs
 import msgspec
@@ -36,6 +37,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.wait_processed(1)
     yield running
     running.stop()
+
+
+def test_a_wrong_address_is_a_problem_too(server: Server) -> None:
+    """Right below /api stands the description, whose router would answer with a page."""
+    for path in ("/api/nothing", "/api/nothing/else", "/nothing"):
+        with pytest.raises(HTTPError) as refused:
+            server.get(path)
+        assert refused.value.headers["content-type"] == "application/problem+json"
+        assert json.load(refused.value)["code"] == "NOT_FOUND"
 
 
 CHECKS = (not_a_server_error, content_type_conformance, response_schema_conformance)

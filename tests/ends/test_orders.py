@@ -184,6 +184,16 @@ def test_a_cart_is_one_for_a_person(server: Server) -> None:
     assert put(server, f"/api/persons/{one}/cart/none", {"qty": 1})[1]["code"] == "SKU_NOT_FOUND"
 
 
+def test_who_waits_for_the_stream_waits_for_what_calls_told(server: Server) -> None:
+    """Ten times: a call, then the stream says that all is processed, then the event is there."""
+    for number in range(5):
+        for step, body in (("", order(f"WT-{number}", "anything", price_fen=100, person=user(6))), ("/pay", {})):
+            path = "/api/orders" if step == "" else f"/api/orders/WT-{number}{step}"
+            assert call(server, path, body)[0] == 200
+            server.wait_processed(0)
+            assert timeline(server, 6).count("order.paid" if step else "order.created") == number + 1
+
+
 def test_an_unpaid_order_lapses_when_the_clock_moves(server: Server) -> None:
     sell(server, "W1", 100, 1)
     assert call(server, "/api/orders", order("W-1", "W1", pay_within_s=300, person=user(1)))[0] == 200

@@ -235,14 +235,21 @@ def test_an_adjustment_above_the_limit_needs_a_second_person(server: Server) -> 
     assert call(server, "/api/points/adjust", {**wanted, "points": 1002}, "e1")[1]["code"] == "IDEMPOTENCY_CONFLICT"
     assert waits in server.get("/api/points/adjustments")["items"]
     approve = f"/api/points/adjustments/{waits['adjustment_id']}/approve"
-    status, problem = call(server, approve, {"by": "ann"})
-    assert (status, problem["code"]) == (403, "SECOND_PERSON_NEEDED")
+    for name in ("ann", " Ann "):
+        status, problem = call(server, approve, {"by": name})
+        assert (status, problem["code"]) == (409, "SECOND_PERSON_NEEDED")
     assert available(server, 7) == 0
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: call(server, approve, {"by": f"bob{n}"})[0], range(8)))
     assert sorted(answers) == [200, *[404] * 7]
     assert available(server, 7) == 1001
-    less = {"person": user(7), "points": -2000, "reason": "a mistake", "by": "ann"}
+    waits = call(server, "/api/points/adjust", wanted, "e2")[1]
+    approve = f"/api/points/adjustments/{waits['adjustment_id']}/approve"
+    booked = call(server, approve, {"by": "bob"}, "e3")
+    assert (booked[0], available(server, 7)) == (200, 2002)
+    assert call(server, approve, {"by": "bob"}, "e3") == booked
+    assert call(server, approve, {"by": "eve"}, "e3")[1]["code"] == "IDEMPOTENCY_CONFLICT"
+    less = {"person": user(7), "points": -3000, "reason": "a mistake", "by": "ann"}
     less_waits = call(server, "/api/points/adjust", less)[1]
     path = f"/api/points/adjustments/{less_waits['adjustment_id']}"
     assert call(server, f"{path}/approve", {"by": "bob"})[1]["code"] == "INSUFFICIENT"

@@ -93,6 +93,14 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             "day of the week is one of [“Saturday”, “Sunday”] and not (day of the month equals 8)",
         ),
         (
+            {"any": [
+                {"person": "time.holiday", "op": "in", "value": ["春节", "公司日"]},
+                {"person": "time.workday", "op": "eq", "value": False},
+            ]},
+            "节假日 属于 [“春节”, “公司日”] 或 工作日 等于 假",
+            "statutory holiday is one of [“Spring Festival”, “公司日”] or working day equals false",
+        ),
+        (
             {"metric": "streak", "event": "checkin", "op": "is_multiple_of", "value": 7},
             "累计“签到”的连续天数 是 7 的倍数",
             "the streak of days of “Checked in” ever is a multiple of 7",

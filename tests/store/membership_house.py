@@ -100,7 +100,7 @@ class House:
 
     async def look(self) -> None:
         """The keeper looks at everything, and what it says is processed."""
-        self.keeper._roll_not_before = 0
+        self.keeper._roll_rest_s = 0
         assert await self.keeper.step()
         await send_waiting(self.db, self.stream, lambda: self.now)
         while await self.worker.step(0.01):

@@ -16,7 +16,6 @@ from siyu.ledger.command import derived_key
 from siyu.ledger.currencies import InvalidCurrency, Wanted
 from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.react import store_rule
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -27,7 +26,6 @@ PAW = Wanted("paw", "爪印", "paws", True, 6, Rounding.QUARTER)
 @pytest.fixture
 async def house(db: Database, right_ledger: None) -> Database:
     """An empty ledger."""
-    complete_metadata()
     await db.create_all()
     return db
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from siyu.schema import complete_metadata
 from siyu.store import postgres_binaries
 from siyu.store.embedded_postgres import EmbeddedPostgres
 from siyu.store.migrate import migrate
@@ -42,7 +41,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 async def make_tables(url: str) -> int:
     """Every table of ours, and the server's major version."""
-    complete_metadata()
     db = await Database.open(url, connections_max=2)
     try:
         await migrate(db)

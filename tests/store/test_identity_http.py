@@ -11,6 +11,7 @@ import pytest
 from litestar import Litestar
 from litestar.di import Provide
 
+import siyu.store.tables  # noqa: F401 - makes the table of replies
 from identity_world import DAY0_MS, SECRET, Fact, Said, Seen, World, key
 from siyu.api.problems import on_siyu_error
 from siyu.errors import SiyuError
@@ -124,6 +125,40 @@ async def test_a_retraction_answers_the_persons_that_result_and_can_be_undone(
     assert (shown["status"], shown["reason"]) == ("retracted", "two sisters")
     answer = (await client.delete(f"/api/identity/retractions/{link['link_id']}")).json()
     assert [names(person) for person in answer["persons"]] == [{"user_id=u", "openid:m=o", "anonymous_id=x"}]
+
+
+async def test_a_key_is_for_one_request(world: World, client: httpx.AsyncClient) -> None:
+    await world.absorb([Seen(1, (f"user_id={name}",)) for name in "abc"])
+
+    def alias(other: str) -> dict[str, Any]:
+        return {"a": {"kind": "user_id", "value": "a"}, "b": {"kind": "user_id", "value": other}, "reason": "one"}
+
+    key = {"Idempotency-Key": "k1"}
+    assert (await client.post("/api/identity/aliases", json=alias("nobody"), headers=key)).status_code == 404
+    first, again, other = [
+        await client.post("/api/identity/aliases", json=alias(end), headers=key) for end in ("b", "b", "c")
+    ]
+    assert (first.status_code, again.json()) == (200, first.json())
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+    assert [names(one) for one in first.json()["persons"]] == [{"user_id=a", "user_id=b"}]
+    link = {"link_id": first.json()["link_id"], "reason": "two"}
+    answers = [
+        await client.post(
+            "/api/identity/retractions", json=link | {"reason": reason}, headers={"Idempotency-Key": "k2"}
+        )
+        for reason in ("two", "two", "three")
+    ]
+    assert [one.status_code for one in answers] == [200, 200, 409]
+
+
+async def test_a_value_that_nobody_has_is_no_person(world: World, client: httpx.AsyncClient) -> None:
+    """An alias names a value without its kind; taken back, the value itself is not answered as a person."""
+    await world.absorb([Seen(1, ("user_id=a",)), Said(1, "alias", "any=b", "user_id=a"), Seen(2, ("user_id=b",))])
+    links = (await client.get(f"/api/persons/{uid('user_id=a')}/evidence")).json()["links"]
+    (link,) = [one["link_id"] for one in links if one["rule"] == "alias"]
+    body = {"link_id": link, "reason": "not so"}
+    answer = (await client.post("/api/identity/retractions", json=body)).json()
+    assert sorted(map(sorted, map(names, answer["persons"]))) == [["user_id=a"], ["user_id=b"]]
 
 
 async def test_an_operator_declares_an_alias(world: World, client: httpx.AsyncClient) -> None:

@@ -22,12 +22,10 @@ from siyu.ids import identifier_key
 from siyu.processor.actions import stream_state
 from siyu.processor.reactions import ProfileReaction
 from siyu.processor.run import run_processor
-from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.stream.kafka import KafkaStream
 
-complete_metadata()
 T0 = 1_760_000_000_000
 
 

@@ -15,7 +15,6 @@ import pytest
 from siyu.errors import EngineUnavailable
 from siyu.ledger import AccountName, Command, Desk, Ledger, Outcome, Role
 from siyu.ledger.check import violations
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database
 from tests.conftest import remove_home
 from tests.rounds import ENGINE_KILLS
@@ -49,7 +48,6 @@ async def until_answered(desk: Desk[Command, Outcome], command: Command) -> Outc
 
 @pytest.mark.proof
 async def test_nothing_answered_is_lost_and_nothing_is_done_twice(home: Path) -> None:
-    complete_metadata()
     with owner(home) as (_, engines):
         db = await Database.open(engines.database_url)
         await db.create_all()

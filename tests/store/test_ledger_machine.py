@@ -19,7 +19,6 @@ from siyu.ledger.check import violations
 from siyu.ledger.proving import proof_of
 from siyu.ledger.read_records import DueLeg, DueLots, balances, due_first, lots_seen
 from siyu.ledger.sealing import Sealer, seal_all
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
 from tests.conftest import drop_database
 from tests.reference.ledger import Hold, Model
@@ -63,7 +62,6 @@ class LedgerMachine(RuleBasedStateMachine):
                 await connection.execute(f"CREATE DATABASE {self.database}")
             await admin.close()
             self.db = await Database.open(DSN[0].replace("@/siyu?", f"@/{self.database}?"), connections_max=2)
-            complete_metadata()
             await self.db.create_all()
 
         self.loop.run_until_complete(prepare())

@@ -12,7 +12,6 @@ import pytest
 
 from siyu.ledger import AccountName, Command, Flow, Ledger, Leg, Role, derived_key
 from siyu.ledger.check import violations
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database, driver_of
 from tests.rounds import CRASHES, RACES
 
@@ -27,7 +26,6 @@ CHANCES = 40
 
 @pytest.fixture
 async def ledger(db: Database) -> Database:
-    complete_metadata()
     await db.create_all()
     return db
 

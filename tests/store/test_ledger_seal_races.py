@@ -14,7 +14,6 @@ import pytest
 from siyu.clock import system_now
 from siyu.ledger.check import violations
 from siyu.ledger.sealing import Sealer, seal_all
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database
 
 from .ledger_racer import fill
@@ -29,7 +28,6 @@ SECONDS = 4.0
 
 @pytest.fixture
 async def ledger(db: Database) -> Database:
-    complete_metadata()
     await db.create_all()
     await seal_all(db, Sealer(SECRET), system_now)
     return db

@@ -15,7 +15,6 @@ from siyu.membership.rights import membership_file, scrub_membership
 from siyu.processor.scrub import scrub_told
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
-from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 
@@ -64,7 +63,6 @@ async def test_an_erased_member_leaves_nothing(db: Database, events: EventStore)
     ["UPDATE tier_log SET reason = ''", "DELETE FROM tier_log", "TRUNCATE tier_log"],
 )
 async def test_what_was_decided_about_tiers_is_never_changed(db: Database, statement: str) -> None:
-    complete_metadata()
     await db.create_all()
     async with db.driver() as connection:
         with pytest.raises((asyncpg.IntegrityConstraintViolationError, asyncpg.InsufficientPrivilegeError)):

@@ -18,12 +18,9 @@ from siyu.processor import actions, records
 from siyu.processor.reactions import ProfileReaction
 from siyu.processor.replay import event_of_body
 from siyu.processor.work import Fenced, Worker
-from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
-
-complete_metadata()
 
 SECRET = b"test secret of thirty-two bytes!"
 T0 = 1_760_000_000_000

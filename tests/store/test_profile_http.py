@@ -16,6 +16,7 @@ from litestar import Litestar
 from litestar.di import Provide
 
 import siyu.identity.tables
+import siyu.store.tables
 from siyu.api.problems import on_siyu_error
 from siyu.collect.event import Effects
 from siyu.errors import SiyuError
@@ -197,6 +198,8 @@ async def test_tags_by_hand_move_with_the_tree(world: World) -> None:
     assert (await world.http.post(path, json={"path": "天河店"}, headers={"Idempotency-Key": "k"})).status_code == 200
     given = (await world.http.post(path, json={"path": "天河店"}, headers={"Idempotency-Key": "k"})).json()
     assert [one["path"] for one in given["history"]] == ["天河店"]
+    other = await world.http.post(path, json={"path": "番禺店"}, headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
     node = next(one for one in (await world.get("/api/tags"))["items"] if one["path"] == "天河店")
     moved = await world.http.put(f"/api/tags/{node['id']}", json={"path": "广州/天河店"})
     assert moved.json()["path"] == "广州/天河店"

@@ -25,12 +25,9 @@ from siyu.profile.portrait import Moment, Portrait
 from siyu.profile.rights import Order, Receipt, erase
 from siyu.profile.rights_records import Record
 from siyu.profile.timeline import Page
-from siyu.schema import complete_metadata
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
-
-complete_metadata()
 
 SECRET = b"test secret of thirty-two bytes!"
 T0 = 1_760_000_000_000

@@ -12,6 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.di import Provide
 
+import siyu.store.tables  # noqa: F401 - makes the table of replies
 from siyu.analytics import actions
 from siyu.analytics.http import routes
 from siyu.api.problems import on_siyu_error
@@ -97,6 +98,40 @@ async def test_nonsense_is_422_with_a_code(http: httpx.AsyncClient, body: bytes)
     answer = await http.post("/api/questions", content=body)
     assert answer.status_code == 422
     assert answer.json()["code"] == "INVALID_QUESTION"
+
+
+EDGES = [
+    {"kind": "trend", "series": [{}], "timezone": "Asia/Shanghai", "range": {"from": "0001-01-01"}},
+    {
+        "kind": "trend",
+        "series": [{}],
+        "timezone": "America/New_York",
+        "range": {"from": "2026-01-01", "to": "9999-12-31T23:59:59"},
+    },
+    {"kind": "retention", "period": "day", "end": "9999-12-31T23:59:59Z", "timezone": "Asia/Shanghai", "intervals": 2},
+]
+
+
+@pytest.mark.parametrize("question", EDGES)
+async def test_the_ends_of_the_calendar_are_refused(http: httpx.AsyncClient, question: dict[str, Any]) -> None:
+    answer = await http.post("/api/questions", json=question)
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_QUESTION")
+
+
+async def test_a_condition_that_nothing_fulfils(http: httpx.AsyncClient) -> None:
+    """The engine answers a constant where a condition is none."""
+    asked = {"kind": "retention", "period": "day", "end": NOW.isoformat(), "intervals": 200}
+    answer = await http.post("/api/questions", json=asked | {"target_where": {"not": {}}})
+    assert (answer.status_code, {sum(row) for row in answer.json()["matrix"]}) == (200, {0})
+
+
+async def test_a_question_is_saved_once_under_a_key(http: httpx.AsyncClient) -> None:
+    key, body = {"Idempotency-Key": "once"}, {"name": "n", "question": {"kind": "stickiness"}}
+    first, again = [await http.post("/api/saved-questions", json=body, headers=key) for _ in range(2)]
+    assert (first.status_code, first.text) == (201, again.text)
+    assert len((await http.get("/api/saved-questions")).json()) == 1
+    other = await http.post("/api/saved-questions", json=body | {"name": "m"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
 
 
 async def test_saved_questions(http: httpx.AsyncClient) -> None:

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from siyu.errors import IdempotencyConflict, NotFound, Refused
-from siyu.schema import complete_metadata
 from siyu.store.postgres import Database
 from siyu.store.replies import KEPT_DAYS, Asked, forget, once
 
@@ -23,7 +22,6 @@ class Done(msgspec.Struct, frozen=True):
 
 @pytest.fixture
 async def counted(db: Database) -> Database:
-    complete_metadata()
     await db.create_all()
     async with db.begin() as connection:
         await connection.exec_driver_sql("CREATE TABLE counted (n bigint NOT NULL)")

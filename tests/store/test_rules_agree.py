@@ -28,7 +28,18 @@ from siyu.segments.population import Population, Source, survey
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
-from tests.rule_world import DIMENSION_TIMES, DIMENSIONS_ASKED, ZONES, World, rules, setting, settle, world
+from tests.rule_world import (
+    DIMENSION_TIMES,
+    DIMENSIONS_ASKED,
+    KNOWN_DAYS,
+    ZONES,
+    World,
+    cycle_day,
+    rules,
+    setting,
+    settle,
+    world,
+)
 
 PERSONS = 70
 RULES = 8
@@ -58,6 +69,7 @@ def attributes(portrait: Portrait, here: Setting) -> dict[str, Any]:
     found |= {"tags": portrait.tags, "identities": sorted(kinds), "lifecycle": portrait.lifecycle}
     found |= {f"rfm.{name}": getattr(portrait.rfm, name) for name in portrait.rfm.__struct_fields__}
     found |= {"first_seen": epoch_ms(portrait.first_seen), "last_seen": epoch_ms(portrait.last_seen)}
+    found |= {"time.holiday": KNOWN_DAYS.holiday(here.today), "time.workday": KNOWN_DAYS.workday(here.today)}
     found["birthday_in_days"] = days_to_birthday(portrait.traits.get("birthday"), here.today)
     for which, touch in (("first_touch", portrait.first_touch), ("last_touch", portrait.last_touch)):
         found |= of_touch(which, touch) if touch else {}
@@ -73,7 +85,8 @@ def attributes(portrait: Portrait, here: Setting) -> dict[str, Any]:
 def computed(made: World, person: int, here: Setting) -> dict[str, Any]:
     """The dimensions that rules ask for, worked out from the list of events."""
     asked = [DIMENSIONS.entries[key] for key in (*DIMENSIONS_ASKED, *DIMENSION_TIMES)]
-    return {f"dim.{one.key}": value_of(one, made.events_of(person), here, WORDS) for one in asked}
+    found = {f"dim.{one.key}": value_of(one, made.events_of(person), here, WORDS) for one in asked}
+    return found | {"checkin.cycle_day": cycle_day(made, person, here)}
 
 
 def of_touch(which: str, touch: TouchSeen) -> dict[str, Any]:

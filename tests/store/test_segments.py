@@ -27,7 +27,6 @@ from siyu.profile.portrait import Moment, Portrait
 from siyu.profile.rights import Order, erase
 from siyu.profile.rights_records import Record
 from siyu.rules.rule import InvalidRule
-from siyu.schema import complete_metadata
 from siyu.segments import actions, keep, records
 from siyu.segments.actions import Wanted
 from siyu.segments.keep import Keeper
@@ -39,8 +38,6 @@ from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
-
-complete_metadata()
 
 SECRET = b"test secret of thirty-two bytes!"
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -140,7 +137,7 @@ async def test_members_come_and_go_by_event_and_by_time(house: House) -> None:
     await house.look()
     assert await house.segments() == ["buyers"]
     house.now += timedelta(milliseconds=1)
-    house.keeper._roll_not_before = 0
+    house.keeper._roll_rest_s = 0
     await house.look()
     assert (await house.segments(), await house.size("buyers")) == ([], 0)
     assert await house.said() == [("entered", "buyers"), ("left", "buyers")]
@@ -178,7 +175,7 @@ async def test_an_event_of_the_future_counts_when_its_time_has_come(house: House
     await house.look()
     assert await house.segments() == []
     house.now += timedelta(seconds=90)
-    house.keeper._roll_not_before = 0
+    house.keeper._roll_rest_s = 0
     await house.look()
     assert await house.segments() == ["came"]
 
@@ -191,11 +188,9 @@ async def test_the_calendar_and_age_are_looked_at_with_the_hour(house: House) ->
     assert await house.segments() == ["today"]
     assert "lifecycle.new" in (await house.portrait()).segments
     house.now = datetime(2026, 6, 1, 16, tzinfo=UTC)
-    house.keeper._roll_not_before = 0
     await house.look()
     assert await house.segments() == []
     house.now += timedelta(days=60)
-    house.keeper._roll_not_before = 0
     await house.look()
     assert "lifecycle.sleeping" in (await house.portrait()).segments
 
@@ -207,7 +202,6 @@ async def test_what_is_said_of_a_person_is_no_sign_of_life(house: House) -> None
     await house.look()
     for _ in range(3):
         house.now += timedelta(days=61)
-        house.keeper._roll_not_before = 0
         await house.look()
     assert await house.said() == [("entered", "quiet"), ("left", "quiet")]
     assert (await house.portrait()).lifecycle == "lost"
@@ -269,6 +263,35 @@ async def test_the_keeper_rests_as_long_as_events_flood_in(house: House, monkeyp
     await running
     # Once before there was a flood; then, quiet again, for what the flood left.
     assert looked.count(True) == 1
+
+
+async def test_a_few_events_after_a_long_look_are_looked_at_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One customer after the other on a slow machine, where every look is long: each within two seconds."""
+    monkeypatch.setattr(keep, "FLOOD_SECONDS", 3600.0)
+    monkeypatch.setattr(keep, "SHORT_SECONDS", -1.0)
+    monkeypatch.setattr(keep, "REST_SECONDS_MAX", 3600.0)
+    wake, stopping = asyncio.Event(), asyncio.Event()
+    looks: asyncio.Queue[None] = asyncio.Queue()
+
+    async def look() -> bool:
+        looks.put_nowait(None)
+        await asyncio.sleep(0.001)
+        return True
+
+    monkeypatch.setattr(keep, "REST", 1e9)
+    monkeypatch.setattr(house.keeper, "step", look)
+    running = asyncio.create_task(house.keeper.run(wake, stopping))
+    await looks.get()
+    async with house.db.driver() as connection:
+        await records.add_touch(connection, np.arange(1, 3, dtype=np.uint32).tobytes())
+    wake.set()
+    # Did it wait for the end of a flood, it would be for an hour.
+    await looks.get()
+    stopping.set()
+    wake.set()
+    await running
 
 
 async def test_a_flood_too_large_for_one_look_is_let_pass_before_the_first(
@@ -402,7 +425,6 @@ async def test_the_ladder_rises_and_decays(house: House) -> None:
     await house.look()
     assert (await house.portrait()).trust_level == "trusts_me"
     house.now += timedelta(days=365)
-    house.keeper._roll_not_before = 0
     await house.look()
     assert (await house.portrait()).trust_level == "stranger"
     assert await house.said() == []

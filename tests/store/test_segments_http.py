@@ -15,7 +15,7 @@ from litestar.di import Provide
 
 from siyu.api.problems import on_siyu_error
 from siyu.errors import SiyuError
-from siyu.schema import complete_metadata
+from siyu.loyalty.http_explain import routes as explain_routes
 from siyu.segments.http import routes
 from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
@@ -27,8 +27,6 @@ from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.stream.postgres import PostgresStream
 from tests.reference.world import Happening, insert_events, register, uid_of
-
-complete_metadata()
 
 NOW = datetime(2026, 3, 10, 15, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -59,9 +57,9 @@ async def http(keeper: Keeper, db: Database, events: EventStore) -> AsyncIterato
     def provided(value: Any) -> Provide:
         return Provide(lambda: value, sync_to_thread=False)
 
-    services = {"db": db, "events": events, "now": lambda: NOW, "settings": Settings()}
+    services = {"db": db, "events": events, "now": lambda: NOW, "settings": Settings(), "secret": b"secret"}
     app = Litestar(
-        [*routes, *rule_routes],
+        [*routes, *rule_routes, *explain_routes],
         dependencies={name: provided(value) for name, value in services.items()},
         exception_handlers={SiyuError: on_siyu_error},
     )
@@ -129,6 +127,40 @@ async def test_both_forms_and_the_schema(http: httpx.AsyncClient) -> None:
     read = (await http.post("/api/rules/read", json={"text": said["en"], "lang": "en"})).json()
     assert read == said
     assert (await http.get("/api/rules/schema")).json()["$schema"].endswith("2020-12/schema")
+
+
+async def test_a_rule_says_why_it_holds_of_a_person(http: httpx.AsyncClient) -> None:
+    bought = {"metric": "count", "event": "order.paid", "op": "gte", "value": 1}
+    paid = {"metric": "sum", "event": "order.paid", "op": "gte", "value": 200}
+    city = {"person": "trait.city", "op": "eq", "value": "广州"}
+    rule = {"all": [bought, {"any": [paid, city]}]}
+    asked = {"rule": rule, "person": str(uid_of(1))}
+    said = (await http.post("/api/rules/explain", json=asked)).json()
+    assert (said["person_id"], said["held"], datetime.fromisoformat(said["at"])) == (str(uid_of(1)), False, NOW)
+    assert [(one["held"], one["seen"], one["depth"]) for one in said["conditions"]] == [
+        (True, 1, 0),
+        (False, None, 0),
+        (False, 100, 1),
+        (False, None, 1),
+    ]
+    assert "广州" in said["conditions"][3]["zh"] and "广州" in said["conditions"][3]["en"]
+    assert said["zh"] != said["en"]
+    before = asked | {"rule": bought, "at": "2026-03-10T14:59:00Z"}
+    said = (await http.post("/api/rules/explain", json=before)).json()
+    assert (said["held"], said["conditions"][0]["seen"]) == (False, 0)
+
+
+async def test_what_cannot_be_explained_is_refused(http: httpx.AsyncClient) -> None:
+    rule = {"has_tag": "x"}
+    for changed, status, code in (
+        ({"person": str(uid_of(9))}, 404, "PERSON_NOT_FOUND"),
+        ({"person": {"kind": "user_id", "value": "nobody"}}, 404, "PERSON_NOT_FOUND"),
+        ({"rule": {"person": "nose", "op": "eq", "value": 1}}, 422, "INVALID_RULE"),
+        ({"at": "2026-03-10T15:00:01Z"}, 422, "WRONG_REQUEST"),
+        ({"at": "2000-12-31T23:59:59Z"}, 422, "WRONG_REQUEST"),
+    ):
+        refused = await http.post("/api/rules/explain", json={"rule": rule, "person": str(uid_of(1))} | changed)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
 
 
 def test_everything_is_documented() -> None:

@@ -72,7 +72,8 @@ def _said(error: Exception) -> str:
     code = getattr(error, "code", None)
     text = " ".join(str(error).split())
     if isinstance(code, str) and hasattr(error, "status"):
-        return f"{code}: {text}"
+        path = getattr(error, "details", {}).get("path")
+        return f"{code}: {text} ({path})" if path else f"{code}: {text}"
     hint = say("`siyu --debug` shows more", "`siyu --debug` 显示详情")
     return f"INTERNAL: {type(error).__name__}: {text[:500]} ({hint})"
 

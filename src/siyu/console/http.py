@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from siyu.console import (
     http_account,
     http_accounts,
+    http_calendar,
     http_conflicts,
     http_connectors,
     http_counter,
@@ -135,6 +136,7 @@ routes: list[Any] = [
             *http_pools.routes,
             *http_earn.routes,
             *http_why.routes,
+            *http_calendar.routes,
             *http_currencies.routes,
             *http_price_rules.routes,
             *http_try.routes,

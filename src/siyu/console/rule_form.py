@@ -29,6 +29,7 @@ from siyu.console.rule_draft import (
 from siyu.coupons.template import COUPON_WORDS, FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.rules.condition import OPERATORS
+from siyu.rules.moments import WORKDAY
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
 from siyu.rules.read import read_sentence
@@ -110,7 +111,7 @@ class Editor(NamedTuple):
             return node
         known = self._operators(node)
         name = str(node.get("name", ""))
-        if not node.get("op") and (name.startswith("consent.") or name == FIRST_PAID_ORDER):
+        if not node.get("op") and (name.startswith("consent.") or name in (FIRST_PAID_ORDER, WORKDAY)):
             node = node | {"as": "truth", "value": "true"}
         if node.get("op") not in known:
             node = node | {"op": known[0], "value2": ""}

@@ -14,7 +14,7 @@ from siyu.demo.people import ARTICLE, CODE, COUNTER, MP, OA, STORE, WECOM, Flags
 from siyu.demo.season import DAYS, Floats, hour_parts
 
 _ROUND_DAYS: Final = 12
-_REACHED: Final = 0.42
+_REACHED: Final = 0.36
 """Part of the contacts that one round of messages goes to."""
 
 
@@ -128,7 +128,7 @@ class Contacts:
         """Streaks of daily check-ins in the mini-program by members who like them."""
         people, rng = self._people, self._rng
         who = np.flatnonzero(
-            people.registers & people.ends[:, MP] & (people.tier >= 1) & (rng.random(len(people.tier)) < 0.22)
+            people.registers & people.ends[:, MP] & (people.tier >= 1) & (rng.random(len(people.tier)) < 0.12)
         )
         streaks = 1 + rng.poisson(np.array((0, 0.8, 1.8, 4.0))[people.tier[who]])
         for person, count in zip(who.tolist(), streaks.tolist(), strict=True):

@@ -89,7 +89,8 @@ def populate(rng: np.random.Generator, weights: Floats, persons: int) -> People:
     registers = rng.random(n) < np.array((0.42, 0.74, 0.93, 0.99))[tier] * np.where(stay < 0.5, 0.45, 1.0)
     registers |= channel == COUNTER
     interest = rng.choice(3, n, p=(0.40, 0.38, 0.22))
-    recycled, tablets, borrowed = _oddities(rng, arrival, registers)
+    # What is odd about them shows only in those who come again.
+    recycled, tablets, borrowed = _oddities(rng, arrival, registers & (tier >= 1))
     names = [
         brand.SURNAMES[first] + brand.GIVEN[second]
         for first, second in zip(

@@ -13,7 +13,7 @@ from siyu.demo.people import APP, MP, WEB, Ints, People
 from siyu.demo.season import DAYS, Floats, hour_parts
 
 DAY_MS: Final = 86_400_000
-_VISITS_OF_TIER: Final = ((1, 0.2), (2, 0.7), (3, 1.7), (6, 4.0))
+_VISITS_OF_TIER: Final = ((1, 0.1), (1, 0.4), (2, 0.6), (3, 2.2))
 """(least, mean of what comes on top)"""
 _CANDIDATES: Final = 3
 _CYCLES_MAX: Final = 6
