@@ -40,8 +40,12 @@ class Bank(TestProvider):
 
     lost = False
     away = False
+    meeting: asyncio.Barrier | None = None
+    """Nobody gets an answer before so many have asked."""
 
     async def take(self, intent: Intent) -> Taken:
+        if self.meeting is not None:
+            await self.meeting.wait()
         taken = await super().take(intent)
         if self.lost:
             raise ConnectionError("the line is dead")
@@ -166,7 +170,8 @@ async def test_the_request_itself_gives_back_what_came_too_late(world: ShopWorld
 
 
 async def test_of_two_payments_one_pays_and_the_other_goes_back(world: ShopWorld) -> None:
-    bank_of(world)
+    # All three have seen the order unpaid; who comes after it was paid asks nobody for money.
+    bank_of(world).meeting = asyncio.Barrier(3)
     await place(world, "A")
     answers = await asyncio.gather(*(pay(world, "A", number) for number in ("p1", "p2", "p1")))
     assert {one.state for one in answers} == {"paid"}
