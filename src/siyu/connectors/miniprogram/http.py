@@ -19,6 +19,7 @@ from siyu.connectors.miniprogram import actions, records
 from siyu.connectors.miniprogram.actions import APPID_PATTERN, Setting, Wanted
 from siyu.connectors.miniprogram.records import MiniProgram
 from siyu.connectors.miniprogram.wechat import WeChat
+from siyu.connectors.sealed import fingerprint
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
@@ -79,7 +80,8 @@ async def put_mini_program(
     async def do(connection: Any) -> MiniProgramView:
         return _view(await actions.put(connection, appid, data, secret, now()))
 
-    return await once(db, Asked(idempotency_key, f"mini-programs/{appid}", data), MiniProgramView, do, now)
+    told = msgspec.structs.replace(data, secret=None if data.secret is None else fingerprint(data.secret, secret))
+    return await once(db, Asked(idempotency_key, f"mini-programs/{appid}", told), MiniProgramView, do, now)
 
 
 @delete("/api/mini-programs/{appid:str}", summary="Forget a mini-program", tags=["connectors"])

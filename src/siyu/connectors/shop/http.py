@@ -11,6 +11,7 @@ from litestar import Request, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.connectors.sealed import fingerprint
 from siyu.connectors.shop import actions, records
 from siyu.connectors.shop.actions import Setting, Wanted
 from siyu.connectors.shop.dialect import Delivery
@@ -72,7 +73,8 @@ async def put_connector(
     async def do(connection: Any) -> ConnectorView:
         return _view(await actions.put(connection, name, data, secret, now()))
 
-    return await once(db, Asked(idempotency_key, f"connectors/{name}", data), ConnectorView, do, now)
+    told = msgspec.structs.replace(data, secret=fingerprint(data.secret, secret))
+    return await once(db, Asked(idempotency_key, f"connectors/{name}", told), ConnectorView, do, now)
 
 
 @post("/callbacks/{name:str}", summary="A foreign shop delivers", status_code=200, tags=["connectors"])
