@@ -12,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 WRITE_KEY = "wk_test_0123456789abcdef"
@@ -83,13 +85,13 @@ class Server:
         """POST JSON with the API token."""
         return self._call("POST", path, body)
 
-    def put(self, path: str, body: Any) -> Any:
-        """PUT JSON with the API token."""
-        return self._call("PUT", path, body)
+    def put(self, path: str, body: Any, more: Mapping[str, str] = MappingProxyType({})) -> Any:
+        """PUT JSON with the API token; `more`: headers."""
+        return self._call("PUT", path, body, more)
 
-    def _call(self, method: str, path: str, body: Any) -> Any:
+    def _call(self, method: str, path: str, body: Any, more: Mapping[str, str] = MappingProxyType({})) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"} | dict(more)
         call = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
         try:
             with urllib.request.urlopen(call, timeout=60) as answer:

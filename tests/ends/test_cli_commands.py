@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from siyu.cli.person_record import meanings
 from siyu.settings import Settings
 from siyu.store.engines import open_engines
 from tests.conftest import remove_home
@@ -93,7 +94,10 @@ def test_the_doctor_says_what_to_do_and_fails(tmp_path: Path) -> None:
     assert "of" in told.splitlines()[-1]
 
 
-@pytest.mark.parametrize("identifier", ["user_id:u2", "phone:13800138002", "+86 138 0013 8002", "13800138002", "u2"])
+@pytest.mark.parametrize(
+    "identifier",
+    ["user_id:u2", "user_id=u2", "phone:13800138002", "phone=13800138002", "+86 138 0013 8002", "13800138002", "u2"],
+)
 def test_a_person_is_found_by_any_identifier(cli: Cli, identifier: str) -> None:
     person = cli.json("person", "show", identifier)["person"]
     assert ["user_id", "u2"] in [[item["kind"], item["value"]] for item in person["identifiers"]]
@@ -113,10 +117,32 @@ def test_a_portrait_on_the_terminal_has_its_last_events(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("identifier", "code"), [("user_id:nobody", "PERSON_NOT_FOUND"), ("shoe:41", "MALFORMED_REQUEST")]
+    ("identifier", "meant"),
+    [
+        ("user_id=a:b=c", [("user_id", "a:b=c")]),
+        ("user_id:a=b", [("user_id", "a=b")]),
+        ("openid:wx1=oX", [("openid:wx1", "oX"), ("openid", "wx1=oX")]),
+        ("openid:wx1:oX", [("openid:wx1", "oX"), ("openid", "wx1:oX")]),
+        ("openid:wx1:o=X", [("openid:wx1", "o=X"), ("openid", "wx1:o=X")]),
+        ("openid=wx1:oX", [("openid", "wx1:oX")]),
+        ("a=b@c.cn", [("email", "a=b@c.cn"), ("user_id", "a=b@c.cn")]),
+    ],
+)
+def test_a_kind_stands_before_a_colon_or_an_equals_sign(identifier: str, meant: list[tuple[str, str]]) -> None:
+    assert list(meanings(identifier))[:2] == meant
+
+
+@pytest.mark.parametrize(
+    ("identifier", "code"),
+    [
+        ("user_id:nobody", "PERSON_NOT_FOUND"),
+        ("user_id=nobody", "PERSON_NOT_FOUND"),
+        ("shoe=41", "PERSON_NOT_FOUND: Nobody is known as 'shoe=41'. 'shoe' is no identifier kind."),
+        ("shoe:41", "MALFORMED_REQUEST"),
+    ],
 )
 def test_unknown_persons_and_kinds_are_refused(cli: Cli, identifier: str, code: str) -> None:
-    assert cli.run("person", "show", identifier, code=1).stderr.startswith(f"siyu: {code}: ")
+    assert cli.run("person", "show", identifier, code=1).stderr.startswith(f"siyu: {code}")
 
 
 def test_an_export_is_a_zip_only_its_owner_can_read(cli: Cli) -> None:

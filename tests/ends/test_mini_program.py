@@ -150,6 +150,16 @@ def test_a_wrong_secret_is_found_before_customers_find_it(server: Server, platfo
     assert [one["ok"] for one in checks if one["name"] == f"mini-program {APPID}"] == [True]
 
 
+def test_a_key_is_for_one_secret(server: Server) -> None:
+    def put(secret: str) -> Any:
+        return server.put(f"/api/mini-programs/{APPID}", {"secret": secret}, {"Idempotency-Key": "connect"})
+
+    assert put(SECRET) == put(SECRET)
+    with pytest.raises(urllib.error.HTTPError) as other:
+        put(SECRET[::-1])
+    assert json.load(other.value)["code"] == "IDEMPOTENCY_CONFLICT"
+
+
 def test_wechat_away_and_back_and_a_program_switched_off(server: Server, platform: Platform) -> None:
     server.put(f"/api/mini-programs/{APPID}", {"secret": SECRET})
     platform.tell("down", down=True)

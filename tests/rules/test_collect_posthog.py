@@ -95,6 +95,13 @@ def test_times_and_ids() -> None:
     assert one(uuid=None).event_id == one(uuid=None).event_id
 
 
+def test_a_uuid_is_one_in_capitals_too() -> None:
+    uuid = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
+    assert one(uuid=uuid.upper()).event_id == one(uuid=uuid).event_id == uuid
+    assert one(uuid=None, **{"$insert_id": uuid.upper()}).event_id == uuid
+    assert one(uuid="Order-17").event_id == "Order-17"  # no UUID: capitals may tell two apart
+
+
 def test_ends_and_touch() -> None:
     event = one(event="$pageview", properties={"$lib": "web", "utm_source": "wx", "$referrer": "$direct", "gclid": "G"})
     assert (event.end, event.effects) == ("web", Effects(touch={"utm_source": "wx", "click_id": "gclid:G"}))

@@ -22,7 +22,7 @@ from siyu.schema import complete_metadata
 from siyu.shop import Orders, product_records, stock
 from siyu.shop.placing import Tools
 from siyu.shop.product import Product, Sku
-from siyu.shop.product_records import collections_of
+from siyu.shop.product_records import articles_of
 from siyu.shop.steps import lapse_due
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
@@ -47,7 +47,7 @@ class ShopWorld:
         self.at = datetime(2027, 6, 1, 2, 0, tzinfo=UTC)
         self.ledger = Ledger(ZONE)
         self.stream = PostgresStream(db)
-        self.tools = Tools(Pricing(events, self.ledger, ZONE, SECRET, 100, collections_of), 1_800)
+        self.tools = Tools(Pricing(events, self.ledger, ZONE, SECRET, 100, articles_of), 1_800)
         self.orders = Orders(db, self.now, self.tools)
 
     @classmethod

@@ -149,6 +149,13 @@ async def test_a_key_is_for_one_request(world: World, client: httpx.AsyncClient)
         for reason in ("two", "two", "three")
     ]
     assert [one.status_code for one in answers] == [200, 200, 409]
+    place = f"/api/identity/retractions/{link['link_id']}"
+    back = [await client.delete(place, headers={"Idempotency-Key": "k3"}) for _ in range(2)]
+    assert [names(person) for person in back[1].json()["persons"]] == [{"user_id=a", "user_id=b"}]
+    late = await client.post(
+        "/api/identity/retractions", json=link | {"reason": "two"}, headers={"Idempotency-Key": "k2"}
+    )
+    assert late.json() == back[0].json()  # what came late is not done again, and sees what was decided since
 
 
 async def test_a_value_that_nobody_has_is_no_person(world: World, client: httpx.AsyncClient) -> None:

@@ -6,17 +6,20 @@ import asyncio
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
+from siyu.coupons.actions import quote
+from siyu.coupons.request import QuoteRequest
 from siyu.coupons.template import PriceRule, Template
-from siyu.errors import Conflict, IdempotencyConflict, Refused
-from siyu.shop import order_records
+from siyu.errors import Conflict, IdempotencyConflict, Refused, WrongValue
+from siyu.shop import order_records, product_records
 from siyu.shop.placing import WrongOrder
 from siyu.shop.request import BackLine, GiveBack, Move, Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 
-from .shop_world import ShopWorld
+from .shop_world import PRODUCTS, ShopWorld
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -64,6 +67,32 @@ async def test_the_way_of_an_order(world: ShopWorld) -> None:
     ]  # fmt: skip
     assert {one["anchor"] for one in told} == {"user_id\x1fU1"}
     assert len({one["event_id"] for one in told}) == 7
+
+
+async def quoted(world: ShopWorld, end: str, *told: dict[str, Any]) -> list[int]:
+    request = msgspec.convert({"end": end, "lines": told}, QuoteRequest)
+    async with world.db.transaction() as connection:
+        found = await quote(connection, world.tools.pricing, request, world.at)
+    return [line.list_fen for line in found.lines]
+
+
+async def test_a_quote_without_a_price_is_of_the_list(world: ShopWorld) -> None:
+    line = {"sku": "T1", "qty": 2}
+    assert await quoted(world, "web", line, line | {"price_fen": 5}) == [2 * 12_800, 10]
+    assert await quoted(world, "app", line) == [2 * 11_800]
+    with pytest.raises(WrongValue, match="needs a price_fen") as wrong:
+        await quoted(world, "web", {"sku": "free", "qty": 1})
+    assert wrong.value.details["path"] == "lines"
+
+
+async def test_a_quote_has_no_list_price_of_what_is_not_sold_any_more(world: ShopWorld) -> None:
+    gone = msgspec.structs.replace(PRODUCTS[0], on_sale=False, version=2)
+    async with world.db.transaction() as connection:
+        assert await product_records.put_product(connection, gone, world.at)
+    with pytest.raises(Refused, match="not sold any more") as ended:
+        await quoted(world, "web", {"sku": "T1", "qty": 1})
+    assert ended.value.code == "ENDED"
+    assert await quoted(world, "web", {"sku": "T1", "qty": 1, "price_fen": 700}) == [700]
 
 
 async def test_the_same_key_has_the_same_answer_also_when_it_was_refused(world: ShopWorld) -> None:

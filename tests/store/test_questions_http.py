@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -130,6 +131,9 @@ async def test_a_question_is_saved_once_under_a_key(http: httpx.AsyncClient) -> 
     first, again = [await http.post("/api/saved-questions", json=body, headers=key) for _ in range(2)]
     assert (first.status_code, first.text) == (201, again.text)
     assert len((await http.get("/api/saved-questions")).json()) == 1
+    at_once = [http.post("/api/saved-questions", json=body, headers={"Idempotency-Key": "two"}) for _ in range(6)]
+    assert len({answer.text for answer in await asyncio.gather(*at_once)}) == 1
+    assert len((await http.get("/api/saved-questions")).json()) == 2
     other = await http.post("/api/saved-questions", json=body | {"name": "m"}, headers=key)
     assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from siyu.app.web import PLAIN_ROUTES, VALUE_ROUTES
 from siyu.errors import IdempotencyConflict, NotFound, Refused
 from siyu.store.postgres import Database
-from siyu.store.replies import KEPT_DAYS, Asked, forget, once
+from siyu.store.replies import KEPT_DAYS, Asked, claim, forget, key_number, once, repeatable, request_number
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -105,3 +107,68 @@ async def test_replies_are_forgotten_after_their_time(counted: Database) -> None
     assert await forget(counted, AT + timedelta(days=KEPT_DAYS)) == 0
     assert await forget(counted, AT + timedelta(days=KEPT_DAYS, milliseconds=1)) == 1
     assert await once(counted, Asked("k", "count", {}), Done, count, now) == Done(2)
+
+
+async def slowly(db: Database) -> Done:
+    """Work with transactions of its own."""
+    async with db.transaction() as connection:
+        done = await count(connection)
+    await asyncio.sleep(0.2)
+    return done
+
+
+async def test_work_with_transactions_of_its_own_is_done_once_too(counted: Database) -> None:
+    """More at once than there are connections: who waits holds none."""
+
+    async def ask() -> Done:
+        return await repeatable(counted, Asked("k", "count", {}), Done, lambda: slowly(counted), now)
+
+    assert set(await asyncio.gather(*(ask() for _ in range(40)))) == {Done(1)}
+    assert await value(counted) == 1
+    with pytest.raises(IdempotencyConflict):
+        await repeatable(counted, Asked("k", "count", {"a": 1}), Done, lambda: slowly(counted), now)
+
+
+async def test_who_waits_for_what_fails_does_it(counted: Database) -> None:
+    """A refusal is an answer to all; anything else is none."""
+    asked: list[int] = []
+
+    async def work() -> Done:
+        asked.append(1)
+        await asyncio.sleep(0.1)
+        if len(asked) == 1:
+            raise NotFound("No such thing.")
+        raise Refused("OUT_OF_STOCK", "Nothing is left.")
+
+    ways = [repeatable(counted, Asked("k", "count", {}), Done, work, now) for _ in range(3)]
+    answers = await asyncio.gather(*ways, return_exceptions=True)
+    assert sorted(getattr(one, "code", "") for one in answers) == ["NOT_FOUND", "OUT_OF_STOCK", "OUT_OF_STOCK"]
+    assert len(asked) == 2
+
+
+async def test_a_key_whose_holder_died_is_taken_over(counted: Database) -> None:
+    async with counted.transaction() as connection:
+        await claim(connection, {key_number("k"): request_number("count", {})}, AT)
+    for _ in range(2):
+        done = await repeatable(counted, Asked("k", "count", {}), Done, lambda: slowly(counted), now, patience_s=0.2)
+        assert done == Done(1)
+
+
+ONLY_READ = {
+    "/api/questions", "/api/segments/preview", "/api/rules/say", "/api/rules/read", "/api/rules/explain", "/api/quotes",
+    "/api/points/rules/estimate", "/api/persons/{person_id:str}/export", "/api/mini-programs/{appid:str}/check",
+    "/api/clock",
+}  # fmt: skip
+
+
+def test_every_write_takes_a_key() -> None:
+    """INTERFACE 4: writes accept Idempotency-Key."""
+    routes = [route for route in (*PLAIN_ROUTES, *VALUE_ROUTES) if route.http_methods & {"POST", "PUT", "DELETE"}]
+    without = {
+        path
+        for route in routes
+        for path in route.paths
+        if "idempotency_key" not in inspect.signature(route.fn).parameters
+    }
+    assert len(routes) > 60
+    assert without == ONLY_READ

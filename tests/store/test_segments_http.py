@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +96,30 @@ async def test_a_segment_from_sentence_to_spreadsheet(http: httpx.AsyncClient, k
     assert [one["label"] for one in (await http.get("/api/segments/buyers/versions")).json()] == ["买家们", "买家"]
     assert (await http.delete("/api/segments/buyers")).status_code == 204
     assert (await http.get("/api/segments/buyers")).json()["code"] == "SEGMENT_NOT_FOUND"
+
+
+async def test_a_segment_is_changed_once_under_a_key(http: httpx.AsyncClient) -> None:
+    body = {"key": "once", "label": "Once", "text": "最近 7 天内“支付订单”的次数 至少 1"}
+    made = [await http.post("/api/segments", json=body, headers={"Idempotency-Key": "a"}) for _ in range(2)]
+    assert [one.status_code for one in made] == [201, 201] and made[0].json() == made[1].json()
+    taken = [await http.post("/api/segments", json=body, headers={"Idempotency-Key": "b"}) for _ in range(2)]
+    assert {one.json()["code"] for one in taken} == {"SEGMENT_EXISTS"}
+    rule = {"label": "Once", "text": "最近 7 天内“支付订单”的次数 至少 2"}
+    at_once = [http.put("/api/segments/once", json=rule, headers={"Idempotency-Key": "c"}) for _ in range(4)]
+    assert {one.json()["version"] for one in await asyncio.gather(*at_once)} == {2}
+    assert len((await http.get("/api/segments/once/versions")).json()) == 2
+    gone = [await http.delete("/api/segments/once", headers={"Idempotency-Key": "d"}) for _ in range(2)]
+    assert [one.status_code for one in gone] == [204, 204]
+    other = await http.delete("/api/segments/else", headers={"Idempotency-Key": "d"})
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+
+
+async def test_an_upload_is_done_once_under_a_key(http: httpx.AsyncClient) -> None:
+    await http.post("/api/segments", json={"key": "vip", "label": "VIP"})
+    body, key = {"values": ["u1", "nobody"], "kind": "user_id"}, {"Idempotency-Key": "up"}
+    done = [(await http.post("/api/segments/vip/list", json=body, headers=key)).json() for _ in range(2)]
+    assert done[0] == done[1]
+    assert (done[0]["added"], done[0]["unknown"]) == (1, ["nobody"])
 
 
 async def test_what_is_wrong_is_said(http: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from types import NoneType
 from typing import Annotated, Any, Final, Literal, cast
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
 
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 _PREFIX: Final = "Question."
 """Of the names of our schemas: what a question calls a Step, another room may too."""
 _question, _answer, _parts = question_schemas(f"#/components/schemas/{_PREFIX}{{name}}")
@@ -102,24 +104,23 @@ async def read_saved(db: Database, question_id: UUID) -> SavedQuestion:
 
 
 @post("/api/saved-questions", summary="Save a question")
-async def save(
-    data: NewSavedQuestion,
-    db: Database,
-    now: Now,
-    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)] = None,
-) -> SavedQuestion:
+async def save(data: NewSavedQuestion, db: Database, now: Now, idempotency_key: Key = None) -> SavedQuestion:
     """Keep a question under a name. 422 INVALID_QUESTION."""
 
     async def work() -> SavedQuestion:
         return await actions.save_question(db, data.name, data.question, now())
 
-    return await repeatable(db, Asked(idempotency_key, "question.save", data), work, now, SavedQuestion)
+    return await repeatable(db, Asked(idempotency_key, "question.save", data), SavedQuestion, work, now)
 
 
 @delete("/api/saved-questions/{question_id:uuid}", summary="Forget a saved question")
-async def forget(db: Database, question_id: UUID) -> None:
+async def forget(db: Database, now: Now, question_id: UUID, idempotency_key: Key = None) -> None:
     """Delete a saved question. 404 NOT_FOUND."""
-    await actions.forget_question(db, question_id)
+
+    async def work() -> None:
+        await actions.forget_question(db, question_id)
+
+    await repeatable(db, Asked(idempotency_key, "question.forget", question_id), NoneType, work, now)
 
 
 routes: list[Any] = [answer_question, list_saved, read_saved, save, forget]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
@@ -22,8 +22,10 @@ from siyu.ledger.seal_records import state as read_seal_state
 from siyu.processor import actions as processing
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
 from siyu.stream.stream import Stream
 
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 _PROBE_SECONDS = 3.0
 _TOLD_SECONDS = 2.0
 
@@ -161,12 +163,15 @@ def _letter(row: Any) -> DeadLetterAnswer:
 
 
 @post("/api/dead-letters/{letter_id:int}/replay", summary="Try a dead letter again", status_code=200, tags=["events"])
-async def replay(letter_id: int, db: Database, stream: Stream, now: Now) -> Replayed:
+async def replay(letter_id: int, db: Database, stream: Stream, now: Now, idempotency_key: Key = None) -> Replayed:
     """Parse the body again and append what is good to the stream. 404 when there is none, or it was replayed."""
     if not 0 < letter_id < 2**62:
         raise NotFound(f"There is no dead letter {letter_id}.")
-    events, rejected = await processing.replay_dead_letter(db, stream, letter_id, now())
-    return Replayed(letter_id, events, rejected)
+
+    async def work() -> Replayed:
+        return Replayed(letter_id, *await processing.replay_dead_letter(db, stream, letter_id, now()))
+
+    return await repeatable(db, Asked(idempotency_key, f"dead-letters/{letter_id}", None), Replayed, work, now)
 
 
 @post("/api/clock", summary="Move the test clock", status_code=200, tags=["system"])

@@ -12,9 +12,9 @@ from siyu.cli.words import say
 
 @click.group(
     help=say(
-        "One person's record. IDENTIFIER is `kind:value` (phone:13800138000, openid:APPID:VALUE), a person id, or a "
-        "bare phone number, e-mail address or user id.",
-        "一个人的完整记录。IDENTIFIER 为 `类型:值`（phone:13800138000、openid:APPID:值）、人的编号，"
+        "One person's record. IDENTIFIER is `kind:value` or `kind=value` (phone:13800138000, openid:APPID=VALUE), a "
+        "person id, or a bare phone number, e-mail address or user id.",
+        "一个人的完整记录。IDENTIFIER 为 `类型:值` 或 `类型=值`（phone:13800138000、openid:APPID=值）、人的编号，"
         "或直接写手机号、邮箱、用户 ID。",
     )
 )

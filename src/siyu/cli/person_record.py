@@ -139,25 +139,37 @@ async def _find(services: Services, identifier: str, moment: Moment) -> Portrait
     except ValueError:
         pass
     found: dict[str, Portrait] = {}
-    for kind, value in _meanings(identifier):
+    spelled: list[str] = []
+    for kind, value in meanings(identifier):
         try:
             person = await actions.lookup(services.db, kind, value, services.secret, moment)
         except PersonNotFound:
             continue
-        found.setdefault(person.person_id, person)
+        if person.person_id not in found:
+            found[person.person_id] = person
+            spelled.append(f"{kind}={value} ({person.person_id})")
     if len(found) > 1:
-        listed = ", ".join(found)
         raise AmbiguousIdentifier(
-            f"{identifier!r} names {len(found)} persons: {listed}. Say which kind: user_id:{identifier}."
+            f"{identifier!r} names {len(found)} persons: {', '.join(spelled)}. Say which kind, or the person id."
         )
     if not found:
-        raise PersonNotFound(f"Nobody is known as {identifier!r}.")
+        word, equals, _ = identifier.partition("=")
+        hint = f" {word!r} is no identifier kind." if equals and not known_kind(word) else ""
+        raise PersonNotFound(f"Nobody is known as {identifier!r}.{hint}")
     return next(iter(found.values()))
 
 
-def _meanings(identifier: str) -> Iterator[tuple[str, str]]:
-    """(kind, value) that a text may mean, the surest first."""
+def meanings(identifier: str) -> Iterator[tuple[str, str]]:
+    """(kind, value) that a text may mean, the surest first: `kind=value`, `kind:value`, or a bare value.
+
+    Raises MalformedRequest when what stands before a colon is no kind."""
+    named, equals, rest = identifier.partition("=")
     kind, colon, value = identifier.partition(":")
+    if equals and known_kind(named):
+        yield named, rest
+        if ":" in named:
+            yield kind, value
+        return
     if colon and known_kind(kind):
         scope, second, scoped = value.partition(":")
         if second and known_kind(f"{kind}:{scope}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ _LIB_ENDS: Final = {
     "posthog-flutter": "app",
 }
 _ID_LENGTH_MAX: Final = 255
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""A UUID in capitals is the same UUID (RFC 9562, 4); iOS writes capitals, a server that sends it again may not."""
 
 
 class _Batch(msgspec.Struct, gc=False):
@@ -212,7 +215,7 @@ def _occurred_ms(message: Mapping[str, Any], now_ms: int, skew: int, limits: Lim
 def _event_id(message: Mapping[str, Any], now_ms: int) -> str:
     event_id = text_of(message.get("uuid") or message.get("$insert_id"))
     if event_id and len(event_id) <= _ID_LENGTH_MAX:
-        return event_id
+        return event_id.lower() if _UUID.fullmatch(event_id) else event_id
     stamp = message.get("timestamp")
     named = ("event", "distinct_id", "properties", "$set", "$set_once")
     parts = [event_id, stamp, now_ms if stamp is None else 0, *(message.get(name) for name in named)]

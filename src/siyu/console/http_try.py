@@ -16,8 +16,8 @@ from siyu.coupons import template_records
 from siyu.coupons.actions import quote
 from siyu.coupons.left_out import rules_left_out
 from siyu.coupons.pricing import Pricing
-from siyu.coupons.quote import FEN_MAX, Line, Quote, Refused
-from siyu.coupons.request import COUPONS_MAX, QuoteRequest
+from siyu.coupons.quote import FEN_MAX, Quote, Refused
+from siyu.coupons.request import COUPONS_MAX, BasketLine, QuoteRequest
 from siyu.errors import MalformedRequest, NotFound
 from siyu.loyalty.request import Identifier
 from siyu.shop import product_records
@@ -114,7 +114,7 @@ async def _asked(form: Any, fields: Fields, db: Database, visit: Visit) -> Quote
     )  # fmt: skip
 
 
-async def _lines(form: Any, fields: Fields, db: Database, end: str) -> list[Line]:
+async def _lines(form: Any, fields: Fields, db: Database, end: str) -> list[BasketLine]:
     columns = [[str(value).strip() for value in form.getall(name, [])] for name in ("sku", "qty", "price")]
     rows = [row for row in zip(*columns, strict=False) if row[0]][:LINES_SHOWN]
     async with db.driver() as connection:
@@ -129,7 +129,7 @@ async def _lines(form: Any, fields: Fields, db: Database, end: str) -> list[Line
         elif amount is None or not 0 <= amount <= FEN_MAX:
             fields.refuse("lines", NO_MONEY if typed else NO_PRICE, *([] if typed else [sku[:50]]))
         else:
-            lines.append(Line(sku[:200], int(qty or "1"), amount))
+            lines.append(BasketLine(sku[:200], int(qty or "1"), amount))
     return lines
 
 

@@ -15,10 +15,11 @@ import msgspec
 
 from siyu.coupons import facts, lock_records, template_records
 from siyu.coupons.earns import earns_of
+from siyu.coupons.lines import lines_of
 from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer, shipping_offer
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
-from siyu.coupons.quote import Basket, Earns, Line, Offer, Quote, priced
+from siyu.coupons.quote import Basket, Earns, Offer, Quote, priced
 from siyu.coupons.request import QuoteRequest
 from siyu.coupons.settle import settle_budgets, settle_person
 from siyu.coupons.template import PriceRule, condition_of, holds_entitlement, is_live
@@ -41,14 +42,14 @@ async def quote(
     """The price of a basket with everything that applies, and why what was asked for does not.
 
     `connection`: raw asyncpg, in the caller's transaction. `order_id`: the order that is priced, when it has a lock
-    already. Raises PersonNotFound, EngineUnavailable (only where a rule counts events)."""
+    already. Raises PersonNotFound, what `lines_of` raises, EngineUnavailable (only where a rule counts events)."""
     at = now if hold or request.at is None else request.at
     owner = None
     if request.person is not None:
         owner = await find_owner(connection, request.person, pricing.secret, now, hold=hold)
         await settle_person(connection, pricing.ledger, owner, now)
     turn = Turn(connection, pricing, at, order_id)
-    lines = await _lines(turn, request.lines)
+    lines = await lines_of(turn, request)
     rules = await _rules(turn, owner)
     asked = list(dict.fromkeys(request.coupons))
     coupons = await coupon_offers(turn, owner, asked) if asked else []
@@ -79,17 +80,6 @@ async def _benefits(turn: Turn, owner: Owner | None) -> tuple[str, Benefits]:
 async def _points(connection: Any, owner: Owner) -> int:
     held = await balances(connection, owner.holders)
     return sum(one.balance for one in held if (one.currency, one.role) == (POINTS, Role.AVAILABLE))
-
-
-async def _lines(turn: Turn, lines: Sequence[Line]) -> tuple[Line, ...]:
-    """The lines with the collections that the shop knows of."""
-    if turn.pricing.collections is None:
-        return tuple(lines)
-    known = await turn.pricing.collections(turn.connection, sorted({line.sku for line in lines}))
-    return tuple(
-        msgspec.structs.replace(line, collections=tuple(dict.fromkeys((*line.collections, *known.get(line.sku, ())))))
-        for line in lines
-    )
 
 
 async def _rules(turn: Turn, owner: Owner | None) -> dict[str, PriceRule]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import msgspec
-
 from siyu.coupons import facts, lock_records, template_records
+from siyu.coupons.lines import lines_of
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.quote import Line, Quote, Refused
@@ -35,7 +35,7 @@ async def rules_left_out(
     known = await template_records.price_rules(connection)
     rules = {key: one for key, (_, one) in sorted(known.items()) if one.active and f"price_rule/{key}" not in applied}
     whose: dict[str, _Why] = {**await _spent(connection, rules), **await _not_theirs(turn, owner, rules)}
-    lines = await _lines(turn, request)
+    lines = await lines_of(turn, request)
     return [
         Refused(f"price_rule/{key}", *(_time(one, at) or whose.get(key) or _basket(one, lines, request.end)))
         for key, one in rules.items()
@@ -67,17 +67,7 @@ async def _not_theirs(turn: Turn, owner: Owner | None, rules: dict[str, PriceRul
     return said | dict.fromkeys(used, ("LIMIT_REACHED", ""))
 
 
-async def _lines(turn: Turn, request: QuoteRequest) -> list[Line]:
-    if turn.pricing.collections is None:
-        return list(request.lines)
-    known = await turn.pricing.collections(turn.connection, sorted({line.sku for line in request.lines}))
-    return [
-        msgspec.structs.replace(line, collections=(*line.collections, *known.get(line.sku, ())))
-        for line in request.lines
-    ]
-
-
-def _basket(rule: PriceRule, lines: list[Line], end: str) -> tuple[str, str]:
+def _basket(rule: PriceRule, lines: Sequence[Line], end: str) -> tuple[str, str]:
     """Why it does not fit the basket; what fits and took nothing off lost to others."""
     if rule.scope.ends and end not in rule.scope.ends:
         return "CHANNEL_NOT_ALLOWED", "end"

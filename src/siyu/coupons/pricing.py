@@ -13,8 +13,17 @@ from siyu.coupons.code import Random, Vault
 from siyu.ledger import Ledger
 from siyu.store.clickhouse import EventStore
 
-CollectionsOf = Callable[[Any, Sequence[str]], Awaitable[Mapping[str, Sequence[str]]]]
-"""The collections of articles, as the shop knows them: (raw connection, skus) → sku → names."""
+
+class Article(NamedTuple):
+    """What the shop knows of a SKU."""
+
+    collections: Sequence[str]
+    price_fen: int | None
+    """Of one unit, at the end that was asked for; None: it is not sold any more."""
+
+
+ArticlesOf = Callable[[Any, Sequence[str], str], Awaitable[Mapping[str, Article]]]
+"""What the shop knows of articles: (raw connection, skus, end) → sku → article; unknown ones are left out."""
 
 
 class Pricing(NamedTuple):
@@ -26,7 +35,7 @@ class Pricing(NamedTuple):
     secret: bytes
     points_per_yuan: int = 100
     """Points that pay one yuan."""
-    collections: CollectionsOf | None = None
+    articles: ArticlesOf | None = None
     random: Random = os.urandom
     new_id: Callable[[], UUID] = uuid4
 

@@ -24,14 +24,14 @@ Fen = Annotated[int, msgspec.Meta(ge=0, le=FEN_MAX)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Line(NamedTuple):
     """So many of one article at a price each."""
 
-    sku: Word
-    qty: Quantity
-    price_fen: Fen
-    collections: Annotated[tuple[Word, ...], msgspec.Meta(max_length=100)] = ()
-    """Collections and categories it belongs to, beside those that the shop knows."""
+    sku: str
+    qty: int
+    price_fen: int
+    collections: tuple[str, ...] = ()
+    """Collections and categories it belongs to."""
 
 
 class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from siyu.coupons.code import CODE_CHARS_MAX
-from siyu.coupons.quote import LINES_MAX, Fen, Line, Quote, Word
+from siyu.coupons.quote import LINES_MAX, Fen, Quantity, Quote, Word
 from siyu.coupons.template import Instant
 from siyu.errors import NotFound
 from siyu.loyalty.request import PersonRef
@@ -19,7 +19,6 @@ TTL_SECONDS_MAX: Final = 7 * 86_400
 
 CodeText = Annotated[str, msgspec.Meta(min_length=1, max_length=2 * CODE_CHARS_MAX, pattern=r"^[^\x00]*$")]
 """A code as it was typed or scanned, or the id of a template: then the person's coupon of it that ends first."""
-Lines = Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Ttl = Annotated[int, msgspec.Meta(ge=1, le=TTL_SECONDS_MAX)]
 
@@ -40,6 +39,20 @@ class LockNotFound(NotFound):
     """There is no such lock."""
 
     code = "LOCK_NOT_FOUND"
+
+
+class BasketLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """So many of one article. What is not in the list of products needs its price."""
+
+    sku: Word
+    qty: Quantity
+    price_fen: Fen | None = None
+    """Of one unit; null: what the list says, at the end of the basket."""
+    collections: Annotated[tuple[Word, ...], msgspec.Meta(max_length=100)] = ()
+    """Collections and categories it belongs to, beside those that the shop knows."""
+
+
+Lines = Annotated[tuple[BasketLine, ...], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
 
 
 class QuoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,7 +78,7 @@ class LockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     order_id: Word | None = None
     ttl_s: Ttl
     end: Word = "store"
-    lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=LINES_MAX)] = ()
+    lines: Annotated[tuple[BasketLine, ...], msgspec.Meta(max_length=LINES_MAX)] = ()
     """When given, the coupon must fit them and what it takes off is known; else its face value is reserved."""
 
 
@@ -77,7 +90,7 @@ class Redeem(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Who uses it; without, its owner."""
     order_id: Word | None = None
     end: Word = "store"
-    lines: Annotated[tuple[Line, ...], msgspec.Meta(max_length=LINES_MAX)] = ()
+    lines: Annotated[tuple[BasketLine, ...], msgspec.Meta(max_length=LINES_MAX)] = ()
 
 
 class OrderLock(msgspec.Struct, frozen=True, kw_only=True):

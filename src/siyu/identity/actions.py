@@ -61,6 +61,12 @@ async def unretract(db: Database, events: EventStore, link_id: UUID, *, members_
         return await _persons(connection, link)
 
 
+async def persons_of(db: Database, link_id: UUID) -> list[int]:
+    """The persons of a link's two identifiers now. Raises LinkNotFound."""
+    async with db.connect() as connection:
+        return await _persons(connection, await _link(connection, link_id))
+
+
 async def _persons(connection: Any, link: person_records.LinkSeen) -> list[int]:
     """The persons of a link's two ends; of a value that an alias names, those of the identifiers that have it."""
     ends = [link.a, link.b]

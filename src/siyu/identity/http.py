@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -75,21 +76,31 @@ async def retract(
 ) -> Retracted:
     """Takes one link out of the evidence; answers the persons that result. Repeating it changes nothing."""
 
-    async def work() -> list[int]:
-        return await actions.retract(
+    async def work() -> None:
+        await actions.retract(
             db, events, data.link_id, data.reason, now(), members_max=settings.identifiers_per_person_max
         )
 
-    numbers = await repeatable(db, Asked(idempotency_key, "identity.retract", data), work, now)
-    return Retracted(data.link_id, await explain.persons(db, numbers))
+    await repeatable(db, Asked(idempotency_key, "identity.retract", data), NoneType, work, now)
+    return await _retracted(db, data.link_id)
+
+
+async def _retracted(db: Database, link: UUID) -> Retracted:
+    return Retracted(link, await explain.persons(db, await actions.persons_of(db, link)))
 
 
 @delete("/api/identity/retractions/{link_id:str}", summary="Let a link count again", status_code=200)
-async def unretract(link_id: str, db: Database, events: EventStore, settings: Settings) -> Retracted:
+async def unretract(
+    *, link_id: str, db: Database, events: EventStore, now: Now, settings: Settings, idempotency_key: Key = None
+) -> Retracted:
     """Undoes a retraction; answers the persons that result."""
     link = _uuid(link_id, "link_id")
-    numbers = await actions.unretract(db, events, link, members_max=settings.identifiers_per_person_max)
-    return Retracted(link, await explain.persons(db, numbers))
+
+    async def work() -> None:
+        await actions.unretract(db, events, link, members_max=settings.identifiers_per_person_max)
+
+    await repeatable(db, Asked(idempotency_key, "identity.unretract", link), NoneType, work, now)
+    return await _retracted(db, link)
 
 
 @post("/api/identity/aliases", summary="Declare two identifiers one person", status_code=200)
@@ -105,13 +116,13 @@ async def declare(
                 raise PersonNotFound(f"Nobody has the {end.kind} {end.value[:100]}.")
             anchors.append(anchor)
 
-    async def work() -> tuple[UUID, list[int]]:
+    async def work() -> UUID:
         ends = (anchors[0], anchors[1])
         limit = settings.identifiers_per_person_max
-        return await actions.declare_alias(db, events, ends, data.reason, now(), members_max=limit)
+        link, _ = await actions.declare_alias(db, events, ends, data.reason, now(), members_max=limit)
+        return link
 
-    link, numbers = await repeatable(db, Asked(idempotency_key, "identity.alias", data), work, now)
-    return Retracted(link, await explain.persons(db, numbers))
+    return await _retracted(db, await repeatable(db, Asked(idempotency_key, "identity.alias", data), UUID, work, now))
 
 
 @get("/api/identity/conflicts", summary="Links refused by a rule")

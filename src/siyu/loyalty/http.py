@@ -42,7 +42,7 @@ from siyu.loyalty.request import (
 )
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
-from siyu.store.postgres import Database, driver_of
+from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 from siyu.trust import Proof
 
@@ -208,13 +208,18 @@ async def explain_rule(
 
 
 @put("/api/points/rules/{rule_id:str}", summary="Change what earns points", tags=["points"])
-async def put_rule(rule_id: str, data: EarnRule, db: Database, desk: Points, now: Now) -> EarnRule:
+async def put_rule(
+    *, rule_id: str, data: EarnRule, db: Database, desk: Points, now: Now, idempotency_key: Key = None
+) -> EarnRule:
     """Stores the next version; earlier ones never change. 409 CONFLICT when that version exists already; 422
     UNKNOWN_CURRENCY."""
     if data.id != rule_id:
         raise WrongRequest("The rule has another id than the address.", path="id")
-    async with db.begin() as conn:
-        return await store_rule(await driver_of(conn), desk.ledger, data, now())
+
+    async def store(connection: Any) -> EarnRule:
+        return await store_rule(connection, desk.ledger, data, now())
+
+    return await once(db, Asked(idempotency_key, f"points/rules/{rule_id}", data), EarnRule, store, now)
 
 
 @post("/api/points/refund", summary="Undo an earlier transfer, whole or in part", status_code=200, tags=["points"])

@@ -16,6 +16,9 @@ from siyu.profile.lifecycle import Thresholds
 from siyu.profile.portrait import Moment, Portrait
 from siyu.settings import Settings
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
+
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 
 
 class Persons(msgspec.Struct, frozen=True):
@@ -60,15 +63,23 @@ async def tag_tree(db: Database) -> Tags:
 
 
 @post("/api/tags", summary="Create a tag")
-async def create_tag(data: TagBody, db: Database, now: Now) -> TagNode:
+async def create_tag(data: TagBody, db: Database, now: Now, idempotency_key: Key = None) -> TagNode:
     """With those above it where missing; an existing one is answered as it is."""
-    return TagNode(*await operate.create_tag(db, data.path, now()))
+
+    async def work() -> TagNode:
+        return TagNode(*await operate.create_tag(db, data.path, now()))
+
+    return await repeatable(db, Asked(idempotency_key, "tag.create", data), TagNode, work, now)
 
 
 @put("/api/tags/{tag_id:int}", summary="Move or rename a tag")
-async def move_tag(tag_id: int, data: TagBody, db: Database, now: Now) -> TagNode:
+async def move_tag(tag_id: int, data: TagBody, db: Database, now: Now, idempotency_key: Key = None) -> TagNode:
     """With all below it; former paths keep leading to it. 409 TAG_TAKEN."""
-    return TagNode(*await operate.move_tag(db, tag_id, data.path, now()))
+
+    async def work() -> TagNode:
+        return TagNode(*await operate.move_tag(db, tag_id, data.path, now()))
+
+    return await repeatable(db, Asked(idempotency_key, f"tag.move {tag_id}", data), TagNode, work, now)
 
 
 @get("/api/tags/persons", summary="Persons with a tag")
@@ -90,10 +101,16 @@ async def trait_catalogue(db: Database) -> dict[str, DeclaredTrait]:
 
 
 @put("/api/traits/{name:str}", summary="Declare a trait")
-async def declare_trait(name: str, data: DeclaredTrait, db: Database) -> DeclaredTrait:
+async def declare_trait(
+    name: str, data: DeclaredTrait, db: Database, now: Now, idempotency_key: Key = None
+) -> DeclaredTrait:
     """Its type counts for values sent before, too."""
-    await operate.declare_trait(db, name, Declared(data.type, data.label_zh or name, data.label_en or name))
-    return data
+
+    async def work() -> DeclaredTrait:
+        await operate.declare_trait(db, name, Declared(data.type, data.label_zh or name, data.label_en or name))
+        return data
+
+    return await repeatable(db, Asked(idempotency_key, f"trait {name}", data), DeclaredTrait, work, now)
 
 
 @get("/api/lifecycle", summary="Lifecycle thresholds")
@@ -103,10 +120,14 @@ async def lifecycle_thresholds(db: Database) -> Thresholds:
 
 
 @put("/api/lifecycle", summary="Change lifecycle thresholds")
-async def set_lifecycle_thresholds(data: Thresholds, db: Database, now: Now) -> Thresholds:
+async def set_lifecycle_thresholds(data: Thresholds, db: Database, now: Now, idempotency_key: Key = None) -> Thresholds:
     """Counts at once for everybody."""
-    await operate.set_thresholds(db, data, now())
-    return data
+
+    async def work() -> Thresholds:
+        await operate.set_thresholds(db, data, now())
+        return data
+
+    return await repeatable(db, Asked(idempotency_key, "lifecycle", data), Thresholds, work, now)
 
 
 routes: list[Any] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import NoneType
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -235,7 +236,7 @@ async def record_consent(
     async def work() -> None:
         await operate.record_consent(db, person_uuid(person_id), said, _word(now, idempotency_key))
 
-    await repeatable(db, Asked(idempotency_key, f"consent {person_id}", data), work, now)
+    await repeatable(db, Asked(idempotency_key, f"consent {person_id}", data), NoneType, work, now)
     return await _consent_of(person_uuid(person_id), db)
 
 
@@ -263,7 +264,7 @@ async def tag_person(
     async def work() -> None:
         await operate.tag_person(db, person_uuid(person_id), data.path, TagChange.ADD, _word(now, idempotency_key))
 
-    await repeatable(db, Asked(idempotency_key, f"tag {person_id}", data), work, now)
+    await repeatable(db, Asked(idempotency_key, f"tag {person_id}", data), NoneType, work, now)
     return await _tags_of(person_uuid(person_id), db)
 
 
@@ -272,7 +273,11 @@ async def untag_person(
     person_id: str, path: str, db: Database, now: Now, idempotency_key: IdempotencyKey = None
 ) -> PersonTags:
     """`path` and every tag below it. 404 TAG_NOT_FOUND when there is no such tag."""
-    await operate.tag_person(db, person_uuid(person_id), path, TagChange.REMOVE, _word(now, idempotency_key))
+
+    async def work() -> None:
+        await operate.tag_person(db, person_uuid(person_id), path, TagChange.REMOVE, _word(now, idempotency_key))
+
+    await repeatable(db, Asked(idempotency_key, f"untag {person_id}", path), NoneType, work, now)
     return await _tags_of(person_uuid(person_id), db)
 
 
@@ -335,7 +340,7 @@ async def _erased(
     async def work() -> Receipt:
         return await rights.erase(db, events, person_uuid(person_id), order)
 
-    return await repeatable(db, asked, work, now, Receipt)
+    return await repeatable(db, asked, Receipt, work, now)
 
 
 def _order(reason: str, now: Now, settings: Settings, scrubs: Sequence[Any]) -> rights.Order:

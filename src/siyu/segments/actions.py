@@ -187,11 +187,25 @@ async def upload(db: Database, key: str, values: Sequence[str], kind: str | None
             raise refuse("This segment has a rule; only a list takes an upload.", "key")
         if replace:
             await records.clear_list(connection, key)
-        spellings = sorted({text for texts in cleaned.values() for text in texts})
-        found = await records.find_anchors(connection, spellings, kind)
+        found = await _found(connection, cleaned, kind)
         added = await records.add_to_list(connection, key, sorted({anchor for _, anchor in found}))
         live, _ = live_of(await records.all_segments(connection), WORDS)
         await records.unbuild(connection, [key, *(name for name, one in live.items() if key in one.uses)])
+    return _upload(added, cleaned, found)
+
+
+async def unknown_of(db: Database, values: Sequence[str], kind: str | None) -> Upload:
+    """What of an upload nobody has now; nothing is added."""
+    cleaned = {value: _clean(value, kind) for value in dict.fromkeys(values)}
+    async with db.driver() as connection:
+        return _upload(0, cleaned, await _found(connection, cleaned, kind))
+
+
+async def _found(connection: Any, cleaned: Mapping[str, set[str]], kind: str | None) -> list[tuple[str, int]]:
+    return await records.find_anchors(connection, sorted({text for texts in cleaned.values() for text in texts}), kind)
+
+
+def _upload(added: int, cleaned: Mapping[str, set[str]], found: Sequence[tuple[str, int]]) -> Upload:
     there = {value for value, _ in found}
     unknown = [value for value, texts in cleaned.items() if not there.intersection(texts)]
     return Upload(added, unknown[:100], len(unknown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from types import NoneType
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -28,8 +29,10 @@ from siyu.segments.words import WORDS
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, repeatable
 
 BY_API = "api"
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 
 
 class SegmentFields(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,6 +64,12 @@ class ListUpload(msgspec.Struct, forbid_unknown_fields=True):
     values: list[str]
     kind: str | None = None
     replace: bool = False
+
+
+class Uploaded(msgspec.Struct, frozen=True):
+    """What is kept of an upload's answer."""
+
+    added: int
 
 
 class SegmentShown(msgspec.Struct):
@@ -135,10 +144,15 @@ async def list_segments(db: Database) -> list[SegmentShown]:
 
 
 @post("/api/segments", status_code=201, summary="Define a segment")
-async def create_segment(data: NewSegment, db: Database, now: Now) -> SegmentShown:
+async def create_segment(data: NewSegment, db: Database, now: Now, idempotency_key: Key = None) -> SegmentShown:
     """The segment; its members follow within seconds (`ready`). Raises INVALID_RULE, SEGMENT_EXISTS."""
     wanted = Wanted(data.key, data.label, _rule(data.rule, data.text), data.events)
-    return shown(await actions.create(db, wanted, now(), BY_API))
+
+    async def work() -> None:
+        await actions.create(db, wanted, now(), BY_API)
+
+    await repeatable(db, Asked(idempotency_key, "segment.create", data), NoneType, work, now)
+    return shown(await actions.show(db, data.key))
 
 
 @post("/api/segments/preview", status_code=200, summary="Count a rule before it is saved")
@@ -157,16 +171,27 @@ async def show_segment(key: str, db: Database) -> SegmentShown:
 
 
 @put("/api/segments/{key:str}", summary="Change a segment")
-async def change_segment(key: str, data: SegmentFields, db: Database, now: Now) -> SegmentShown:
+async def change_segment(
+    key: str, data: SegmentFields, db: Database, now: Now, idempotency_key: Key = None
+) -> SegmentShown:
     """Its next version. Raises SEGMENT_NOT_FOUND, INVALID_RULE."""
     wanted = Wanted(key, data.label, _rule(data.rule, data.text), data.events)
-    return shown(await actions.update(db, wanted, now(), BY_API))
+
+    async def work() -> None:
+        await actions.update(db, wanted, now(), BY_API)
+
+    await repeatable(db, Asked(idempotency_key, f"segment.change {key}", data), NoneType, work, now)
+    return shown(await actions.show(db, key))
 
 
 @delete("/api/segments/{key:str}", status_code=204, summary="Remove a segment")
-async def delete_segment(key: str, db: Database, now: Now) -> None:
+async def delete_segment(key: str, db: Database, now: Now, idempotency_key: Key = None) -> None:
     """Its versions stay. Raises SEGMENT_NOT_FOUND, SEGMENT_IN_USE."""
-    await actions.delete(db, key, now(), BY_API)
+
+    async def work() -> None:
+        await actions.delete(db, key, now(), BY_API)
+
+    await repeatable(db, Asked(idempotency_key, "segment.delete", key), NoneType, work, now)
 
 
 @get("/api/segments/{key:str}/versions", summary="Every version of a segment")
@@ -198,9 +223,20 @@ async def export_members(key: str, db: Database, now: Now, settings: Settings) -
 
 
 @post("/api/segments/{key:str}/list", status_code=200, summary="Upload identifiers to a list")
-async def upload_list(key: str, data: ListUpload, db: Database) -> Upload:
-    """Put identifiers on a list, or in place of what is on it. Raises SEGMENT_NOT_FOUND, INVALID_RULE, TOO_LARGE."""
-    return await actions.upload(db, key, data.values, data.kind, replace=data.replace)
+async def upload_list(key: str, data: ListUpload, db: Database, now: Now, idempotency_key: Key = None) -> Upload:
+    """Put identifiers on a list, or in place of what is on it. Raises SEGMENT_NOT_FOUND, INVALID_RULE, TOO_LARGE.
+
+    Under a key that was used it is looked at again what nobody has: no identifier is kept with the answer."""
+    missing: Upload | None = None
+
+    async def work() -> Uploaded:
+        nonlocal missing
+        missing = await actions.upload(db, key, data.values, data.kind, replace=data.replace)
+        return Uploaded(missing.added)
+
+    done = await repeatable(db, Asked(idempotency_key, f"segment.list {key}", data), Uploaded, work, now)
+    missing = missing or await actions.unknown_of(db, data.values, data.kind)
+    return msgspec.structs.replace(missing, added=done.added)
 
 
 routes: list[Any] = [

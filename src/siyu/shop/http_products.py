@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -91,14 +92,17 @@ async def list_collections(db: Database) -> Collections:
 
 
 @put("/api/collections/{key:str}", summary="Name a collection", status_code=204, tags=["products"])
-async def put_collection(key: str, data: CollectionName, db: Database) -> None:
+async def put_collection(key: str, data: CollectionName, db: Database, now: Now, idempotency_key: Key = None) -> None:
     """Products name the collections they are in."""
     try:
         named = msgspec.convert(key, Code)
     except msgspec.ValidationError as error:
         raise WrongProduct(f"This cannot name a collection: {error}", path="key") from error
-    async with db.driver() as connection:
+
+    async def do(connection: Any) -> None:
         await product_records.put_collection(connection, named, data.label)
+
+    await once(db, Asked(idempotency_key, f"collections/{named}", data), NoneType, do, now)
 
 
 @get("/api/stock/{sku:str}", summary="Units of a SKU", tags=["products"])

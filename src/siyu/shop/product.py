@@ -87,13 +87,18 @@ class Offer(NamedTuple):
     sku: Sku
     product: Product
 
+    @property
+    def is_sold(self) -> bool:
+        """Whether it can be bought."""
+        return self.sku.active and self.product.on_sale
+
 
 def listed_price(offer: Offer, end: str, sent_fen: int | None) -> int:
     """What a unit costs. Raises Refused: PRICE_CHANGED when the caller showed another price, ENDED when it is not sold.
 
     The price list wins, and a caller who knows another price is told before anybody pays (decision 0330)."""
     sku = offer.sku
-    if not (sku.active and offer.product.on_sale):
+    if not offer.is_sold:
         raise Refused("ENDED", f"{sku.sku} is not sold any more.", sku=sku.sku)
     price = sku.price_at(end)
     if sent_fen is not None and sent_fen != price:

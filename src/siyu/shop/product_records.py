@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from siyu.coupons.pricing import Article
 from siyu.shop.product import Offer, Product, Sku
 
 _PRODUCT: Final = "p.id, p.name, p.description, p.category, p.collections, p.on_sale, p.version"
@@ -117,11 +118,14 @@ async def offers(connection: Any, wanted: Iterable[str]) -> dict[str, Offer]:
     return found
 
 
-async def collections_of(connection: Any, wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """SKU → the collections and the category of its product, for the scopes of discounts."""
+async def articles_of(connection: Any, wanted: Sequence[str], end: str) -> dict[str, Article]:
+    """SKU → the collections and the category of its product, for the scopes of discounts; and its price at an end."""
     found = await offers(connection, wanted)
     return {
-        sku: (*one.product.collections, *([one.product.category] if one.product.category else []))
+        sku: Article(
+            (*one.product.collections, *([one.product.category] if one.product.category else [])),
+            one.sku.price_at(end) if one.is_sold else None,
+        )
         for sku, one in found.items()
     }
 

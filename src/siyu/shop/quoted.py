@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from siyu.coupons import actions, locks, template_records
 from siyu.coupons.holding import SAID
-from siyu.coupons.quote import Line as QuoteLine
 from siyu.coupons.quote import Quote
 from siyu.coupons.reasons import details_of, worded
-from siyu.coupons.request import OrderLock, QuoteRequest
+from siyu.coupons.request import BasketLine, OrderLock, QuoteRequest
 from siyu.coupons.template import is_live
 from siyu.errors import Refused, SiyuError
 from siyu.loyalty.records import benefits
@@ -103,7 +102,7 @@ def _request(asked: Asked, order: Order) -> QuoteRequest:
     given = {line.sku: line.collections for line in asked.place.lines}
     return QuoteRequest(
         lines=tuple(
-            QuoteLine(line.sku, line.qty, line.price_fen, given.get(line.sku, ()))
+            BasketLine(line.sku, line.qty, line.price_fen, given.get(line.sku, ()))
             for line in order.lines
             if line.sku != SHIPPING
         ),

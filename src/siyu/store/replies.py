@@ -8,6 +8,7 @@ reply must hold no identifier's value and no trait: an erasure does not look for
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ T = TypeVar("T")
 KEPT_DAYS: Final = 30
 """How long a reply is remembered (others promise 24 hours)."""
 ATTEMPTS_MAX: Final = 8
+PATIENCE_SECONDS: Final = 10.0
+"""How long a repeated request waits for the answer to the first one."""
+_PAUSE_SECONDS: Final = 0.05
 _FORGOTTEN_AT_ONCE: Final = 10_000
 
 _CLAIM: Final = """
@@ -39,7 +43,8 @@ INSERT INTO replies (key, request, body, refused, at)
 SELECT *, $5 FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::text[]) ORDER BY 1 ON CONFLICT DO NOTHING"""
 _KEEP: Final = """
 UPDATE replies SET body = kept.body, refused = kept.refused
-FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS kept(key, body, refused) WHERE replies.key = kept.key"""
+FROM unnest($1::uuid[], $2::bytea[], $3::text[]) AS kept(key, body, refused)
+WHERE replies.key = kept.key AND replies.body IS NULL"""
 _FORGET: Final = """
 DELETE FROM replies WHERE key IN (SELECT key FROM replies WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 
@@ -56,13 +61,15 @@ class Kept(NamedTuple):
     """What was answered under a key."""
 
     request: UUID
-    body: bytes
+    body: bytes | None
+    """None: the work is being done (only `repeatable` lets others see that)."""
     refused: str | None
 
     def again(self, request: UUID, reply: type[T]) -> T:
         """The reply. Raises the refusal that was the answer; IdempotencyConflict when `request` is another one."""
         if request != self.request:
             raise IdempotencyConflict("This idempotency key was used for another request.")
+        assert self.body is not None  # who asks has waited for it
         if self.refused is not None:
             told = msgspec.json.decode(self.body)
             raise Refused(self.refused, told["message"], **told["details"])
@@ -165,29 +172,51 @@ async def _once(db: Database, asked: Asked, reply: type[T], do: Callable[[Any], 
 
 
 async def repeatable(
-    db: Database, asked: Asked, do: Callable[[], Awaitable[T]], now: Now, reply: type[T] | None = None
+    db: Database,
+    asked: Asked,
+    reply: type[T],
+    do: Callable[[], Awaitable[T]],
+    now: Now,
+    *,
+    patience_s: float = PATIENCE_SECONDS,
 ) -> T:
-    """Do `do()`, work with transactions of its own that does no harm when it is done again.
+    """As `once`, for work that has transactions of its own and does no harm when it is done again after a crash.
 
-    Kept under the key is which request it was used for, and the answer only where `reply` says its type: an answer that
-    names identifiers is made anew each time. Raises what `do` raises; IdempotencyConflict as `once` does."""
+    The key is claimed before the work and given back when there is no answer. A second request waits for the first's
+    answer, without a connection in hand; after `patience_s` it takes the first for dead, and does the work."""
     if asked.key is None:
         return await do()
     number, request = key_number(asked.key), request_number(asked.call, asked.body)
-    async with db.transaction() as connection:
-        kept = (await claim(connection, {number: request}, now())).get(number)
-    if kept is not None and (kept.request != request or (reply is not None and kept.body)):
-        return kept.again(request, reply or type(None))  # type: ignore[return-value]  # without `reply` it raises
+    kept = await _claimed(db, number, request, now, round(patience_s / _PAUSE_SECONDS))
+    if kept is not None:
+        return kept.again(request, reply)
+    answer: T | Conflict
     try:
         answer = await do()
+    except Conflict as refusal:
+        answer = refusal
     except BaseException:
-        if kept is None:
-            async with db.transaction() as connection:
-                await release(connection, [number])
+        async with db.driver() as connection:
+            await release(connection, [number])
         raise
-    async with db.transaction() as connection:
-        await keep(connection, [(number, None if reply is None else answer)])
+    async with db.driver() as connection:
+        await keep(connection, [(number, answer)])
+    if isinstance(answer, Conflict):
+        raise answer
     return answer
+
+
+async def _claimed(db: Database, number: UUID, request: UUID, now: Now, looks: int) -> Kept | None:
+    """What was answered under a key; None: nothing, and it is claimed for this request."""
+    for _ in range(looks):
+        async with db.driver() as connection:
+            if await connection.fetch(_CLAIM, [number], [request], now()):
+                return None
+            kept = (await kept_under(connection, [number])).get(number)
+        if kept is not None and (kept.request != request or kept.body is not None):
+            return kept
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return None
 
 
 async def forget(db: Database, now: datetime) -> int:

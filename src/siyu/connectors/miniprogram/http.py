@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import NoneType
 from typing import Annotated, Any
 
 import msgspec
@@ -18,10 +19,13 @@ from siyu.connectors.miniprogram import actions, records
 from siyu.connectors.miniprogram.actions import APPID_PATTERN, Setting, Wanted
 from siyu.connectors.miniprogram.records import MiniProgram
 from siyu.connectors.miniprogram.wechat import WeChat
+from siyu.connectors.sealed import fingerprint
 from siyu.settings import Settings
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, once
 from siyu.stream.stream import Stream
 
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Named = Annotated[str, Parameter(pattern=APPID_PATTERN)]
 
 
@@ -68,17 +72,26 @@ async def list_mini_programs(db: Database) -> MiniPrograms:
 
 
 @put("/api/mini-programs/{appid:str}", summary="Add or change a mini-program", tags=["connectors"])
-async def put_mini_program(appid: Named, data: Wanted, db: Database, now: Now, secret: bytes) -> MiniProgramView:
+async def put_mini_program(
+    *, appid: Named, data: Wanted, db: Database, now: Now, secret: bytes, idempotency_key: Key = None
+) -> MiniProgramView:
     """Without `secret` the one that is kept stays. 400 when it is new and has none."""
-    async with db.driver() as connection:
+
+    async def do(connection: Any) -> MiniProgramView:
         return _view(await actions.put(connection, appid, data, secret, now()))
+
+    told = msgspec.structs.replace(data, secret=None if data.secret is None else fingerprint(data.secret, secret))
+    return await once(db, Asked(idempotency_key, f"mini-programs/{appid}", told), MiniProgramView, do, now)
 
 
 @delete("/api/mini-programs/{appid:str}", summary="Forget a mini-program", tags=["connectors"])
-async def delete_mini_program(appid: Named, db: Database) -> None:
+async def delete_mini_program(appid: Named, db: Database, now: Now, idempotency_key: Key = None) -> None:
     """404 NOT_FOUND."""
-    async with db.driver() as connection:
+
+    async def do(connection: Any) -> None:
         await actions.remove(connection, appid)
+
+    await once(db, Asked(idempotency_key, "mini-programs/forget", appid), NoneType, do, now)
 
 
 @post(

@@ -11,15 +11,18 @@ from litestar import Request, get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.connectors.sealed import fingerprint
 from siyu.connectors.shop import actions, records
 from siyu.connectors.shop.actions import Setting, Wanted
 from siyu.connectors.shop.dialect import Delivery
 from siyu.connectors.shop.records import Connector
 from siyu.settings import Settings
 from siyu.store.postgres import Database
+from siyu.store.replies import Asked, once
 from siyu.stream.stream import Stream
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
+Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Named = Annotated[str, Parameter(pattern=NAME_PATTERN)]
 
 
@@ -62,10 +65,16 @@ async def list_connectors(db: Database) -> Connectors:
 
 
 @put("/api/connectors/{name:str}", summary="Add or change a connector", tags=["connectors"])
-async def put_connector(name: Named, data: Wanted, db: Database, now: Now, secret: bytes) -> ConnectorView:
+async def put_connector(
+    *, name: Named, data: Wanted, db: Database, now: Now, secret: bytes, idempotency_key: Key = None
+) -> ConnectorView:
     """422 WRONG_MAPPING."""
-    async with db.driver() as connection:
+
+    async def do(connection: Any) -> ConnectorView:
         return _view(await actions.put(connection, name, data, secret, now()))
+
+    told = msgspec.structs.replace(data, secret=fingerprint(data.secret, secret))
+    return await once(db, Asked(idempotency_key, f"connectors/{name}", told), ConnectorView, do, now)
 
 
 @post("/callbacks/{name:str}", summary="A foreign shop delivers", status_code=200, tags=["connectors"])
