@@ -118,4 +118,4 @@ checkin_rewards = Table(
     Column("transfer", BigInteger, nullable=False),
     PrimaryKeyConstraint("anchor", "day", "item", "currency"),
 )
-"""What check-ins gave; the ledger has the units."""
+"""What check-ins gave; the ledger has the units. An item that names a day (`streak/7/2026-06-07`) was owed for it."""
