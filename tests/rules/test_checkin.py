@@ -25,7 +25,7 @@ from siyu.membership.checkin import (
     words,
 )
 from siyu.membership.checkin_owed import Known, Live, live, owed
-from siyu.segments.checkins import streak_now, streak_on
+from siyu.profile.checkins import streak_now, streak_on
 
 START = date(2024, 2, 20)
 """A leap year: the 29 February is one of the days."""

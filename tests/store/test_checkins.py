@@ -20,9 +20,9 @@ from siyu.membership import checkin_records, checkins
 from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, Cycle, CycleKind, MakeUp, On, Reward, Rules, Streak
 from siyu.membership.checkin_shown import Calendar, CheckedIn
 from siyu.membership.checkins import Asking
+from siyu.profile import checkins as profile_checkins
+from siyu.profile.checkins import cycle_days, cycle_days_at
 from siyu.rules.window import Setting
-from siyu.segments import checkins as segment_checkins
-from siyu.segments.checkins import cycle_days, cycle_days_at
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once
@@ -103,7 +103,7 @@ async def cycle_day_of(house: House, user: str = "u1") -> int:
     """What rules see, of one and of everybody, which is what the person's calendar says."""
     named = await house.named(user)
     async with house.db.driver() as connection:
-        (one,) = await cycle_days_at(connection, [segment_checkins.Asked(named, house.now)], ZONE)
+        (one,) = await cycle_days_at(connection, [profile_checkins.Asked(named, house.now)], ZONE)
         found = await cycle_days(connection, Setting(house.now, ZONE))
     everybody = found if isinstance(found, int) else found.get(named.person, 0)
     shown = (await calendar(house, user)).cycle_day

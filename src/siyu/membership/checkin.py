@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from siyu.errors import MalformedRequest
-from siyu.segments.checkins import day_of_cycle
+from siyu.profile.checkins import day_of_cycle
 
 REWARDS_MAX: Final = 10
 ITEMS_MAX: Final = 100

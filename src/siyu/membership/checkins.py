@@ -31,8 +31,8 @@ from siyu.membership.checkin_owed import Known, Live, live, owed
 from siyu.membership.checkin_records import RewardRow, Row, StoredRules
 from siyu.membership.checkin_shown import Calendar, CheckedIn, DayShown, MakeUpShown, RewardShown, reward_shown
 from siyu.membership.tiers import named
+from siyu.profile.checkins import streak_now, streak_on
 from siyu.rules.window import epoch_ms
-from siyu.segments.checkins import streak_now, streak_on
 from siyu.store.postgres import Database
 
 BY: Final = "checkin"
