@@ -15,8 +15,8 @@ from siyu.calendar.day import Day, Kind
 from siyu.calendar.published import PUBLISHED
 from siyu.collect.event import Effects
 from siyu.profile import ProfileChange, absorb, absorb_purchases
+from siyu.profile.checkins import streak_now
 from siyu.rules.window import Setting
-from siyu.segments.checkins import streak_now
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from tests.reference.world import Happening, as_event, insert_events, merge, register, share

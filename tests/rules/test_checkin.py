@@ -22,8 +22,10 @@ from siyu.membership.checkin import (
     checked,
     cycle_day,
     grants,
+    words,
 )
-from siyu.segments.checkins import streak_now, streak_on
+from siyu.membership.checkin_owed import Known, Live, live, owed
+from siyu.profile.checkins import streak_now, streak_on
 
 START = date(2024, 2, 20)
 """A leap year: the 29 February is one of the days."""
@@ -131,6 +133,82 @@ def test_new_rules_do_not_pay_for_days_that_are_over() -> None:
     rules = Rules(streaks=[Streak(days=3, rewards=POINT)])
     assert [one.item for one in grants(rules, days, START + timedelta(days=20), ())] == ["streak/3"]
     assert grants(rules, days | {START + timedelta(days=21)}, START + timedelta(days=21), ()) == []
+
+
+def with_what_is_owed(terms: Live, days: set[date], known: list[Given], day: date) -> list[Given]:
+    """After a check-in that finds these days and rewards."""
+    days = days | {day}
+    found = [*known, *(Given(day, one.item) for one in grants(terms.rules, days, day, known))]
+    return [*found, *(Given(day, one.item) for one in owed(terms, Known(days, found, ())))]
+
+
+def counted(known: list[Given]) -> Counter[str]:
+    """How often each thing was given; whatever day of a row it was for."""
+    return Counter(one.item if one.item.startswith("month/") else "/".join(one.item.split("/")[:2]) for one in known)
+
+
+@given(RULES, DAYS, st.randoms(use_true_random=False))
+def test_days_that_a_merge_joins_bring_what_one_person_would_have_and_never_something_twice(
+    rules: Rules, days: set[date], random: object
+) -> None:
+    terms = live([(rules, None)])
+    mine = {day for day in sorted(days) if random.random() < 0.5}  # type: ignore[attr-defined]  # a Random
+    known: list[Given] = []
+    for part in (mine, days - mine):
+        own: list[Given] = []
+        for place, day in enumerate(sorted(part)):
+            own += [Given(day, one.item) for one in grants(rules, set(sorted(part)[: place + 1]), day, own)]
+        known += own
+    known = list(dict.fromkeys(known))
+    next_day = max(days) + timedelta(days=1)
+    alone, expected = counted(known), reference_rewards(rules, days | {next_day})
+    after = with_what_is_owed(terms, days, known, next_day)
+    found = counted(after)
+    for item in expected:
+        assert found[item] >= expected[item], item
+        if not alone[item]:
+            assert found[item] == expected[item], item
+    assert owed(terms, Known(days | {next_day}, after, ())) == []
+    later = with_what_is_owed(terms, days | {next_day}, after, next_day + timedelta(days=7))
+    assert owed(terms, Known({*days, next_day, next_day + timedelta(days=7)}, later, ())) == []
+
+
+@given(RULES, DAYS)
+def test_who_checked_in_in_time_is_owed_nothing(rules: Rules, days: set[date]) -> None:
+    known: list[Given] = []
+    for place, day in enumerate(sorted(days)):
+        known += [Given(day, one.item) for one in grants(rules, set(sorted(days)[: place + 1]), day, known)]
+        assert owed(live([(rules, None)]), Known(sorted(days)[: place + 1], known, ())) == []
+
+
+def test_promises_are_owed_from_the_day_after_they_were_made() -> None:
+    three, seven = Streak(days=3, rewards=POINT), Streak(days=7, rewards=POINT)
+    both, one, off = Rules(streaks=[three, seven]), Rules(streaks=[seven]), Rules(streaks=[seven], active=False)
+    second, fourth = START + timedelta(days=1), START + timedelta(days=3)
+    days = {START + timedelta(days=n) for n in range(8)}
+
+    def items(*versions: tuple[Rules, date | None]) -> list[str]:
+        return [grant.item for grant in owed(live(versions), Known(days, (), ()))]
+
+    seventh = f"streak/7/{START + timedelta(days=6)}"
+    assert items((one, None)) == [seventh]
+    assert items((both, second), (one, None)) == [f"streak/3/{START + timedelta(days=n)}" for n in (2, 5)] + [seventh]
+    assert items((both, fourth), (one, None)) == [f"streak/3/{START + timedelta(days=5)}", seventh]
+    assert items((one, START + timedelta(days=6)), (off, None)) == []
+    assert items((one, START + timedelta(days=5)), (off, None)) == [seventh]
+    assert items((off, START)) == []
+
+
+def test_a_filled_day_that_brings_nothing_is_owed_nothing_for_its_cycle() -> None:
+    days = {START + timedelta(days=n) for n in range(4)}
+    rules = Rules(cycle=Cycle(on=[On(days=3, rewards=POINT)]), make_up=MakeUp(rewarded=False))
+    assert owed(live([(rules, None)]), Known(days, (), {START + timedelta(days=1)})) == []
+    assert [one.mark for one in owed(live([(rules, None)]), Known(days, (), ()))] == [START + timedelta(days=2)]
+
+
+def test_what_is_owed_has_the_words_of_its_kind() -> None:
+    assert words("streak/7/2026-06-07") == words("streak/7") == ("连续签到 7 天", "7 days in a row")
+    assert words("month/2026-06/20") == ("本月累计签到 20 天", "20 days this month")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from siyu.membership import checkin_records, checkins
 from siyu.membership.checkin import CHANCE, MAKE_UP_CARD, Cycle, CycleKind, MakeUp, On, Reward, Rules, Streak
 from siyu.membership.checkin_shown import Calendar, CheckedIn
 from siyu.membership.checkins import Asking
+from siyu.profile import checkins as profile_checkins
+from siyu.profile.checkins import cycle_days, cycle_days_at
 from siyu.rules.window import Setting
-from siyu.segments import checkins as segment_checkins
-from siyu.segments.checkins import cycle_days, cycle_days_at
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.store.replies import Asked, once
@@ -103,7 +103,7 @@ async def cycle_day_of(house: House, user: str = "u1") -> int:
     """What rules see, of one and of everybody, which is what the person's calendar says."""
     named = await house.named(user)
     async with house.db.driver() as connection:
-        (one,) = await cycle_days_at(connection, [segment_checkins.Asked(named, house.now)], ZONE)
+        (one,) = await cycle_days_at(connection, [profile_checkins.Asked(named, house.now)], ZONE)
         found = await cycle_days(connection, Setting(house.now, ZONE))
     everybody = found if isinstance(found, int) else found.get(named.person, 0)
     shown = (await calendar(house, user)).cycle_day
@@ -247,6 +247,63 @@ async def test_merged_persons_share_their_days_from_then_on(house: House) -> Non
     totals = {user: (await calendar(house, user)).total for user in ("u1", "u2")}
     assert sorted(totals.values()) == [2, 2]
     assert await house.available("points", "u1") + await house.available("points", "u2") == 20
+
+
+async def test_seven_days_that_a_merge_puts_in_a_row_bring_their_chance_once(house: House) -> None:
+    """At two ends by turns, seven days in a row; on the eighth it turns out to be one person."""
+    await house.happen("page", "u2")
+    for day in range(7):
+        await check_in(house, "u2" if day % 2 else "u1")
+        await house.wait(days=1)
+    await house.merge("u1", "u2")
+    assert await house.available(CHANCE) == 0
+    assert CHANCE in [one.currency for one in (await calendar(house)).next_rewards]
+    done = await check_in(house)
+    assert (done.streak, [(one.currency, one.zh) for one in done.rewards]) == (
+        8, [("points", "每日签到"), (CHANCE, "连续签到 7 天")],
+    )  # fmt: skip
+    for _ in range(6):
+        await house.wait(days=1)
+        await check_in(house)
+    # The eighth to the fourteenth day are the second seven.
+    assert (await house.available(CHANCE), await house.available("points")) == (2, 70)
+    await house.undo()
+    assert await house.available(CHANCE, "u1") + await house.available(CHANCE, "u2") == 2
+    await house.merge("u1", "u2")
+    await house.wait(days=1)
+    await check_in(house, "u2")
+    assert await house.available(CHANCE) == 2
+
+
+async def test_a_row_that_ended_before_the_merge_is_owed_too(house: House) -> None:
+    """And what each had been given counts: two who both had seven days are owed nothing more."""
+    await house.happen("page", "u2")
+    for day in range(7):
+        await check_in(house, "u2" if day % 2 else "u1")
+        await house.wait(days=1)
+    await house.wait(days=3)
+    await house.merge("u1", "u2")
+    await house.happen("checkin", "u2", end="app")
+    assert await house.available(CHANCE) == 1
+    await house.happen("page", "u3")
+    await house.happen("page", "u4")
+    for _ in range(7):
+        await house.wait(days=1)
+        await check_in(house, "u3")
+        await check_in(house, "u4")
+    await house.merge("u3", "u4")
+    await house.wait(days=1)
+    await check_in(house, "u3")
+    assert await house.available(CHANCE, "u3") == 2
+
+
+async def test_a_reward_of_two_currencies_is_one_reward(house: House) -> None:
+    both = [Reward(currency=CHANCE, amount=1), Reward(currency="growth", amount=3)]
+    await set_rules(house, Rules(streaks=[Streak(days=2, rewards=both)]))
+    for _ in range(6):
+        await check_in(house)
+        await house.wait(days=1)
+    assert (await house.available(CHANCE), await house.available("growth")) == (3, 9)
 
 
 async def test_who_logs_in_brings_the_days_of_the_visitor(house: House) -> None:

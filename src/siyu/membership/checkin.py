@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from siyu.errors import MalformedRequest
-from siyu.segments.checkins import day_of_cycle
+from siyu.profile.checkins import day_of_cycle
 
 REWARDS_MAX: Final = 10
 ITEMS_MAX: Final = 100
@@ -143,6 +143,21 @@ class Grant(NamedTuple):
 
     item: str
     rewards: Sequence[Reward]
+    mark: date | None = None
+    """The day that it is for, where that is not the day of the check-in."""
+
+
+def paid_for(one: Given) -> date:
+    """The day of a row that its reward is for: the one its item names (`streak/7/2026-06-07`), else that of the
+    check-in which brought it."""
+    mark = one.item.split("/", 2)[2:]
+    return date.fromisoformat(mark[0]) if mark else one.day
+
+
+def paid_in(given: Iterable[Given], item: str, first: date, last: date) -> list[date]:
+    """The days of a row that something was given for."""
+    mine = (one for one in given if one.item == item or one.item.startswith(f"{item}/"))
+    return [day for day in map(paid_for, mine) if first <= day <= last]
 
 
 def run_of(days: Collection[date], day: date) -> tuple[date, date]:
@@ -174,12 +189,12 @@ def grants(
     if not rules.active:
         return []
     first, last = run_of(days, day)
-    known = [one for one in given if first <= one.day <= last]
+    known = list(given)
     whole, left, right = (last - first).days + 1, (day - first).days, (last - day).days
 
     def earned(item: str, at: int, every: int | None) -> bool:
         more = times(whole, at, every) - times(left, at, every) - times(right, at, every)
-        return more > 0 and times(whole, at, every) > sum(one.item == item for one in known)
+        return more > 0 and times(whole, at, every) > len(paid_in(known, item, first, last))
 
     own = not made_up or (rules.make_up is not None and rules.make_up.rewarded)
     found: list[Grant] = []
@@ -196,7 +211,7 @@ def grants(
             found.append(Grant(item, streak.rewards))
     month = f"{day:%Y-%m}"
     count = sum((one.year, one.month) == (day.year, day.month) for one in days)
-    told = {one.item for one in given}
+    told = {one.item for one in known}
     found += [
         Grant(item, on.rewards)
         for on in rules.month
@@ -215,6 +230,7 @@ _WORDS: Final = {
 
 def words(item: str) -> tuple[str, str]:
     """What people read for what a reward was given for, Chinese and English."""
-    zh, en = _WORDS[item.partition("/")[0]]
-    number = item.rpartition("/")[2]
+    kind, *parts = item.split("/")
+    zh, en = _WORDS[kind]
+    number = parts[-1] if kind == "month" else "".join(parts[:1])
     return zh.format(n=number), en.format(n=number)

@@ -27,11 +27,12 @@ from siyu.loyalty.request import PersonRef, Spend, uid_of
 from siyu.loyalty.wallet import Wallets, anchor_of, passing_anchors, wallets
 from siyu.membership import checkin_records as records
 from siyu.membership.checkin import Given, Grant, Rules, checked, cycle_day, grants, words
+from siyu.membership.checkin_owed import Known, Live, live, owed
 from siyu.membership.checkin_records import RewardRow, Row, StoredRules
 from siyu.membership.checkin_shown import Calendar, CheckedIn, DayShown, MakeUpShown, RewardShown, reward_shown
 from siyu.membership.tiers import named
+from siyu.profile.checkins import streak_now, streak_on
 from siyu.rules.window import epoch_ms
-from siyu.segments.checkins import streak_now, streak_on
 from siyu.store.postgres import Database
 
 BY: Final = "checkin"
@@ -39,6 +40,8 @@ BY_CALL: Final = "call"
 BY_EVENT: Final = "event"
 MADE_UP: Final = "make_up"
 VERSIONS_MAX: Final = 200
+PROMISES_MAX: Final = 50
+"""Versions of the rules that are looked at for how old a promise is."""
 
 
 class AlreadyCheckedIn(Refused):
@@ -81,6 +84,16 @@ class State(NamedTuple):
     def days(self) -> set[date]:
         """All days."""
         return set(self.rows)
+
+    @property
+    def known(self) -> list[Given]:
+        """What was given, once each: a reward of several currencies is one, and so is one that two were given."""
+        return list(dict.fromkeys(Given(one.day, one.item) for one in self.given))
+
+    def owed(self, terms: Live, more: Sequence[Given] = ()) -> list[Grant]:
+        """What is owed for days that are over. `more`: what is given besides."""
+        filled = {day for day, row in self.rows.items() if row.how == MADE_UP}
+        return owed(terms, Known(self.days, [*self.known, *more], filled))
 
     def month_total(self, day: date) -> int:
         """Days in the calendar month of `day`."""
@@ -129,8 +142,9 @@ class Visits(NamedTuple):
     """For each visit: why it is none."""
 
 
-def decide(rules: Rules, visits: Sequence[Visit], rows: Sequence[Row], given: Sequence[RewardRow]) -> Visits:
-    """Which visits are check-ins, and what they bring. Pure: one after the other, the earliest day first."""
+def decide(terms: Live, visits: Sequence[Visit], rows: Sequence[Row], given: Sequence[RewardRow]) -> Visits:
+    """Which visits are check-ins, and what they bring; a person's last one also what is owed. Pure: one after the
+    other, the earliest day first."""
     kept, states = Kept(rows, given), dict[int, State]()
     taken: list[tuple[Visit, State, list[Grant]]] = []
     refused: list[AlreadyCheckedIn | None] = [None] * len(visits)
@@ -141,25 +155,26 @@ def decide(rules: Rules, visits: Sequence[Visit], rows: Sequence[Row], given: Se
             refused[place] = AlreadyCheckedIn(who.day, streak_on(state.days, who.day))
             continue
         state.rows[who.day] = Row(who.anchor, who.day, who.at, who.end, who.how)
-        known = [Given(one.day, one.item) for one in state.given]
-        found = grants(rules, state.days, who.day, known, made_up=who.how == MADE_UP)
+        found = grants(terms.rules, state.days, who.day, state.known, made_up=who.how == MADE_UP)
         state.given.extend(
             RewardRow(who.anchor, who.day, grant.item, one.currency, one.amount, 0)
             for grant in found
             for one in grant.rewards[:1]
         )
         taken.append((who, state, found))
+    for _, state, found in {who.named.person: one for one in taken for who in one[:1]}.values():
+        found.extend(state.owed(terms))
     return Visits(taken, refused)
 
 
 async def absorb(
-    connection: Any, ledger: Ledger, rules: Rules, visits: Sequence[Visit], now: datetime
+    connection: Any, ledger: Ledger, terms: Live, visits: Sequence[Visit], now: datetime
 ) -> list[CheckedIn | AlreadyCheckedIn]:
     """Check people in; the answer to each. `connection`: raw asyncpg, in a transaction. Raises Contended."""
     anchors = {member.anchor for who in visits for member in who.named.members} | {who.anchor for who in visits}
     await records.lock(connection, anchors)
     decided = decide(
-        rules, visits, await records.days_of(connection, anchors), await records.rewards_of(connection, anchors)
+        terms, visits, await records.days_of(connection, anchors), await records.rewards_of(connection, anchors)
     )
     answers: dict[int, CheckedIn | AlreadyCheckedIn] = {
         id(who): refusal for who, refusal in zip(visits, decided.refused, strict=True) if refusal is not None
@@ -171,7 +186,7 @@ async def absorb(
         paid = await _reward(connection, ledger, decided, now)
         await tell(connection, [_told(who) for who, _, _ in decided.taken if who.how != BY_EVENT])
         for (who, state, _), shown in zip(decided.taken, paid, strict=True):
-            answers[id(who)] = _checked_in(rules, who, state, shown)
+            answers[id(who)] = _checked_in(terms.rules, who, state, shown)
     return [answers[id(who)] for who in visits]
 
 
@@ -180,16 +195,17 @@ async def _reward(connection: Any, ledger: Ledger, decided: Visits, now: datetim
     given = {reward.currency for _, _, found in decided.taken for grant in found for reward in grant.rewards}
     currencies = await ledger.currencies(connection, given)
     wanted: list[tuple[int, RewardRow, Command]] = []
-    for place, (who, _, found) in enumerate(decided.taken):
+    for place, (who, state, found) in enumerate(decided.taken):
         for grant in found:
+            at = who.at if grant.mark is None else state.rows[grant.mark].at
             for reward in grant.rewards:
                 currency = currencies.get(reward.currency)
-                ends = None if currency is None else lot_expiry(currency, who.at, ledger.zone)
+                ends = None if currency is None else lot_expiry(currency, at, ledger.zone)
                 if currency is None or (ends is not None and ends <= now):
                     # A currency that is gone, or history whose points would have ended already.
                     continue
                 row = RewardRow(who.anchor, who.day, grant.item, reward.currency, reward.amount, 0)
-                wanted.append((place, row, _command(who, row, now)))
+                wanted.append((place, row, _command(who, row, at, now)))
     outcomes = await ledger.post(connection, [command for _, _, command in wanted])
     await grown(connection, [command for _, _, command in wanted])
     shown: list[list[RewardShown]] = [[] for _ in decided.taken]
@@ -202,7 +218,7 @@ async def _reward(connection: Any, ledger: Ledger, decided: Visits, now: datetim
     return shown
 
 
-def _command(who: Visit, row: RewardRow, now: datetime) -> Command:
+def _command(who: Visit, row: RewardRow, at: datetime, now: datetime) -> Command:
     def key(anchor: int) -> UUID:
         return derived_key("checkin", anchor, row.day.isoformat(), row.item, row.currency)
 
@@ -210,7 +226,7 @@ def _command(who: Visit, row: RewardRow, now: datetime) -> Command:
     stamp = Stamp(key(who.anchor), derived_key("checkin", row.item), now, BY)
     flow = earning(who.wallets, row.amount, currency=row.currency)
     return Command(
-        stamp.key, stamp.request, "earn", (flow,), now, occurred_at=min(who.at, now), reason=words(row.item)[0],
+        stamp.key, stamp.request, "earn", (flow,), now, occurred_at=min(at, now), reason=words(row.item)[0],
         cause=f"checkin/{row.day}/{row.item}", by=BY, report=flow.repay, unless=tuple(map(key, sorted(others))),
     )  # fmt: skip
 
@@ -237,14 +253,20 @@ class Asking(NamedTuple):
     secret: bytes
 
 
+async def live_rules(connection: Any, zone: ZoneInfo) -> Live:
+    """The rules that count, and since when their promises stand."""
+    versions = await records.rules_of(connection, PROMISES_MAX)
+    return live([(one.rules, None if one.at is None else local_day(one.at, zone)) for one in versions])
+
+
 async def check_in(connection: Any, ledger: Ledger, asking: Asking) -> CheckedIn:
     """Check somebody in now. Raises PersonNotFound, Refused ALREADY_CHECKED_IN, Contended."""
     one, own = await visit(connection, uid_of(asking.person, asking.secret), asking.now)
-    (stored, *_) = await records.rules_of(connection)
-    if not stored.rules.active:
+    terms = await live_rules(connection, ledger.zone)
+    if not terms.rules.active:
         raise Refused("ENDED", "Check-in is switched off.")
     who = Visit(one, own, local_day(asking.now, ledger.zone), asking.now, asking.end, BY_CALL)
-    (answer,) = await absorb(connection, ledger, stored.rules, [who], asking.now)
+    (answer,) = await absorb(connection, ledger, terms, [who], asking.now)
     if isinstance(answer, AlreadyCheckedIn):
         raise answer
     return answer
@@ -254,17 +276,17 @@ async def make_up(connection: Any, ledger: Ledger, asking: Asking, day: date, ke
     """Fill a missed day against a card. Raises PersonNotFound, WrongValue, Refused NOT_ELIGIBLE, ENDED,
     LIMIT_REACHED, ALREADY_CHECKED_IN, INSUFFICIENT."""
     one, own = await visit(connection, uid_of(asking.person, asking.secret), asking.now)
-    (stored, *_) = await records.rules_of(connection)
-    terms, today = stored.rules.make_up, local_day(asking.now, ledger.zone)
-    if terms is None or not stored.rules.active:
+    terms = await live_rules(connection, ledger.zone)
+    card, today = terms.rules.make_up, local_day(asking.now, ledger.zone)
+    if card is None or not terms.rules.active:
         raise Refused("NOT_ELIGIBLE", "Missed days cannot be filled.")
     if day >= today:
         raise WrongValue("Only a day that is over can be filled.", path="day")
-    if day < today - timedelta(days=terms.days_back):
-        raise Refused("ENDED", f"Only the last {terms.days_back} days can be filled.", days_back=terms.days_back)
+    if day < today - timedelta(days=card.days_back):
+        raise Refused("ENDED", f"Only the last {card.days_back} days can be filled.", days_back=card.days_back)
     at = min(datetime.combine(day, time(12), ledger.zone).astimezone(UTC), asking.now)
     who = Visit(one, own, day, at, asking.end, MADE_UP)
-    (answer,) = await absorb(connection, ledger, stored.rules, [who], asking.now)
+    (answer,) = await absorb(connection, ledger, terms, [who], asking.now)
     if isinstance(answer, AlreadyCheckedIn):
         raise answer
     anchors = {member.anchor for member in one.members} | {who.anchor}
@@ -274,12 +296,10 @@ async def make_up(connection: Any, ledger: Ledger, asking: Asking, day: date, ke
         for row in state.rows.values()
         if row.how == MADE_UP and (row.day.year, row.day.month) == (day.year, day.month)
     ]
-    if len(filled) > terms.month_max:
-        raise Refused(
-            "LIMIT_REACHED", f"At most {terms.month_max} days of a month can be filled.", limit=terms.month_max
-        )
-    if terms.cost:
-        request = Spend(person=str(one.uid), points=terms.cost, currency=terms.currency)
+    if len(filled) > card.month_max:
+        raise Refused("LIMIT_REACHED", f"At most {card.month_max} days of a month can be filled.", limit=card.month_max)
+    if card.cost:
+        request = Spend(person=str(one.uid), points=card.cost, currency=card.currency)
         number = uuid4() if key is None else derived_key("make-up", key, day)
         paid = spend(request, own, Stamp(number, derived_key("make-up", who.anchor, day), asking.now, BY))
         command = paid._replace(reason=f"补签 {day}", cause=f"checkin/{day}/make_up")
@@ -296,11 +316,10 @@ async def calendar(connection: Any, ledger: Ledger, person_id: UUID, month: date
     anchors = {member.anchor for member in one.members} | {who.anchor}
     given = await records.rewards_of(connection, anchors)
     state = Kept(await records.days_of(connection, anchors), given).state_of(who)
-    (stored, *_) = await records.rules_of(connection)
-    rules, days = stored.rules, state.days
+    terms = await live_rules(connection, ledger.zone)
+    rules, days = terms.rules, state.days
     streak = streak_now(days, today)
     coming = today if today not in days else today + timedelta(days=1)
-    known = [Given(row.day, row.item) for row in state.given]
     rewards = {day: [reward_shown(row) for row in state.given if row.day == day] for day in days}
     return Calendar(
         str(one.uid), f"{month:%Y-%m}", today, today in days, streak,
@@ -312,11 +331,17 @@ async def calendar(connection: Any, ledger: Ledger, person_id: UUID, month: date
         ],
         [
             RewardShown(reward.currency, reward.amount, *words(grant.item))
-            for grant in grants(rules, days | {coming}, coming, known)
+            for grant in _coming(terms, state, coming)
             for reward in grant.rewards
         ],
         await _make_up_shown(connection, rules, own, days, today),
     )  # fmt: skip
+
+
+def _coming(terms: Live, state: State, day: date) -> list[Grant]:
+    """What a check-in of `day` would bring."""
+    found = grants(terms.rules, state.days | {day}, day, state.known)
+    return [*found, *state.owed(terms, [Given(day, grant.item) for grant in found])]
 
 
 async def _make_up_shown(

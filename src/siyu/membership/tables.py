@@ -1,6 +1,7 @@
-"""Tables of membership: the ladder, what was decided about tiers, check-ins and what they gave, events to be sent.
+"""Tables of membership: the ladder, what was decided about tiers, what check-ins gave, events to be sent.
 
-Which tier a person has now stands in the profile's `person_tiers`.
+Which tier a person has now stands in the profile's `person_tiers`; the days on which somebody checked in, and the rules
+of it, in its `checkins` and `checkin_rules`.
 """
 
 from __future__ import annotations
@@ -86,27 +87,6 @@ GUARDS: Final = (
 for _statement in GUARDS:
     event.listen(tier_log, "after_create", DDL(_statement))  # type: ignore[no-untyped-call]  # SQLAlchemy has no types here
 
-checkin_rules = Table(
-    "checkin_rules",
-    metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("rules", Text, nullable=False, comment="checkin.Rules as JSON"),
-    Column("at", TIME, nullable=False),
-    Column("by", Text, nullable=False),
-)
-
-checkins = Table(
-    "checkins",
-    metadata,
-    Column("anchor", BigInteger, nullable=False),
-    Column("day", Date, nullable=False, comment="local day"),
-    Column("at", TIME, nullable=False),
-    Column("end", Text, nullable=False),
-    Column("how", Text, nullable=False, comment="call, event or make_up"),
-    PrimaryKeyConstraint("anchor", "day"),
-)
-"""One per local day and identifier under which a person earns."""
-
 checkin_rewards = Table(
     "checkin_rewards",
     metadata,
@@ -118,4 +98,4 @@ checkin_rewards = Table(
     Column("transfer", BigInteger, nullable=False),
     PrimaryKeyConstraint("anchor", "day", "item", "currency"),
 )
-"""What check-ins gave; the ledger has the units."""
+"""What check-ins gave; the ledger has the units. An item that names a day (`streak/7/2026-06-07`) was owed for it."""

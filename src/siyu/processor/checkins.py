@@ -19,8 +19,8 @@ from siyu.ledger import Ledger
 from siyu.ledger.read_records import holders_from
 from siyu.loyalty.wallet import passing_anchors, wallets
 from siyu.membership.checkin import Rules
-from siyu.membership.checkin_records import rules_of
-from siyu.membership.checkins import BY_EVENT, Visit, absorb, local_day
+from siyu.membership.checkin_owed import Live
+from siyu.membership.checkins import BY_EVENT, Visit, absorb, live_rules, local_day
 from siyu.processor.batch import Batch, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
@@ -40,7 +40,7 @@ class CheckinReaction:
     def __init__(self, ledger: Ledger, now: Now) -> None:
         self._ledger = ledger
         self._now = now
-        self._rules = Rules()
+        self._rules = Live(Rules(), {})
         self._read_at = float("-inf")
 
     async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
@@ -67,9 +67,9 @@ class CheckinReaction:
         refused = await absorb_parts(connection, rows, take)
         return [event_as_letter(batch, row, _CODE, reason) for row, reason in refused]
 
-    async def _live(self, connection: Any) -> Rules:
+    async def _live(self, connection: Any) -> Live:
         if time.monotonic() - self._read_at > _RULE_SECONDS:
-            self._rules = (await rules_of(connection))[0].rules
+            self._rules = await live_rules(connection, self._ledger.zone)
             self._read_at = time.monotonic()
         return self._rules
 

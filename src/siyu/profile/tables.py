@@ -10,9 +10,11 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     ForeignKey,
     Identity,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -160,6 +162,28 @@ person_tiers = Table(
     Index("ix_person_tiers_tier", "tier"),
 )
 """Which tier a person has. The room of membership writes it; a portrait, rules and points read it."""
+
+checkin_rules = Table(
+    "checkin_rules",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("rules", Text, nullable=False, comment="checkin.Rules as JSON"),
+    Column("at", TIME, nullable=False),
+    Column("by", Text, nullable=False),
+)
+"""Every version of the rules of check-in. The room of membership writes it."""
+
+checkins = Table(
+    "checkins",
+    metadata,
+    Column("anchor", BigInteger, nullable=False),
+    Column("day", Date, nullable=False, comment="local day"),
+    Column("at", TIME, nullable=False),
+    Column("end", Text, nullable=False),
+    Column("how", Text, nullable=False, comment="call, event or make_up"),
+    PrimaryKeyConstraint("anchor", "day"),
+)
+"""One per local day and identifier under which a person earns. The room of membership writes it; rules read it."""
 
 profile_figures = Table(
     "profile_figures",

@@ -22,6 +22,7 @@ from siyu.dimensions.records import Reading, aggregates_of
 from siyu.identity.members import Named
 from siyu.identity.spans import Span
 from siyu.profile.attributes_at import attributes_at
+from siyu.profile.checkins import CYCLE_DAY, Asked, cycle_days_at
 from siyu.profile.tiers import tiers_at
 from siyu.rules.judge import Facts, compile_rule
 from siyu.rules.moments import CALENDAR
@@ -31,7 +32,6 @@ from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting
 from siyu.segments import records
-from siyu.segments.checkins import CYCLE_DAY, Asked, cycle_days_at
 from siyu.segments.segment import LISTED
 from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore

@@ -22,6 +22,7 @@ from siyu.identity.mirror import person_sql
 from siyu.identity.spans import Touched
 from siyu.profile import attributes
 from siyu.profile.attributes import Column, column_of
+from siyu.profile.checkins import CYCLE_DAY, cycle_days
 from siyu.profile.tiers import tiers_of
 from siyu.rules.clickhouse import Params
 from siyu.rules.masks import Coded, Columns, Figures, Mask, mask_of
@@ -32,7 +33,6 @@ from siyu.rules.rule import Metric, Rule, attributes_of, metrics_of
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import BEGINNING_MS, Setting
 from siyu.segments import records
-from siyu.segments.checkins import CYCLE_DAY, cycle_days
 from siyu.segments.segment import LISTED
 from siyu.segments.words import GROWTH, TIER
 from siyu.store.clickhouse import EventStore

@@ -8,9 +8,9 @@ from siyu.dimensions.catalogue import DIMENSIONS, Catalogue
 from siyu.dimensions.values import ENDS
 from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
+from siyu.profile.checkins import CYCLE_DAY
 from siyu.rules.moments import MOMENTS
 from siyu.rules.vocabulary import AttributeKind, Vocabulary
-from siyu.segments.checkins import CYCLE_DAY
 
 TIER: Final = "tier"
 GROWTH: Final = "growth"

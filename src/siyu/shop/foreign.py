@@ -17,6 +17,10 @@ UNNAMED: Final = "events"
 STEPS: Final = {name: state for state, name in EVENT.items()}
 NAMES: Final = frozenset(spelling for name in STEPS for spelling in spellings(name))
 """Every stored name of an event that is a step of an order."""
+MONEY: Final = frozenset(
+    spelling for state in (State.PAID, State.REFUNDED, State.CANCELLED) for spelling in spellings(EVENT[state])
+)
+"""Stored names of the steps by which money comes or goes."""
 TOLD_MAX: Final = 200
 """Steps kept of one order."""
 LINES_MAX: Final = 200
@@ -68,18 +72,24 @@ class About(NamedTuple):
     order_id: str
 
 
+def about_of(said: Mapping[str, Any]) -> About | None:
+    """The order that the properties of an event name; None: they name none."""
+    order_id = _first(said, _ORDER)
+    return None if order_id is None else About(_first(said, ("shop",)) or UNNAMED, order_id)
+
+
 def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
     """An event, as a row of HEARD; None when it names no order."""
     try:
         said = msgspec.json.decode(row["properties"])
     except msgspec.DecodeError:
         return None
-    if not isinstance(said, dict) or (order_id := _first(said, _ORDER)) is None:
+    if not isinstance(said, dict) or (about := about_of(said)) is None:
         return None
     name = canonical(row["name"])
     ref = _first(said, ("refund_id",)) if name == EVENT[State.REFUNDED] else _first(said, ("payment_id",))
     once = "" if name == EVENT[State.REFUNDED] and ref is None else f"{name}\n{ref or ''}"
-    return About(_first(said, ("shop",)) or UNNAMED, order_id), Told(
+    return about, Told(
         name,
         datetime.fromtimestamp(row["at_ms"] / 1000, UTC),
         once or f"{row['source']}\n{row['event_id']}"[:300].replace("\x00", ""),

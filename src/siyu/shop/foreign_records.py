@@ -67,12 +67,13 @@ async def known_steps(connection: Any, wanted: Sequence[About]) -> dict[About, t
     return {About(row[0], row[1]): _told.decode(row[2]) for row in rows}
 
 
-async def ours(connection: Any, order_ids: Sequence[str]) -> set[str]:
-    """Those that are orders of our own."""
+async def ours(connection: Any, order_ids: Sequence[str]) -> dict[str, int | None]:
+    """Those that are orders of our own, with the identifier of who bought (None: nobody with a name)."""
     rows = await connection.fetch(
-        "SELECT order_id FROM shop_orders WHERE source = $1 AND order_id = ANY($2::text[])", OURS, list(order_ids)
-    )
-    return {row[0] for row in rows}
+        "SELECT order_id, anchor FROM shop_orders WHERE source = $1 AND order_id = ANY($2::text[])",
+        OURS, list(order_ids),
+    )  # fmt: skip
+    return {row[0]: row[1] for row in rows}
 
 
 async def write_orders(connection: Any, orders: Mapping[About, tuple[Order, Sequence[Told]]], at: datetime) -> None:

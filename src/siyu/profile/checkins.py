@@ -1,6 +1,6 @@
-"""Which day of the check-in cycle persons are on, as their calendar says it (`siyu.membership`, which owns the tables).
+"""Which day of the check-in cycle persons are on, as their calendar says it, as every room may read it.
 
-`connection` is a raw asyncpg connection.
+The room of membership decides who checked in and writes it. `connection` is a raw asyncpg connection.
 """
 
 from __future__ import annotations
@@ -14,26 +14,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from siyu.identity.members import Named
+from siyu.profile import checkin_records as records
 from siyu.rules.window import Setting, epoch_ms
 
 CYCLE_DAY: Final = "checkin.cycle_day"
 MONTH: Final = "month"
-_OWNER: Final = """coalesce((SELECT m.person FROM memberships m WHERE m.anchor = {0}.anchor AND m.since <= {0}.at
-                  ORDER BY m.since DESC LIMIT 1), {0}.anchor)"""
-_STREAKS: Final = f"""
-WITH recent AS (
-  SELECT DISTINCT {_OWNER.format("c")} AS person FROM checkins c WHERE c.day BETWEEN $1::date - 1 AND $1 AND c.at <= $2
-), theirs AS (
-  SELECT anchor FROM memberships WHERE person IN (SELECT person FROM recent) UNION SELECT person FROM recent
-), days AS (
-  SELECT DISTINCT {_OWNER.format("c")} AS person, c.day FROM checkins c
-  WHERE c.anchor IN (SELECT anchor FROM theirs) AND c.day <= $1 AND c.at <= $2
-), ranked AS (
-  SELECT person, day, max(day) OVER w AS last, row_number() OVER (w ORDER BY day DESC) AS place
-  FROM days WINDOW w AS (PARTITION BY person)
-)
-SELECT person, count(*) FROM ranked WHERE last >= $1 - 1 AND day = last - (place - 1)::int GROUP BY person
-"""
 
 
 class _Cycle(msgspec.Struct, frozen=True):
@@ -73,7 +58,7 @@ def streak_now(days: Collection[date], today: date) -> int:
 
 
 async def _cycle(connection: Any) -> _Cycle:
-    text = await connection.fetchval("SELECT rules FROM checkin_rules ORDER BY version DESC LIMIT 1")
+    text = await records.newest_rules(connection)
     return _Cycle() if text is None else msgspec.json.decode(text, type=_Rules).cycle
 
 
@@ -82,8 +67,8 @@ async def cycle_days(connection: Any, setting: Setting) -> int | dict[int, int]:
     cycle, today = await _cycle(connection), setting.today
     if cycle.kind == MONTH:
         return day_of_cycle(cycle.kind, cycle.days, 0, today)
-    rows = await connection.fetch(_STREAKS, today, setting.now)
-    return {person: day_of_cycle(cycle.kind, cycle.days, streak, today) for person, streak in rows}
+    found = await records.streaks(connection, today, setting.now)
+    return {person: day_of_cycle(cycle.kind, cycle.days, streak, today) for person, streak in found.items()}
 
 
 async def cycle_days_at(connection: Any, asked: Sequence[Asked], zone: ZoneInfo) -> list[int]:
@@ -91,9 +76,8 @@ async def cycle_days_at(connection: Any, asked: Sequence[Asked], zone: ZoneInfo)
     cycle = await _cycle(connection)
     known: defaultdict[int, list[tuple[date, datetime]]] = defaultdict(list)
     if cycle.kind != MONTH:
-        anchors = sorted({member.anchor for one in asked for member in one.named.members})
-        sql = "SELECT anchor, day, at FROM checkins WHERE anchor = ANY($1::bigint[])"
-        for anchor, day, at in await connection.fetch(sql, anchors):
+        anchors = {member.anchor for one in asked for member in one.named.members}
+        for anchor, day, at in await records.days_of(connection, anchors):
             known[anchor].append((day, at))
     found = []
     for one in asked:
