@@ -97,10 +97,10 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
         raise Refused("NOT_ELIGIBLE", "It is for members of other tiers.", tiers=list(item.tiers))
     turn = Turn(connection, tools.pricing, now)
     if item.audience is not None:
-        unmet = await facts.unmet(turn, owner, {"": condition_of(item.audience)})
+        unmet = await facts.unmet(turn, owner, condition_of(item.audience))
         if unmet:
-            words = worded("It is not for this person.", unmet[""])
-            raise Refused("NOT_ELIGIBLE", words, **details_of("condition", unmet[""]))
+            words = worded("It is not for this person.", unmet)
+            raise Refused("NOT_ELIGIBLE", words, **details_of("condition", unmet))
     nth = await _within_limit(connection, item, owner)
     until = now + timedelta(seconds=tools.pay_seconds) if item.gives == "product" else None
     command = mall.spend(item, owner.wallets, taking.number, until, now)
