@@ -20,6 +20,8 @@ from siyu.rules.judge import compile_rule
 from siyu.rules.rule import Rule, attributes_of
 from siyu.rules.window import Setting
 from siyu.segments import one
+from siyu.segments.explain import Judged
+from siyu.segments.explain import judged as conditions_judged
 
 
 async def judged(
@@ -42,6 +44,12 @@ async def unmet(turn: Turn, owner: Owner, rule: Rule) -> tuple[Reason, ...]:
 
     Raises EngineUnavailable, QueryTooExpensive."""
     return (await judged(turn, owner, {"": rule}, {""}))[1].get("", ())
+
+
+async def looked_at(turn: Turn, owner: Owner, rule: Rule) -> list[Judged]:
+    """Each condition of a rule, held or not, with what was seen. Raises EngineUnavailable, QueryTooExpensive."""
+    asking, (question,) = await _asked(turn, owner, {"": rule})
+    return await conditions_judged(asking, question)
 
 
 async def _asked(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> tuple[one.Asking, list[one.Question]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -120,10 +120,15 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
     return view(made)
 
 
+def conditions_of(item: Item) -> list[Mapping[str, Any]]:
+    """Whom an item is for: rules that must all hold."""
+    tiers = [{"person": TIER, "op": "in", "value": list(item.tiers)}] if item.tiers else []
+    return [*tiers, *([item.audience] if item.audience is not None else [])]
+
+
 async def unmet_of(turn: Turn, item: Item, owner: Owner) -> tuple[Reason, ...]:
     """Which conditions of an item do not hold of a person; none: it is for them."""
-    conditions = [{"person": TIER, "op": "in", "value": list(item.tiers)}] if item.tiers else []
-    conditions += [item.audience] if item.audience is not None else []
+    conditions = conditions_of(item)
     return await facts.unmet(turn, owner, condition_of({"all": conditions})) if conditions else ()
 
 
