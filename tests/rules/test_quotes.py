@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siyu.coupons.code import ALPHABET, LENGTH, Vault, draw, normal, shown, usable
+from siyu.coupons.left_out import OTHERS_MAX, RUNNING_MAX, named_rules, out_of_time
 from siyu.coupons.quote import Basket, Effect, Line, Offer, Quote, Scope, Stage, priced, shares
+from siyu.coupons.reasons import Withheld
 from siyu.coupons.template import (
     InvalidTemplate,
     PriceRule,
@@ -94,6 +96,59 @@ def test_of_a_group_the_best_one_applies_unless_another_comes_first() -> None:
     assert [one.coupon for one in found.discounts] == ["a"]
 
 
+def test_what_lost_says_its_own_reason_where_it_has_one() -> None:
+    """A better one of the group is no reason why a coupon for other articles does not apply."""
+    group = [off("far", 100, min_spend_fen=20_000, group="g"), off("b", 900, group="g")]
+    assert [(one.what, one.because) for one in priced(basket(10_000), group).refused] == [("far", "min_spend")]
+    rule = pay("web", 50, Stage.ORDER)._replace(exclusive=True)
+    found = priced(basket(10_000), [rule, off("app", 100, scope=Scope(ends=("app",))), off("x", 100)])
+    assert [(one.what, one.code, one.because) for one in found.refused] == [
+        ("app", "CHANNEL_NOT_ALLOWED", "end"), ("x", "NOT_STACKABLE", "price_rule/web")
+    ]  # fmt: skip
+
+
+def test_a_rule_that_does_not_apply_says_why_when_it_is_to_be_told() -> None:
+    rules = [
+        pay("half", 50, Stage.ORDER)._replace(exclusive=True, told=True),
+        pay("tenth", 90, Stage.ORDER)._replace(told=True),
+        pay("silent", 90, Stage.ORDER),
+        Offer("set", "price_rule/set", Stage.PRICE, Effect(price_fen=10_000), Scope(skus=("S1",)), told=True),
+        pay("spent", 90, Stage.ORDER)._replace(told=True, code="LIMIT_REACHED"),
+    ]
+    found = priced(basket(10_000), rules)
+    assert [one.coupon for one in found.discounts] == [None]
+    assert [(one.what, one.code, one.because) for one in found.refused] == [
+        ("price_rule/set", "NOT_ELIGIBLE", "price"),
+        ("price_rule/spent", "LIMIT_REACHED", ""),
+        ("price_rule/tenth", "NOT_STACKABLE", "price_rule/half"),
+    ]
+
+
+def price_rule(id: str, **more: Any) -> PriceRule:
+    return msgspec.convert({"id": id, "percent_pay": 90} | more, PriceRule)
+
+
+def test_a_quote_speaks_of_the_rules_of_its_lines_the_nearest_first() -> None:
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    days = [timedelta(days=n) for n in range(30)]
+    rules = [
+        *(price_rule(f"ended{n:02}", ends_at=(at - days[n]).isoformat()) for n in range(1, 30)),
+        price_rule("soon", starts_at=(at + timedelta(hours=1)).isoformat()),
+        price_rule("mine", scope={"skus": ["S1"]}),
+        price_rule("first", priority=1),
+        price_rule("other", scope={"skus": ["S2"]}),
+        price_rule("stopped", active=False),
+        price_rule("elsewhere", scope={"ends": ["app"]}),
+    ]
+    lines = (Line("S1", 1, 10_000),)
+    named = list(named_rules(rules, lines, at, "basket"))
+    assert named == ["first", "elsewhere", "mine", "soon", *(f"ended{n:02}" for n in range(1, OTHERS_MAX))]
+    assert len(named_rules([price_rule(f"r{n}") for n in range(RUNNING_MAX + 9)], lines, at, "basket")) == RUNNING_MAX
+    assert set(named_rules(rules, lines, at, "all")) == {one.id for one in rules} - {"stopped"}
+    assert named_rules(rules, lines, at, "none") == {}
+    assert [out_of_time(one, at) for one in rules[28:31]] == [Withheld("ENDED"), Withheld("NOT_STARTED"), None]
+
+
 def test_an_exclusive_one_stands_alone_when_it_is_the_better() -> None:
     alone = off("alone", 1_000, exclusive=True)
     assert priced(basket(10_000), [alone, off("x", 600)]).payable_fen == 9_000
@@ -162,6 +217,7 @@ def offer_lists(draw: st.DrawFn) -> list[Offer]:
                 priority=draw(st.integers(-1, 1)),
                 budget_fen=draw(st.none() | st.integers(0, 5_000)),
                 asked=f"c{n}" if stage is Stage.COUPON else None,
+                told=stage is not Stage.COUPON,
             )
         )
     return made
@@ -192,10 +248,10 @@ def test_any_stack_of_discounts_adds_up(one: Basket, offers: list[Offer], shuffl
     assert all(0 <= line.payable_fen <= line.list_fen for line in found.lines)
     assert all(line.list_fen - line.discount_fen == line.payable_fen for line in found.lines)
     assert all(each.amount_fen >= 0 for each in found.discounts)
-    asked = {each.asked for each in offers if each.asked}
-    assert asked == {each.what for each in found.refused if each.what != "points"} | {
-        each.coupon for each in found.discounts if each.coupon
-    }, "every coupon applies or says why not"
+    assert {each.name for each in offers} == {each.what for each in found.refused if each.what != "points"} | {
+        each.coupon or each.source for each in found.discounts if each.source != "points"
+    }, "every coupon and every rule applies or says why not"
+    assert len({each.what for each in found.refused}) == len(found.refused), "one reason each"
     assert 0 <= found.points <= one.points
     applied = {each.source for each in found.discounts if each.amount_fen}
     chosen = [each for each in offers if each.source in applied]

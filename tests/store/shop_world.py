@@ -59,7 +59,7 @@ class ShopWorld:
         async with db.begin() as conn:
             connection = await driver_of(conn)
             for product in PRODUCTS:
-                assert await product_records.put_product(connection, product, world.at)
+                assert await product_records.put_product(connection, product, world.at) == "stored"
         return world
 
     def now(self) -> datetime:

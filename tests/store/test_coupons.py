@@ -14,9 +14,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from siyu.coupons import managing, template_records
+from siyu.coupons import actions, managing, template_records
 from siyu.coupons.jobs import end_what_is_over
-from siyu.coupons.request import Part, Redeem
+from siyu.coupons.request import Part, QuoteRequest, Redeem
 from siyu.coupons.rights import coupons_file, scrub_coupons
 from siyu.coupons.till import Till
 from siyu.errors import Contended, PersonNotFound, Refused, SiyuError
@@ -411,3 +411,62 @@ async def test_what_is_no_answer_leaves_its_key_free(brand: Brand) -> None:
             await till.redeem(msgspec.convert({"code": code, "person": user("nobody")}, Redeem), "k")
     first = await till.redeem(Redeem(code=code), "k")
     assert await till.redeem(Redeem(code=code), "k") == first
+
+
+async def test_a_quote_says_why_each_price_rule_of_its_lines_does_not_apply(brand: Brand) -> None:
+    await brand.people("U1")
+    city = {"person": "trait.city", "op": "eq", "value": "广州"}
+    for one in (
+        rule("ended", percent_pay=50, ends_at=brand.now.isoformat()),
+        rule("soon", percent_pay=50, starts_at=(brand.now + timedelta(seconds=1)).isoformat()),
+        rule("city", percent_pay=50, condition={"all": [city, FIRST]}),
+        rule("once", percent_pay=95, once_per_person=True, group="g", priority=1),
+        rule("app", percent_pay=50, scope={"ends": ["app"]}),
+        rule("more", percent_pay=50, min_spend_fen=10_001),
+        rule("budget", off_fen=2, budget_fen=1),
+        rule("lesser", percent_pay=99, group="g"),
+        rule("set", price_fen=10_000, scope={"skus": ["S1"]}),
+        rule("other", percent_pay=50, scope={"skus": ["S2"]}),
+        rule("stopped", percent_pay=50, active=False),
+    ):
+        await brand.rule(one)
+    found = await brand.quote("U1")
+    said = {one.what.removeprefix("price_rule/"): (one.code, one.because) for one in found.refused}
+    refused = {
+        "ended": ("ENDED", ""),
+        "soon": ("NOT_STARTED", ""),
+        "city": ("NOT_ELIGIBLE", "condition"),
+        "app": ("CHANNEL_NOT_ALLOWED", "end"),
+        "more": ("NOT_ELIGIBLE", "min_spend"),
+        "budget": ("BUDGET_EXHAUSTED", ""),
+        "lesser": ("NOT_STACKABLE", "price_rule/once"),
+        "set": ("NOT_ELIGIBLE", "price"),
+    }
+    assert (found.payable_fen, said) == (9_500, refused)
+    (why,) = next(one.why for one in found.refused if one.what == "price_rule/city")
+    assert "广州" in why.zh and "首单" not in why.zh and "广州" in why.en, "only the condition that does not hold"
+    nobody = {one.what: (one.code, one.because) for one in (await brand.quote(None)).refused}
+    assert nobody["price_rule/city"] == nobody["price_rule/once"] == ("NOT_ELIGIBLE", "person")
+    made, _ = await brand.order("U1", "O1")
+    assert (made.payable_fen, made.refused) == (9_500, ()), "an order is refused for what it asked for alone"
+    again = {one.what: one.code for one in (await brand.quote("U1")).refused}
+    assert again["price_rule/once"] == "LIMIT_REACHED"
+    before = await statements(brand)
+    for n in range(40):
+        await brand.rule(rule(f"more{n}", percent_pay=50, condition=city))
+    assert await statements(brand) == before > 3, "a rule more is no statement more"
+    assert len((await brand.quote("U1")).refused) == len(again) + 40
+
+
+async def statements(brand: Brand) -> int:
+    """How many a quote takes."""
+    asked: list[str] = []
+    async with brand.db.begin() as transaction:
+        connection = await driver_of(transaction)
+        with connection.query_logger(lambda one: asked.append(one.query)):
+            request = msgspec.convert(
+                {"lines": [{"sku": "S1", "qty": 1, "price_fen": 10_000}], "end": "web", "person": user("U1")},
+                QuoteRequest,
+            )
+            await actions.quote(connection, brand.pricing, request, brand.now)
+    return len(asked)

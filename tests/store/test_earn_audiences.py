@@ -12,7 +12,7 @@ import pytest
 
 from siyu.collect.event import Effects
 from siyu.coupons.earns import earns_of
-from siyu.coupons.facts import holding
+from siyu.coupons.facts import judged
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.template import COUPON_WORDS
@@ -149,7 +149,7 @@ async def test_conditions_of_prices_know_tier_growth_and_dimensions(house: House
     await house.look()
     async with asking(house) as (turn, owner):
         rules = {key: parse_rule(one, COUPON_WORDS) for key, one in wanted.items()}
-        assert await holding(turn, owner, rules) == set(wanted)
+        assert (await judged(turn, owner, rules))[0] == set(wanted)
 
 
 async def test_an_audience_that_cannot_be_is_refused_with_its_place(house: House) -> None:

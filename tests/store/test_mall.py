@@ -87,6 +87,8 @@ async def test_windows_and_audience(world: ShopWorld) -> None:
     await offer(world, Item(id="over", ends_at=world.at, **terms))
     await offer(world, Item(id="gold", audience={"person": "trait.city", "op": "eq", "value": "广州"}, **terms))
     await offer(world, Item(id="tier", tiers=("gold",), **terms))
+    both = {"person": "trait.city", "op": "ne", "value": "广州"}
+    await offer(world, Item(id="both", tiers=("gold", "silver"), audience=both, **terms))
     await offer(world, Item(id="none", **terms))
     wanted = {
         "tier": "NOT_ELIGIBLE",
@@ -103,6 +105,10 @@ async def test_windows_and_audience(world: ShopWorld) -> None:
     with pytest.raises(Refused) as kept:
         await take(world, "gold", person, "again")
     assert kept.value.details == refused.value.details
+    with pytest.raises(Refused) as other_tier:
+        await take(world, "both", person, "tier")
+    (why,) = other_tier.value.details["why"]  # type: ignore[misc]  # a list; the city is right
+    assert "会员等级" in why["zh"] and "gold" in why["zh"] and "silver" in why["en"]
     assert await world.points(person) == (1_000, 0)
 
 

@@ -10,6 +10,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from siyu.api.titles import TITLES_ZH
 from siyu.errors import Busy, EngineUnavailable, SiyuError
 
 log = structlog.get_logger()
@@ -25,7 +26,7 @@ _HTTP_CODES = {
     429: "BUSY",
 }
 DEFECT = "Something went wrong on our side; the log of the server has the details."
-_DETAILS_HIDDEN = frozenset({"status", "title", "code", "type"})
+_DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "code", "type"})
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[str, Any]]:
@@ -40,6 +41,8 @@ def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[s
 def _body(status: int, code: str, detail: str, more: Mapping[str, Any]) -> dict[str, Any]:
     body = {"type": "about:blank", "title": code.replace("_", " ").capitalize(), "status": status}
     body |= {"code": code, "detail": detail}
+    if code in TITLES_ZH:
+        body["title_zh"] = TITLES_ZH[code]
     return body | {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
 
 

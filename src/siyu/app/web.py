@@ -36,6 +36,7 @@ from siyu.api.http import routes as api_routes
 from siyu.api.problems import on_http_exception, on_malformed_value, on_siyu_error, on_unexpected
 from siyu.api.quick_posts import QuickPost, QuickPosts
 from siyu.api.shortcuts import Shortcut, Shortcuts
+from siyu.api.strict import StrictRequest
 from siyu.app.connections import HttpServer, Listener, ask
 from siyu.app.doors import REPORT_PATH, Backlog, Entrance, answer_json, channels, http_config, watching
 from siyu.app.scrubs import ERASURE_SCRUBS, EXPORT_FILES
@@ -188,6 +189,7 @@ def _routers() -> list[Router]:
             route_handlers=list(VALUE_ROUTES),
             guards=[require_token],
             exception_handlers={HTTPException: on_malformed_value},
+            request_class=StrictRequest,
         ),
     ]
 
@@ -218,7 +220,7 @@ def _describe_problems(schema: OpenAPI) -> None:
             type=OpenAPIType.OBJECT,
             properties={
                 name: Schema(type=OpenAPIType.INTEGER if name == "status" else OpenAPIType.STRING)
-                for name in ("type", "title", "status", "detail", "code")
+                for name in ("type", "title", "title_zh", "status", "detail", "code")
             },
             required=["title", "status", "detail", "code"],
         )

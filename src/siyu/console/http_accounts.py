@@ -7,10 +7,14 @@ from typing import Any, Final
 import msgspec
 from litestar import Response, get
 
+from siyu.console.causes import leads
+from siyu.console.http_counter import STATES
 from siyu.console.i18n import mark as _
 from siyu.console.page import SECURITY_HEADERS
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
+from siyu.coupons.pricing import Pricing
+from siyu.coupons.read import coupons_of
 from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points, read
 from siyu.loyalty.holdings import statement_csv
@@ -19,6 +23,7 @@ from siyu.profile import actions as profile
 from siyu.store.postgres import Database
 
 PAGE_LINES: Final = 50
+PAGE_COUPONS: Final = 50
 KINDS: Final = {
     "earn": _("Earned"),
     "spend": _("Spent"),
@@ -32,11 +37,20 @@ KINDS: Final = {
     "adjust": _("Corrected by hand"),
 }
 """What a transfer is called."""
+EVENTS: Final = {
+    "locked": "coupon.locked",
+    "redeemed": "coupon.redeemed",
+    "expired": "coupon.expired",
+    "revoked": "coupon.revoked",
+}
+"""State of a coupon → the event that brought it."""
 
 
 @get("/persons/{person_id:str}/accounts", include_in_schema=False)
-async def accounts(request: AnyRequest, person_id: str, visit: Visit, db: Database, desk: Points) -> Response[str]:
-    """Accounts, lots and a page of the statement."""
+async def accounts(
+    *, request: AnyRequest, person_id: str, visit: Visit, db: Database, desk: Points, pricing: Pricing
+) -> Response[str]:
+    """Accounts, coupons, lots and a page of the statement."""
     number, given = person_uuid(person_id), request.query_params
     before = given.get("before", "")
     one = await profile.show(db, number, visit.moment)
@@ -45,6 +59,8 @@ async def accounts(request: AnyRequest, person_id: str, visit: Visit, db: Databa
     currency = given.get("currency") or (POINTS if POINTS in codes or not codes else codes[0])
     place = int(before) if before.isdecimal() and len(before) < 18 else None
     page = await read.statement_page(db, number, currency, visit.moment.now, before=place, limit=PAGE_LINES)
+    async with db.driver() as connection:
+        coupons = await coupons_of(connection, pricing, person_id, visit.moment.now, PAGE_COUPONS)
     sealed, public_key = await read.sealed(db, [line.transfer_id for line in page.items])
     return visit.page(
         "accounts.html",
@@ -56,6 +72,10 @@ async def accounts(request: AnyRequest, person_id: str, visit: Visit, db: Databa
         currency=currency,
         lines=page.items,
         next_before=page.next_before,
+        coupons=coupons,
+        state=lambda one: (visit.face.text(STATES[one.state][0]), STATES[one.state][1]),
+        events_of=EVENTS,
+        leads=lambda line: leads(line.cause, line.by, person_id),
         kind=lambda kind: visit.face.text(KINDS[kind]) if kind in KINDS else kind,
     )
 

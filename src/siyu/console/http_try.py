@@ -14,9 +14,8 @@ from siyu.console.refusals import quoted
 from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons import template_records
 from siyu.coupons.actions import quote
-from siyu.coupons.left_out import rules_left_out
 from siyu.coupons.pricing import Pricing
-from siyu.coupons.quote import FEN_MAX, Quote, Refused
+from siyu.coupons.quote import FEN_MAX, Quote
 from siyu.coupons.request import COUPONS_MAX, BasketLine, QuoteRequest
 from siyu.errors import MalformedRequest, NotFound
 from siyu.loyalty.request import Identifier
@@ -30,13 +29,6 @@ NO_PRICE: Final = _("The shop does not know %s: type its price.")
 NO_PERSON: Final = _("Nobody is known by this.")
 POINTS: Final = _("Points")
 TIER: Final = _("Benefit of the tier")
-
-
-class Tried(NamedTuple):
-    """A quote with what it left out; kept as one reply."""
-
-    quote: Quote
-    left_out: list[Refused]
 
 
 class Off(NamedTuple):
@@ -77,16 +69,15 @@ async def price(request: AnyRequest, visit: Visit, db: Database, pricing: Pricin
     form = await request.form()
     fields = Fields(form, visit.face.text)
     asked = await _asked(form, fields, db, visit)
-    tried: Tried | None = None
+    tried: Quote | None = None
     if not fields.wrong and asked is not None:
         wanted = asked
 
-        async def do(connection: Any) -> Tried:
-            found = await quote(connection, pricing, wanted, visit.moment.now)
-            return Tried(found, await rules_left_out(connection, pricing, wanted, found, visit.moment.now))
+        async def do(connection: Any) -> Quote:
+            return await quote(connection, pricing, wanted, visit.moment.now, naming="all")
 
         try:
-            tried = await once(db, Asked(None, "console try", wanted), Tried, do, lambda: visit.moment.now)
+            tried = await once(db, Asked(None, "console try", wanted), Quote, do, lambda: visit.moment.now)
         except NotFound:
             fields.refuse("value", NO_PERSON)
         except MalformedRequest as error:
@@ -133,7 +124,7 @@ async def _lines(form: Any, fields: Fields, db: Database, end: str) -> list[Bask
     return lines
 
 
-async def _shown(visit: Visit, db: Database, tried: Tried) -> Response[str]:
+async def _shown(visit: Visit, db: Database, tried: Quote) -> Response[str]:
     async with db.driver() as connection:
         rules = await template_records.price_rules(connection)
         templates = await template_records.newest(connection)
@@ -151,12 +142,11 @@ async def _shown(visit: Visit, db: Database, tried: Tried) -> Response[str]:
         return label, f"/console/{'coupons' if kind == 'coupon' else 'price-rules'}/{key}", kind
 
     sums: dict[str, int] = {}
-    for each in tried.quote.discounts:
+    for each in tried.discounts:
         sums[each.source] = sums.get(each.source, 0) + each.amount_fen
     offs = [Off(named(source)[0], amount, *named(source)[1:]) for source, amount in sums.items()]
-    left = [Why(one.what, quoted(visit, one.code, one.because, one.why)) for one in tried.quote.refused]
-    left += [Why(named(one.what)[0], quoted(visit, one.code, one.because, one.why)) for one in tried.left_out]
-    return visit.page("price_tried.html", quote=tried.quote, offs=offs, left=left, wrong={})
+    left = [Why(named(one.what)[0], quoted(visit, one.code, one.because, one.why)) for one in tried.refused]
+    return visit.page("price_tried.html", quote=tried, offs=offs, left=left, wrong={})
 
 
 routes: list[Any] = [basket, price]

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Final, NamedTuple
 from litestar import Response, get
 from litestar.params import Parameter
 
-from siyu.console.people import display_name
+from siyu.console.people import display_name, person_meant
 from siyu.console.visit import Visit
 from siyu.errors import NotFound
 from siyu.identity.person_id import person_uuid
 from siyu.loyalty.explain import Condition, Explained, House, explain
 from siyu.loyalty.react import all_rules
 from siyu.loyalty.read import find_named
-from siyu.profile import actions as profile
 from siyu.rules.explain import Seen
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -47,30 +46,31 @@ async def why(
         rule = next((one for one in await all_rules(connection) if one.id == number), None)
     if rule is None:
         raise NotFound(f"There is no earn rule {number[:60]!r}.")
-    people = await profile.search(db, q, 1, visit.moment) if q else []
+    person = await person_meant(db, q, visit.moment) if q else None
     found: Explained | None = None
     unknown = False
-    if people:
+    if person is not None:
         async with db.driver() as connection:
             house = House(connection, events, visit.moment.zone)
-            named = await find_named(connection, person_uuid(people[0].person_id))
+            named = await find_named(connection, person_uuid(person.person_id))
             try:
                 found = await explain(house, number, named, event or None, visit.moment.now)
             except NotFound:
                 unknown = True
     return visit.page(
         "earn_rule_why.html", one=rule, q=q, event=event, unknown=unknown, found=found,
-        person=people[0] if people else None, name=display_name(people[0], visit.locale) if people else "",
+        person=person, name=display_name(person, visit.locale) if person is not None else "",
         lines=[] if found is None else [_line(one, visit) for one in found.conditions],
     )  # fmt: skip
 
 
 def _line(one: Condition, visit: Visit) -> Line:
-    shown = visit.format.money(one.seen) if one.what == "amount" and isinstance(one.seen, int) else _shown(one.seen)
-    return Line(one, one.zh if visit.locale.startswith("zh") else one.en, shown)
+    seen = visit.format.money(one.seen) if one.what == "amount" and isinstance(one.seen, int) else shown(one.seen)
+    return Line(one, one.zh if visit.locale.startswith("zh") else one.en, seen)
 
 
-def _shown(seen: Seen) -> str:
+def shown(seen: Seen) -> str:
+    """What was seen, as a page says it; empty: nothing."""
     if isinstance(seen, list):
         return "、".join(seen)
     if isinstance(seen, bool):

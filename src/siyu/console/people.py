@@ -1,14 +1,18 @@
-"""How a person is called in lists. Pure."""
+"""How a person is called in lists, and who is meant by what was typed."""
 
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
 from siyu.console.labels import Labels, short
+from siyu.errors import PersonNotFound
 from siyu.ids import KIND_RANK, base_kind
-from siyu.profile.portrait import Portrait
+from siyu.profile import actions as profile
+from siyu.profile.portrait import Moment, Portrait
+from siyu.store.postgres import Database
 
 _NAMES: Final = ("name", "nickname", "$name", "username", "real_name", "display_name")
 
@@ -31,3 +35,11 @@ def masked_name(portrait: Portrait, locale: str) -> str:
     phone = next((one.value for one in portrait.identifiers if one.kind == "phone"), "")
     parts = [name[:1] + "＊" * min(2, len(name) - 1) if name else "", f"＊＊＊{phone[-4:]}" if phone else ""]
     return " ".join(part for part in parts if part) or translate(locale, _("Nameless"))
+
+
+async def person_meant(db: Database, text: str, moment: Moment) -> Portrait | None:
+    """The person with this id, or the first with an identifier or name that fits; None: nobody."""
+    try:
+        return await profile.show(db, UUID(text), moment)
+    except (ValueError, PersonNotFound):
+        return next(iter(await profile.search(db, text, 1, moment)), None)

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from siyu.coupons import facts, lock_records, template_records
 from siyu.coupons.earns import earns_of
+from siyu.coupons.left_out import Naming, named_rules, out_of_time
 from siyu.coupons.lines import lines_of
-from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer, shipping_offer
+from siyu.coupons.offers import Budgets, budget_holder, coupon_offers, rule_offer, shipping_offer, withheld_rule
 from siyu.coupons.owner import Owner, find_owner
 from siyu.coupons.pricing import Pricing, Turn
-from siyu.coupons.quote import Basket, Earns, Offer, Quote, priced
+from siyu.coupons.quote import Basket, Earns, Line, Offer, Quote, priced
+from siyu.coupons.reasons import Withheld
 from siyu.coupons.request import QuoteRequest
 from siyu.coupons.settle import settle_budgets, settle_person
 from siyu.coupons.template import PriceRule, condition_of, holds_entitlement, is_live
@@ -38,11 +40,14 @@ async def quote(
     *,
     hold: bool = False,
     order_id: str | None = None,
+    naming: Naming = "basket",
 ) -> Quote:
-    """The price of a basket with everything that applies, and why what was asked for does not.
+    """The price of a basket with everything that applies, and why what was asked for, and price rules, do not.
 
     `connection`: raw asyncpg, in the caller's transaction. `order_id`: the order that is priced, when it has a lock
-    already. Raises PersonNotFound, what `lines_of` raises, EngineUnavailable (only where a rule counts events)."""
+    already. `naming`: of which price rules it says why they do not apply; an order that is being made is refused for
+    what it asked for alone, so with `hold` of none. Raises PersonNotFound, what `lines_of` raises, EngineUnavailable
+    (only where a rule counts events)."""
     at = now if hold or request.at is None else request.at
     owner = None
     if request.person is not None:
@@ -50,11 +55,12 @@ async def quote(
         await settle_person(connection, pricing.ledger, owner, now)
     turn = Turn(connection, pricing, at, order_id)
     lines = await lines_of(turn, request)
-    rules = await _rules(turn, owner)
+    rules = await _rules(turn, owner, lines, "none" if hold else naming)
     asked = list(dict.fromkeys(request.coupons))
     coupons = await coupon_offers(turn, owner, asked) if asked else []
-    budgets = await _budgets(turn._replace(now=now), rules, coupons)
-    offers = [rule_offer(rule, budgets) for rule in rules.values()]
+    budgets = await _budgets(turn._replace(now=now), rules.theirs, coupons)
+    offers = [rule_offer(rule, budgets, told=key in rules.named) for key, rule in rules.theirs.items()]
+    offers += [withheld_rule(key, why) for key, why in rules.withheld.items()]
     offers += [one._replace(budget_fen=budgets.get(one.source)) for one in coupons]
     tier, given = await _benefits(turn, owner)
     if given.free_shipping and request.shipping_fen:
@@ -82,18 +88,36 @@ async def _points(connection: Any, owner: Owner) -> int:
     return sum(one.balance for one in held if (one.currency, one.role) == (POINTS, Role.AVAILABLE))
 
 
-async def _rules(turn: Turn, owner: Owner | None) -> dict[str, PriceRule]:
-    """The price rules that are live, whose condition holds of the person, and that they have not used up."""
-    known = await template_records.price_rules(turn.connection)
-    rules = {key: rule for key, (_, rule) in known.items() if is_live(rule, turn.now)}
+class _Rules(NamedTuple):
+    """The price rules as they are for a person, at an instant."""
+
+    theirs: dict[str, PriceRule]
+    """Those that run, whose condition holds of the person, and that they have not used up."""
+    named: Mapping[str, None]
+    """Those of which the quote says why they do not apply."""
+    withheld: dict[str, Withheld]
+    """Of the named ones those that are not theirs."""
+
+
+async def _rules(turn: Turn, owner: Owner | None, lines: Sequence[Line], naming: Naming) -> _Rules:
+    known = {key: rule for key, (_, rule) in (await template_records.price_rules(turn.connection)).items()}
+    named = named_rules(known.values(), lines, turn.now, naming)
+    live = {key: rule for key, rule in known.items() if is_live(rule, turn.now)}
+    once = [key for key, one in live.items() if holds_entitlement(one)]
+    wanted = {key: condition_of(one.condition) for key, one in live.items() if one.condition is not None}
     if owner is None:
-        return {key: one for key, one in rules.items() if one.condition is None and not holds_entitlement(one)}
-    once = [key for key, one in rules.items() if holds_entitlement(one)]
-    used = await lock_records.entitled(turn.connection, once, owner.holders) if once else {}
-    left = {key: one for key, one in rules.items() if key not in used}
-    wanted = {key: condition_of(one.condition) for key, one in left.items() if one.condition is not None}
-    holding = await facts.holding(turn, owner, wanted)
-    return {key: one for key, one in left.items() if one.condition is None or key in holding}
+        not_theirs = dict.fromkeys((*wanted, *once), Withheld("NOT_ELIGIBLE", "person"))
+    else:
+        used = await lock_records.entitled(turn.connection, once, owner.holders) if once else {}
+        wanted = {key: rule for key, rule in wanted.items() if key not in used}
+        held, unmet = await facts.judged(turn, owner, wanted, named)
+        not_theirs = {
+            key: Withheld("NOT_ELIGIBLE", "condition", unmet.get(key, ())) for key in wanted if key not in held
+        }
+        not_theirs |= dict.fromkeys(used, Withheld("LIMIT_REACHED"))
+    theirs = {key: one for key, one in live.items() if key not in not_theirs}
+    whys = {key: not_theirs.get(key) or out_of_time(known[key], turn.now) for key in named}
+    return _Rules(theirs, named, {key: why for key, why in whys.items() if why is not None})
 
 
 async def _budgets(turn: Turn, rules: Mapping[str, PriceRule], coupons: Sequence[Offer]) -> Budgets:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from siyu.coupons import facts
 from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
+from siyu.coupons.reasons import Withheld
 from siyu.coupons.template import Template, condition_of
 from siyu.coupons.template_records import Stored
 from siyu.rules.explain import Reason
@@ -24,16 +25,6 @@ def open_at(template: Template, at: datetime) -> str | None:
     return None
 
 
-class Withheld(NamedTuple):
-    """Why a person cannot get one."""
-
-    code: str
-    because: str = ""
-    """`condition`: they are not whom it is for."""
-    why: tuple[Reason, ...] = ()
-    """The conditions that do not hold."""
-
-
 async def may_have(turn: Turn, owner: Owner, stored: Stored) -> Withheld | None:
     """Why a person cannot get one, limits aside; None: they can. Raises EngineUnavailable."""
     template = stored.template
@@ -42,7 +33,7 @@ async def may_have(turn: Turn, owner: Owner, stored: Stored) -> Withheld | None:
     if template.new_user_only and not await facts.is_new(turn, owner):
         return Withheld("NOT_ELIGIBLE", "condition", (_NEW,))
     if template.audience is not None:
-        unmet = await facts.unmet(turn, owner, {"": condition_of(template.audience)})
+        unmet = await facts.unmet(turn, owner, condition_of(template.audience))
         if unmet:
-            return Withheld("NOT_ELIGIBLE", "condition", unmet[""])
+            return Withheld("NOT_ELIGIBLE", "condition", unmet)
     return None

@@ -5,7 +5,7 @@ Events count once they are processed (about a second after they came); an order 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from siyu.coupons import lock_records
@@ -16,30 +16,40 @@ from siyu.identity.spans import BEGINNING_MS, END_MS
 from siyu.profile.attribute_records import has_bought
 from siyu.rules import explain
 from siyu.rules.explain import Reason
+from siyu.rules.judge import compile_rule
 from siyu.rules.rule import Rule, attributes_of
 from siyu.rules.window import Setting
 from siyu.segments import one
+from siyu.segments.explain import Judged
+from siyu.segments.explain import judged as conditions_judged
 
 
-async def holding(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> set[str]:
-    """Of these rules those that hold of the person. Raises EngineUnavailable, QueryTooExpensive."""
+async def judged(
+    turn: Turn, owner: Owner, rules: Mapping[str, Rule], told: Collection[str] = ()
+) -> tuple[set[str], dict[str, tuple[Reason, ...]]]:
+    """Of these rules those that hold of the person; and of those in `told` that do not, the conditions to blame. What
+    is seen is read once for all. Raises EngineUnavailable, QueryTooExpensive."""
     if not rules:
-        return set()
-    (held,) = await one.holding(*await _asked(turn, owner, rules))
-    return held
-
-
-async def unmet(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> dict[str, tuple[Reason, ...]]:
-    """Of these rules those that do not hold of the person, each with the conditions that are to blame.
-
-    Raises EngineUnavailable, QueryTooExpensive."""
-    if not rules:
-        return {}
+        return set(), {}
     asking, questions = await _asked(turn, owner, rules)
     (seen,) = await one.facts_of(asking, questions)
     setting = Setting(turn.now, asking.zone)
-    found = {key: explain.unmet(rule, seen, setting, COUPON_WORDS) for key, rule in rules.items()}
-    return {key: reasons for key, reasons in found.items() if reasons}
+    held = {key for key, rule in rules.items() if compile_rule(rule, COUPON_WORDS)(seen, setting)}
+    blamed = [key for key in told if key in rules and key not in held]
+    return held, {key: explain.unmet(rules[key], seen, setting, COUPON_WORDS) for key in blamed}
+
+
+async def unmet(turn: Turn, owner: Owner, rule: Rule) -> tuple[Reason, ...]:
+    """The conditions of a rule that are to blame that it does not hold of the person; none: it holds.
+
+    Raises EngineUnavailable, QueryTooExpensive."""
+    return (await judged(turn, owner, {"": rule}, {""}))[1].get("", ())
+
+
+async def looked_at(turn: Turn, owner: Owner, rule: Rule) -> list[Judged]:
+    """Each condition of a rule, held or not, with what was seen. Raises EngineUnavailable, QueryTooExpensive."""
+    asking, (question,) = await _asked(turn, owner, {"": rule})
+    return await conditions_judged(asking, question)
 
 
 async def _asked(turn: Turn, owner: Owner, rules: Mapping[str, Rule]) -> tuple[one.Asking, list[one.Question]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 import msgspec
 from litestar import get, post
@@ -16,7 +15,7 @@ from siyu.coupons.actions import quote
 from siyu.coupons.lock_records import Lock
 from siyu.coupons.pricing import Pricing
 from siyu.coupons.quote import Quote
-from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteRequest, Redeem
+from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteRequest, Redeem, lock_number
 from siyu.coupons.template import Id
 from siyu.coupons.till import Till
 from siyu.errors import PersonNotFound
@@ -115,7 +114,8 @@ async def coupon_by_code(
 
 @post("/api/locks", summary="Set a coupon or points aside", status_code=200, tags=["coupons"])
 async def lock(data: LockRequest, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
-    """Counted while locked, free again when the time is over. 409 with the true reason."""
+    """Counted while locked, free again when the time is over. 409 with the true reason; 422 WRONG_REQUEST when
+    there is nothing to set aside."""
 
     async def hold(connection: Any) -> LockSeen:
         at = now()
@@ -133,34 +133,37 @@ async def _end(
     return await once(db, asked, LockSeen, end, now)
 
 
-@post("/api/locks/{lock_id:uuid}/commit", summary="Use what is set aside", status_code=200, tags=["coupons"])
-async def commit(lock_id: UUID, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
+@post("/api/locks/{lock_id:str}/commit", summary="Use what is set aside", status_code=200, tags=["coupons"])
+async def commit(lock_id: str, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
     """核销. 409 ENDED when its time is over. Committing twice is committing once."""
-    asked = Asked(idempotency_key, "commit", lock_id)
-    return await _end(db, pricing, asked, lambda c: locks.commit(c, pricing, lock_id, now()), now)
+    number = lock_number(lock_id)
+    asked = Asked(idempotency_key, "commit", number)
+    return await _end(db, pricing, asked, lambda c: locks.commit(c, pricing, number, now()), now)
 
 
-@post("/api/locks/{lock_id:uuid}/release", summary="Free what is set aside", status_code=200, tags=["coupons"])
-async def release(lock_id: UUID, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
+@post("/api/locks/{lock_id:str}/release", summary="Free what is set aside", status_code=200, tags=["coupons"])
+async def release(lock_id: str, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> LockSeen:
     """409 ALREADY_DECIDED when it was committed."""
-    asked = Asked(idempotency_key, "release", lock_id)
-    return await _end(db, pricing, asked, lambda c: locks.release(c, pricing, lock_id, now()), now)
+    number = lock_number(lock_id)
+    asked = Asked(idempotency_key, "release", number)
+    return await _end(db, pricing, asked, lambda c: locks.release(c, pricing, number, now()), now)
 
 
-@post("/api/locks/{lock_id:uuid}/rollback", summary="Give back what was used", status_code=200, tags=["coupons"])
+@post("/api/locks/{lock_id:str}/rollback", summary="Give back what was used", status_code=200, tags=["coupons"])
 async def rollback(
-    *, lock_id: UUID, db: Database, pricing: Pricing, now: Now, data: Part | None = None, idempotency_key: Key = None
+    *, lock_id: str, db: Database, pricing: Pricing, now: Now, data: Part | None = None, idempotency_key: Key = None
 ) -> LockSeen:
     """All of it, or the part that the body names: points return to their lots, coupons as their template says."""
-    asked = Asked(idempotency_key, "rollback", [lock_id, data or Part()])
-    return await _end(db, pricing, asked, lambda c: locks.rollback(c, pricing, lock_id, now(), data), now)
+    number = lock_number(lock_id)
+    asked = Asked(idempotency_key, "rollback", [number, data or Part()])
+    return await _end(db, pricing, asked, lambda c: locks.rollback(c, pricing, number, now(), data), now)
 
 
-@get("/api/locks/{lock_id:uuid}", summary="A lock", tags=["coupons"])
-async def show_lock(lock_id: UUID, db: Database, now: Now) -> LockSeen:
+@get("/api/locks/{lock_id:str}", summary="A lock", tags=["coupons"])
+async def show_lock(lock_id: str, db: Database, now: Now) -> LockSeen:
     """What it holds or used. 404 LOCK_NOT_FOUND."""
     async with db.driver() as connection:
-        return await read.lock_seen(connection, await locks.find(connection, lock_id), now())
+        return await read.lock_seen(connection, await locks.find(connection, lock_number(lock_id)), now())
 
 
 @post("/api/coupons/redeem", summary="Use a coupon at once", status_code=200, tags=["coupons"])

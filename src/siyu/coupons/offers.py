@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias
 
 from siyu.coupons import records, template_records
 from siyu.coupons.code import CODE_CHARS_MAX
-from siyu.coupons.eligible import Withheld, may_have
+from siyu.coupons.eligible import may_have
 from siyu.coupons.owner import Owner
 from siyu.coupons.pricing import Turn
 from siyu.coupons.quote import Effect, Offer, Stage
+from siyu.coupons.reasons import Withheld
 from siyu.coupons.records import Coupon
 from siyu.coupons.template import PriceRule, Template, effect_of, stage_of
 from siyu.rules.explain import Reason
@@ -29,13 +30,19 @@ def budget_holder(source: str) -> str:
     return source
 
 
-def rule_offer(rule: PriceRule, budgets: Budgets) -> Offer:
-    """A price rule whose condition holds."""
+def rule_offer(rule: PriceRule, budgets: Budgets, *, told: bool) -> Offer:
+    """A price rule whose condition holds. `told`: the quote says why when it does not apply."""
     source = f"price_rule/{rule.id}"
     return Offer(
         rule.id, source, stage_of(rule), effect_of(rule), rule.scope, rule.min_spend_fen, rule.max_off_fen,
-        rule.stack == "exclusive", rule.group, rule.priority, budgets.get(source),
+        rule.stack == "exclusive", rule.group, rule.priority, budgets.get(source), told=told,
     )  # fmt: skip
+
+
+def withheld_rule(rule: str, why: Withheld) -> Offer:
+    """A price rule that does not apply, of which the quote says why."""
+    source = f"price_rule/{rule}"
+    return Offer(rule, source, Stage.ORDER, Effect(), code=why.code, because=why.because, why=why.why, told=True)
 
 
 def template_offer(asked: str, coupon: int, template: Template) -> Offer:

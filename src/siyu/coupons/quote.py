@@ -103,6 +103,13 @@ class Offer(NamedTuple):
     code: str | None = None
     because: str = ""
     why: tuple[Reason, ...] = ()
+    told: bool = False
+    """Whether the quote says why it does not apply, though nobody asked for it."""
+
+    @property
+    def name(self) -> str | None:
+        """As a refusal names it; None: nothing is said of it."""
+        return self.asked or (self.source if self.told else None)
 
 
 class Basket(NamedTuple):
@@ -130,7 +137,7 @@ class Discount(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that was asked for and does not apply, with its true reason."""
+    """Something that was asked for, or a price rule that is for a line, and does not apply: with its true reason."""
 
     what: str
     code: str
@@ -217,8 +224,8 @@ class _Sheet:
         for stage in Stage:
             before = list(self.left)
             for offer in ordered:
-                if offer.stage is stage and (why := self._apply(offer, before)) is not None and offer.asked:
-                    self.refused.append(Refused(offer.asked, *why))
+                if offer.stage is stage and (why := self._apply(offer, before)) is not None and offer.name:
+                    self.refused.append(Refused(offer.name, *why))
 
     def _apply(self, offer: Offer, before: Sequence[int]) -> tuple[str, str] | None:
         """None, or (code, because)."""
@@ -239,7 +246,8 @@ class _Sheet:
         parts = self._parts(offer, places)
         off = sum(parts)
         if not off:
-            return "NOT_ELIGIBLE", "nothing_left"
+            gone = effect.price_fen is None or not any(self.left[place] for place in places)
+            return "NOT_ELIGIBLE", "nothing_left" if gone else "price"
         if offer.budget_fen is not None and off > offer.budget_fen:
             return "BUDGET_EXHAUSTED", ""
         for place, part in zip(places, parts, strict=True):
@@ -298,9 +306,7 @@ def priced(basket: Basket, offers: Iterable[Offer], earns: Earns = Earns()) -> Q
     sheet = _Sheet(basket)
     sheet.take(chosen)
     used = sheet.pay_points()
-    refused = [
-        Refused(one.asked, one.code, one.because, one.why) for one in given if one.code is not None and one.asked
-    ]
+    refused = [Refused(one.name, one.code, one.because, one.why) for one in given if one.code is not None and one.name]
     refused += lost
     lists = [line.qty * line.price_fen for line in basket.lines]
     return Quote(
@@ -327,7 +333,7 @@ def _total(basket: Basket, offers: Iterable[Offer]) -> tuple[int, int]:
 
 
 def _chosen(basket: Basket, offers: Sequence[Offer]) -> tuple[list[Offer], list[Refused]]:
-    """Offers that go together, and why the others that were asked for do not.
+    """Offers that go together, and why the others that are named do not.
 
     Groups are decided one after the other in the order of their names; then an exclusive offer alone is weighed
     against all the others together. An exclusive offer that does nothing alone is out for its own reason: beside
@@ -340,7 +346,7 @@ def _chosen(basket: Basket, offers: Sequence[Offer]) -> tuple[list[Offer], list[
         effective = [one for one in rivals if _total(basket, [one]) < nothing] or rivals
         winner = min(effective, key=lambda one: (-one.priority, _total(basket, [*together, one]), one.stage, one.id))
         together.append(winner)
-        lost += _beaten((one for one in rivals if one is not winner), winner)
+        lost += _beaten(basket, (one for one in rivals if one is not winner), winner)
     alone = [one for one in offers if one.exclusive and _total(basket, [one]) < nothing]
     idle = [refused for one in offers if one.exclusive and one not in alone for refused in _alone(basket, one).refused]
     if not alone:
@@ -349,9 +355,9 @@ def _chosen(basket: Basket, offers: Sequence[Offer]) -> tuple[list[Offer], list[
     effective = [one for one in together if _total(basket, [one]) < nothing]
     rest = (-max((one.priority for one in effective), default=best.priority), _total(basket, together)[0])
     if effective and rest < (-best.priority, _total(basket, [best])[0]):
-        return together, lost + idle + _beaten(alone, effective[0])
+        return together, lost + idle + _beaten(basket, alone, effective[0])
     others = [one for one in offers if one is not best and (one in alone or not one.exclusive)]
-    return [best], idle + _beaten(others, best)
+    return [best], idle + _beaten(basket, others, best)
 
 
 def _alone(basket: Basket, offer: Offer) -> _Sheet:
@@ -360,8 +366,13 @@ def _alone(basket: Basket, offer: Offer) -> _Sheet:
     return sheet
 
 
-def _beaten(losers: Iterable[Offer], winner: Offer) -> list[Refused]:
-    return [Refused(one.asked, "NOT_STACKABLE", winner.source) for one in losers if one.asked]
+def _beaten(basket: Basket, losers: Iterable[Offer], winner: Offer) -> list[Refused]:
+    """Why these are out: for their own reason, or where they have none for the winner."""
+    said: list[Refused] = []
+    for one in losers:
+        if one.name:
+            said += _alone(basket, one).refused or [Refused(one.name, "NOT_STACKABLE", winner.source)]
+    return said
 
 
 Kind = Literal["amount", "percent_pay", "gift", "shipping"]

@@ -7,8 +7,19 @@ look, and tills read it (decision 0430).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from siyu.rules.explain import Reason
+
+
+class Withheld(NamedTuple):
+    """Why something is not to be had, or does not apply."""
+
+    code: str
+    because: str = ""
+    """`condition`: they are not whom it is for."""
+    why: tuple[Reason, ...] = ()
+    """The conditions that do not hold."""
 
 
 def worded(message: str, why: Sequence[Reason]) -> str:

@@ -12,7 +12,7 @@ from siyu.coupons.code import CODE_CHARS_MAX
 from siyu.coupons.quote import LINES_MAX, Fen, Quantity, Quote, Word
 from siyu.coupons.template import Instant
 from siyu.errors import NotFound
-from siyu.loyalty.request import PersonRef
+from siyu.loyalty.request import PersonRef, WrongRequest
 
 COUPONS_MAX: Final = 20
 TTL_SECONDS_MAX: Final = 7 * 86_400
@@ -155,3 +155,18 @@ class CouponSeen(msgspec.Struct, frozen=True):
     pay_percent: int | None = None
     min_spend_fen: int = 0
     person_id: str | None = None
+
+
+def lock_number(text: str) -> UUID:
+    """A lock's number as it was written. Raises LockNotFound for what can be none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise LockNotFound(f"There is no lock {text[:80]!r}.") from None
+
+
+def checked_lock(request: LockRequest) -> LockRequest:
+    """Itself. Raises WrongRequest when it names nothing to set aside."""
+    if request.coupon is None and not request.points:
+        raise WrongRequest("Name a coupon, points or both: there is nothing to set aside.", path="coupon")
+    return request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -48,14 +48,14 @@ def _product(row: Sequence[Any], skus: Iterable[Sku]) -> Product:
     )  # fmt: skip
 
 
-async def put_product(connection: Any, product: Product, at: datetime) -> bool:
-    """Store the first or next version; False when it is not that, or a SKU is another product's."""
+async def put_product(connection: Any, product: Product, at: datetime) -> Literal["stored", "version", "sku"]:
+    """Store the first or next version; `version` when it is not that, `sku` when a SKU is another product's."""
     status = await connection.execute(
         _PUT_PRODUCT, product.id, product.name, product.description, product.category, list(product.collections),
         product.on_sale, product.version, at,
     )  # fmt: skip
     if not status.endswith(" 1"):
-        return False
+        return "version"
     kept = [one.sku for one in product.skus]
     await connection.execute("DELETE FROM shop_skus WHERE product = $1 AND sku <> ALL($2::text[])", product.id, kept)
     rows = [
@@ -63,7 +63,7 @@ async def put_product(connection: Any, product: Product, at: datetime) -> bool:
         for place, one in enumerate(product.skus)
     ]
     status = await connection.execute(_PUT_SKUS, product.id, *(list(column) for column in zip(*rows, strict=True)))
-    return int(status.rpartition(" ")[2]) == len(rows)
+    return "stored" if int(status.rpartition(" ")[2]) == len(rows) else "sku"
 
 
 async def version_of(connection: Any, product: str) -> int:

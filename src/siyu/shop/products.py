@@ -48,10 +48,11 @@ class HoldNotFound(NotFound):
 async def put_product(connection: Any, product: Product, now: datetime) -> Product:
     """Store a product, or its next version. Raises WrongProduct, Conflict."""
     product.checked()
-    if not await product_records.put_product(connection, product, now):
-        newest = await product_records.version_of(connection, product.id)
-        if newest != product.version:
-            raise Conflict(f"The next version of this product is {newest + 1}.", next_version=newest + 1)
+    done = await product_records.put_product(connection, product, now)
+    if done == "version":
+        following = await product_records.version_of(connection, product.id) + 1
+        raise Conflict(f"The next version of this product is {following}.", next_version=following)
+    if done == "sku":
         raise WrongProduct("A SKU is another product's already.", path="skus")
     return product
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,7 +21,8 @@ from siyu.identity import outbox
 from siyu.ledger import Command, Flow, Leg, Role, derived_key
 from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
-from siyu.profile.tiers import tiers_of
+from siyu.rules.explain import Reason
+from siyu.segments.words import TIER
 from siyu.shop import events, mall, mall_records, order_records, product_records
 from siyu.shop.mall import SOURCE, Item, ItemNotFound, Redeem, Redemption, RedemptionView
 from siyu.shop.order import Discount
@@ -93,14 +94,9 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
     owner = await find_owner(connection, taking.body.person, tools.secret, now, hold=True)
     await settle_person(connection, tools.ledger, owner, now)
     await _settle_units(connection, tools, item, now)
-    if item.tiers and (await tiers_of(connection, [owner.named.person])).get(owner.named.person) not in item.tiers:
-        raise Refused("NOT_ELIGIBLE", "It is for members of other tiers.", tiers=list(item.tiers))
-    turn = Turn(connection, tools.pricing, now)
-    if item.audience is not None:
-        unmet = await facts.unmet(turn, owner, {"": condition_of(item.audience)})
-        if unmet:
-            words = worded("It is not for this person.", unmet[""])
-            raise Refused("NOT_ELIGIBLE", words, **details_of("condition", unmet[""]))
+    unmet = await unmet_of(Turn(connection, tools.pricing, now), item, owner)
+    if unmet:
+        raise Refused("NOT_ELIGIBLE", worded("It is not for this person.", unmet), **details_of("condition", unmet))
     nth = await _within_limit(connection, item, owner)
     until = now + timedelta(seconds=tools.pay_seconds) if item.gives == "product" else None
     command = mall.spend(item, owner.wallets, taking.number, until, now)
@@ -122,6 +118,18 @@ async def redeem(connection: Any, taking: Taking, tools: Tools, now: datetime) -
         await take_step(connection, paid, tools, now)
         made = made._replace(state="done")
     return view(made)
+
+
+def conditions_of(item: Item) -> list[Mapping[str, Any]]:
+    """Whom an item is for: rules that must all hold."""
+    tiers = [{"person": TIER, "op": "in", "value": list(item.tiers)}] if item.tiers else []
+    return [*tiers, *([item.audience] if item.audience is not None else [])]
+
+
+async def unmet_of(turn: Turn, item: Item, owner: Owner) -> tuple[Reason, ...]:
+    """Which conditions of an item do not hold of a person; none: it is for them."""
+    conditions = conditions_of(item)
+    return await facts.unmet(turn, owner, condition_of({"all": conditions})) if conditions else ()
 
 
 async def _settle_units(connection: Any, tools: Tools, item: Item, now: datetime) -> None:
