@@ -235,9 +235,12 @@ def test_an_adjustment_above_the_limit_needs_a_second_person(server: Server) -> 
     assert call(server, "/api/points/adjust", {**wanted, "points": 1002}, "e1")[1]["code"] == "IDEMPOTENCY_CONFLICT"
     assert waits in server.get("/api/points/adjustments")["items"]
     approve = f"/api/points/adjustments/{waits['adjustment_id']}/approve"
-    for name in ("ann", " Ann "):
+    for name in ("ann", " Ann ", "\u3000ann", "ａｎｎ", "an\u200bn", "a nn", "\ufeffann\xa0"):
         status, problem = call(server, approve, {"by": name})
-        assert (status, problem["code"]) == (409, "SECOND_PERSON_NEEDED")
+        assert (status, problem["code"]) == (409, "SECOND_PERSON_NEEDED"), name
+    for name in (" ", "\u3000", "\u200b"):
+        status, problem = call(server, approve, {"by": name})
+        assert (status, problem["code"], problem["path"]) == (422, "WRONG_REQUEST", "by"), name
     assert available(server, 7) == 0
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: call(server, approve, {"by": f"bob{n}"})[0], range(8)))

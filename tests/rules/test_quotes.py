@@ -337,6 +337,21 @@ def test_codes_cannot_be_guessed_or_misread() -> None:
     assert normal(shown(made[0]).lower()) == made[0]
 
 
+def test_a_code_is_the_same_from_a_chinese_keyboard_and_from_a_spreadsheet() -> None:
+    marked = ("\ufeffAB12CD", "AB12\u200bCD", "\u3000ab12\xa0cd ", "\u202dAB12CD\u202c")
+    for typed in ("ＡＢ１２－ｃｄ", "AB12—CD", "AB12–cd", *marked):
+        assert normal(typed) == "AB12CD", typed
+    assert usable(["\ufeffAB12CD", "AB12CD", "ＡＢ１２ＣＤ"]) == ["AB12CD"]
+    assert usable(["新年快乐2029", "AB\x0012"]) == ["新年快乐2029"]
+    vault = Vault(b"s")
+    assert vault.number("\ufeffＡＢ１２ＣＤ") == vault.number("ab12-cd")
+
+
+@given(st.text(min_size=1, max_size=12))
+def test_what_is_stored_of_a_code_is_found_by_the_code_as_it_is_shown(text: str) -> None:
+    assert normal(normal(text)) == normal(text)
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=4, max_size=16))
 def test_a_stored_code_can_be_read_with_the_secret_only(text: str) -> None:
     for code in usable([text]):

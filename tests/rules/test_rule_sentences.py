@@ -183,7 +183,7 @@ def test_deep_brackets_are_refused() -> None:
         ({"trigger": {}}, "rule"),
         ({"did": {"days": 1, "range": {"days": 1}}}, "rule.did.days"),
         ({"did": {"at_least": 3, "at_most": 2}}, "rule.did.at_most"),
-        ({"within": {"event": "a", "n": 0, "unit": "day"}}, "rule.within.last"),
+        ({"within": {"event": "a", "n": 0, "unit": "day"}}, "rule.within.n"),
     ],
 )
 def test_refused_at(data: Any, path: str) -> None:

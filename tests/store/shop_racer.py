@@ -24,23 +24,27 @@ from .shop_world import ShopWorld
 @contextmanager
 def without(guards: list[str]) -> Iterator[None]:
     """Leave guards out of the statements."""
-    update, find = order_records._UPDATE, order_records.find_order
+    update, find, hold = order_records._UPDATE, order_records.find_order, order_records.hold_orders
 
     async def unlocked(connection: Any, order_id: str, source: str = order_records.OURS, **_: Any) -> Any:
         order = await find(connection, order_id, source)
         await asyncio.sleep(0.02)
         return order
 
+    async def nothing(connection: Any, order_ids: Any) -> list[Any]:
+        return []
+
     changed: dict[str, Any] = {}
     if "version" in guards:
         assert order_records.VERSION_GUARD in update
         changed["_UPDATE"] = update.replace(order_records.VERSION_GUARD, "AND $2::int IS NOT NULL")
     if "lock" in guards:
-        changed["find_order"] = unlocked
+        changed |= {"find_order": unlocked, "hold_orders": nothing}
     for name, value in changed.items():
         setattr(order_records, name, value)
     yield
     order_records._UPDATE, order_records.find_order = update, find  # type: ignore[misc]  # as it was
+    order_records.hold_orders = hold
 
 
 async def ask(shop: ShopWorld, job: dict[str, Any], number: int) -> str:

@@ -10,16 +10,18 @@ import msgspec
 import pytest
 
 from siyu.coupons.actions import quote
+from siyu.coupons.owner import find_owner
 from siyu.coupons.request import QuoteRequest
 from siyu.coupons.template import PriceRule, Template
 from siyu.errors import Conflict, IdempotencyConflict, Refused, WrongValue
+from siyu.ledger.records import lock_holders
 from siyu.shop import order_records, product_records
 from siyu.shop.placing import WrongOrder
 from siyu.shop.request import BackLine, GiveBack, Move, Pay, Place, WantedLine
 from siyu.store.clickhouse import EventStore
-from siyu.store.postgres import Database
+from siyu.store.postgres import Database, driver_of
 
-from .shop_world import PRODUCTS, ShopWorld
+from .shop_world import PRODUCTS, SECRET, ShopWorld
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -266,3 +268,48 @@ async def test_the_first_order_discount_is_held_by_the_pending_order(world: Shop
     assert sorted(one.payable_fen for one in answers) == [7_800, 12_800]
     held = next(one for one in answers if one.payable_fen == 7_800)
     await world.orders.move("cancel", held.order_id, Move(), None, "api")
+
+
+@pytest.mark.parametrize("asked", ["refund", "place"])
+async def test_a_group_waits_for_accounts_before_it_holds_any(world: ShopWorld, asked: str) -> None:
+    """Whoever earns points for both in the order of their accounts meanwhile is not in the way of a group that comes to
+    the second person first: that would be a deadlock, which PostgreSQL ends after a second."""
+    first, second = await world.person("U1"), await world.person("U2")
+    for person in (first, second):
+        await world.earn(person, 1_000)
+    paying: dict[str, Any] = {"O1": first, "O2": second}
+    if asked == "refund":
+        for number, person in paying.items():
+            await world.orders.place(order(number, ("free", 1, 700), person=person, points=100), None, "api")
+            await world.orders.pay(number, Pay(), None, "api")
+    holders = []
+    async with world.db.driver() as connection:
+        for person in (first, second):
+            holders.append((await find_owner(connection, person, SECRET, world.at)).holders)
+
+    def ask(number: str) -> Any:
+        if asked == "refund":
+            return world.orders.move("refund", number, GiveBack(), None, "api")
+        return world.orders.place(order(number, ("free", 1, 700), person=paying[number], points=100), None, "api")
+
+    async with world.db.begin() as conn:
+        connection = await driver_of(conn)
+        await lock_holders(connection, holders[0])
+        group = asyncio.gather(ask("O2"), ask("O1"))
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            if await _is_waited_for(world.db):
+                break
+        await connection.execute("SET LOCAL lock_timeout = '300ms'")
+        await lock_holders(connection, holders[1])
+    for done in await group:
+        assert done.state == ("refunded" if asked == "refund" else "created")
+
+
+async def _is_waited_for(db: Database) -> bool:
+    async with db.driver() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+        )

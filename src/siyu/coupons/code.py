@@ -7,6 +7,7 @@ found and opened with the installation's secret only (decision 0312).
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -22,6 +23,8 @@ CODE_CHARS_MAX: Final = 64
 CODE_CHARS_MIN: Final = 4
 """Of a code brought from outside. Such a code may be guessed as easily as whoever made it allowed."""
 _SEPARATORS: Final = str.maketrans("", "", " -_\t\r\n")
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Pd"})
+"""Categories of what nobody reads aloud: control and format characters (byte order mark), blanks, dashes."""
 _DRAWS_SPARE: Final = 1.2
 
 _LETTERS: Final = frozenset(ALPHABET)
@@ -41,8 +44,19 @@ class Sealed(NamedTuple):
 
 
 def normal(code: str) -> str:
-    """A code as it is compared: capital letters, no spaces or dashes."""
-    return code.translate(_SEPARATORS).upper()
+    """A code as it is compared: capital letters, no spaces or dashes; what Chinese keyboards and Excel make of it
+    (full-width letters, long dashes, a byte order mark) is the same code. A NUL stays, to be refused."""
+    if code.isascii():
+        return code.translate(_SEPARATORS).upper()
+    # Until nothing changes: what is dropped may have stood between a letter and its accent.
+    while (plain := _plainer(code)) != code:
+        code = plain
+    return code
+
+
+def _plainer(code: str) -> str:
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", code).upper()).translate(_SEPARATORS)
+    return "".join(one for one in plain if one == "\x00" or unicodedata.category(one) not in _UNSEEN)
 
 
 def shown(code: str) -> str:

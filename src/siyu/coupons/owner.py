@@ -65,6 +65,15 @@ async def find_owners(connection: Any, uids: Collection[UUID], now: datetime) ->
     return {uid: Owner(one, wallets(one, known, at_ms)) for uid, one in named.items()}
 
 
+async def owners_of(connection: Any, anchors: Collection[int], now: datetime) -> list[Owner]:
+    """The persons who have these identifiers now, each once; those that were erased are left out."""
+    asked = [(anchor, now) for anchor in sorted(set(anchors))]
+    named = [one for one in (await named_by_anchor(connection, asked) if asked else ()) if one is not None]
+    known = await known_wallets(connection, passing_anchors(named))
+    at_ms = int(now.timestamp() * 1000)
+    return list({one.person: Owner(one, wallets(one, known, at_ms)) for one in named}.values())
+
+
 async def find_owner(connection: Any, person: PersonRef, secret: bytes, now: datetime, *, hold: bool = False) -> Owner:
     """The person named. `hold`: nobody else gives to or takes from them until the transaction ends.
 

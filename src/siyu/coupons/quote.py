@@ -14,6 +14,9 @@ import msgspec
 
 from siyu.rules.explain import Reason
 
+POINTS: Final = "points"
+"""The source of what points pay."""
+
 FEN_MAX: Final = 10**11
 LINES_MAX: Final = 500
 WHOLE: Final = 100
@@ -288,14 +291,14 @@ class _Sheet:
         if not basket.points:
             return 0
         if basket.points_there is None or basket.points > basket.points_there:
-            self.refused.append(Refused("points", "INSUFFICIENT"))
+            self.refused.append(Refused(POINTS, "INSUFFICIENT"))
             return 0
         off = min(basket.points * 100 // basket.points_per_yuan, sum(self.left))
         if not off:
             return 0
         for place, part in enumerate(shares(off, self.left)):
             self.left[place] -= part
-        self.discounts.append(Discount("points", off))
+        self.discounts.append(Discount(POINTS, off))
         return -(-off * basket.points_per_yuan // 100)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from siyu.loyalty import posting, records
 from siyu.loyalty.actions import Points, wallets_of_anchor
 from siyu.loyalty.posting import Stamp
 from siyu.loyalty.records import Adjustment
-from siyu.loyalty.request import Adjust, request_hash
+from siyu.loyalty.request import Adjust, WrongRequest, request_hash
 from siyu.store.postgres import Database, driver_of
 
 WAITING: Final = "waiting"
@@ -76,7 +77,7 @@ async def waiting(db: Database, limit: int) -> list[Waiting]:
 async def approve(connection: Any, points: Points, number: UUID, by: str, now: Now) -> Outcome:
     """Book an adjustment, in the caller's transaction. `connection`: raw asyncpg.
 
-    Raises AdjustmentNotFound, SecondPersonNeeded, Refused (then it waits on)."""
+    Raises AdjustmentNotFound, SecondPersonNeeded, WrongRequest, Refused (then it waits on)."""
     row = await _decided(connection, number, "approved", by, now())
     command = await _command(connection, points, row, by, now())
     (outcome,) = await points.ledger.post(connection, [command])
@@ -84,18 +85,31 @@ async def approve(connection: Any, points: Points, number: UUID, by: str, now: N
 
 
 async def reject(connection: Any, number: UUID, by: str, now: Now) -> None:
-    """Turn an adjustment down, in the caller's transaction. Raises AdjustmentNotFound, SecondPersonNeeded."""
+    """Turn an adjustment down, in the caller's transaction. Raises as `approve`."""
     await _decided(connection, number, "rejected", by, now())
 
 
+def one_name(text: str) -> str:
+    """A name as it is compared: full-width letters, capitals, blanks of any kind and marks nobody sees make no other.
+
+    Of "\u3000Ｌi\u200b" it is "li"."""
+    seen = (one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) not in ("Cf", "Cc"))
+    return "".join("".join(seen).casefold().split())
+
+
 async def _decided(connection: Any, number: UUID, state: str, by: str, at: datetime) -> Adjustment:
-    row = await records.decide_adjustment(connection, number, state, by, at)
-    if row is not None:
-        return row
+    if not one_name(by):
+        raise WrongRequest("Say who decides.", path="by")
     known = await records.find_adjustment(connection, number)
     if known is None or known.state != WAITING:
         raise AdjustmentNotFound("No adjustment with this id waits.")
-    raise SecondPersonNeeded("Somebody else than who asked must decide.", asked_by=known.asked_by)
+    # Who asked never changes, so this may be looked at before the row is taken.
+    if one_name(known.asked_by) == one_name(by):
+        raise SecondPersonNeeded("Somebody else than who asked must decide.", asked_by=known.asked_by)
+    row = await records.decide_adjustment(connection, number, state, by, at)
+    if row is None:
+        raise AdjustmentNotFound("No adjustment with this id waits.")
+    return row
 
 
 async def _command(connection: Any, points: Points, row: Adjustment, by: str, at: datetime) -> Command:

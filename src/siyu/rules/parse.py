@@ -201,7 +201,7 @@ def _not_happened(data: Mapping[str, Any], path: str, depth: int, reading: Readi
 
 def _often(inner: Mapping[str, Any], place: str, reading: Reading) -> Metric:
     _object(inner, place, ("n", "unit", "event", *_FILTERS))
-    window = _window({"last": inner.get("n"), "unit": inner.get("unit")}, place, reading)
+    window = Window("last", *_duration(inner.get("n"), inner.get("unit"), place, "n"))
     return Metric("count", _names(inner.get("event"), f"{place}.event"), _where(inner, place), "", window)
 
 

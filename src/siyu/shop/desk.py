@@ -17,6 +17,7 @@ from siyu.errors import Conflict, Contended, IdempotencyConflict, SiyuError
 from siyu.ledger import Desk
 from siyu.shop import arriving, order_records, payment
 from siyu.shop.arriving import Arrival
+from siyu.shop.holding import hold
 from siyu.shop.order import Order, State
 from siyu.shop.placing import Asked, Tools, place_all
 from siyu.shop.quoted import needs_quote, place_quoted
@@ -124,6 +125,9 @@ class Orders:
         new = {place: one for place, one in requests.items() if isinstance(one, Asked)}
         quoted = await needs_quote(connection, list(new.values()), now)
         plain = {place: one for place, one in new.items() if one.number not in quoted}
+        steps = {one.order_id for one in requests.values() if isinstance(one, Do)}
+        priced = [one.place for one in new.values() if one.number in quoted]
+        await hold(connection, steps, priced, self.tools.secret, now)
         if plain:
             made = await place_all(connection, list(plain.values()), self.tools, now)
             answers |= dict(zip(plain, made, strict=True))

@@ -93,6 +93,16 @@ async def insert_orders(connection: Any, orders: Sequence[tuple[Order, UUID | No
     return {row[0]: row[1] for row in rows}
 
 
+async def hold_orders(connection: Any, order_ids: Sequence[str]) -> list[tuple[int, tuple[Discount, ...]]]:
+    """Lock these orders of ours, in the order of their numbers; identifier and discounts of those of somebody."""
+    rows = await connection.fetch(
+        "SELECT anchor, discounts FROM shop_orders WHERE source = $1 AND order_id = ANY($2::text[])"
+        " ORDER BY number FOR UPDATE",
+        OURS, list(order_ids),
+    )  # fmt: skip
+    return [(row[0], _discounts.decode(row[1])) for row in rows if row[0] is not None]
+
+
 async def requests_of(connection: Any, order_ids: Sequence[str]) -> dict[str, UUID]:
     """order_id → hash of what was ordered, of our own orders that exist."""
     rows = await connection.fetch(

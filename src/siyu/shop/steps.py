@@ -19,6 +19,7 @@ from siyu.errors import Contended, Refused
 from siyu.identity.outbox import tell
 from siyu.ledger import derived_key
 from siyu.shop import events, intent_records, mall_follow, order, order_records, stock
+from siyu.shop.holding import hold
 from siyu.shop.order import LAPSED, Order, OrderNotFound, Refund, State, Step
 from siyu.shop.order_records import Payment
 from siyu.shop.payment import Taken
@@ -252,6 +253,7 @@ async def lapse_due(db: Database, tools: Tools, now: Now) -> int:
         async with db.begin() as conn:
             connection = await driver_of(conn)
             due = await order_records.due_orders(connection, now(), LAPSED_AT_ONCE)
+            await hold(connection, due, (), tools.secret, now())
             for order_id in due:
                 found = await order_records.find_order(connection, order_id)
                 assert found is not None
@@ -267,6 +269,7 @@ async def fresh(db: Database, tools: Tools, order_id: str, source: str, now: Now
         connection = await driver_of(conn)
         found = await order_records.find_order(connection, order_id, source)
         if found is not None and found.due(now()):
+            await hold(connection, [order_id], (), tools.secret, now())
             found = await order_records.find_order(connection, order_id, source, lock=True)
             if found is not None and found.due(now()):
                 found = await lapse(connection, found, tools, now())
