@@ -6,7 +6,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,24 @@ class Reaction(Protocol):
         """A batch failed: forget everything remembered in this process."""
 
 
+class Part(NamedTuple):
+    """A frame of the stream, decoded."""
+
+    offset: int
+    events: int
+    """How many, as the stream counts them."""
+    frame: Frame | None
+    """None: it is damaged."""
+    letters: list[DeadLetter]
+
+
+class Ahead(NamedTuple):
+    """What was read while the batch in front of it was stored."""
+
+    after: int
+    parts: list[Part]
+
+
 class Fenced(SiyuError):
     """Another processor took this partition over; its work counts, ours is dropped."""
 
@@ -83,6 +102,7 @@ class Worker:
         self._owner = secrets.token_hex(8)
         self._batch_number = 0
         self._seen = Seen(self._load_hashes)
+        self._ahead: Ahead | None = None
         self._not_before = 0.0
         """Monotonic time before which the next batch may go on growing."""
 
@@ -110,6 +130,7 @@ class Worker:
     def reset(self) -> None:
         """Forget all that is remembered in this process: it may describe a batch that did not commit."""
         self._seen = Seen(self._load_hashes)
+        self._ahead = None
         self._registry.forget()
         for reaction in self._reactions:
             reaction.reset()
@@ -118,16 +139,21 @@ class Worker:
         """Process one batch; the number of events in it, 0 when none came within `wait_s` seconds."""
         async with self._db.driver() as connection:
             done, planned = await records.position(connection, self._partition)
-        frames = await self._next_frames(done, planned, wait_s)
-        if not frames:
+        parts = await self._next_parts(done, planned, wait_s)
+        if not parts:
             return 0
-        count = sum(frame.events for frame in frames)
+        count = sum(part.events for part in parts)
         started = time.monotonic()
         # None of an erasure and a batch happens in the middle of the other.
         async with self._db.driver() as connection:
             await connection.execute("SELECT pg_advisory_lock_shared($1)", ERASURE_LOCK)
             try:
-                await self._process(connection, done, frames)
+                if await self._registry.notice_erasures(connection):
+                    # Since it was read, somebody may have been taken out of it.
+                    parts = await self._range(done, parts[-1].offset, wait_s)
+                if not parts:
+                    return 0
+                await self._process(connection, done, parts)
             finally:
                 if not connection.is_closed():
                     await connection.execute("SELECT pg_advisory_unlock_shared($1)", ERASURE_LOCK)
@@ -138,30 +164,44 @@ class Worker:
         self._not_before = started + CROWD_SECONDS if count >= CROWD else ended + rest
         return count
 
-    async def _next_frames(self, done: int, planned: int | None, wait_s: float) -> list[StreamFrame]:
+    async def _next_parts(self, done: int, planned: int | None, wait_s: float) -> list[Part]:
+        ahead, self._ahead = self._ahead, None
         if planned is not None:
-            return await self._planned_frames(done, planned, wait_s)
+            return await self._range(done, planned, wait_s)
         await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
-        return await self._stream.read(self._partition, done, EVENTS_MAX, wait_s)
+        if ahead is None or ahead.after != done or not ahead.parts:
+            return await self._read(done, EVENTS_MAX, wait_s)
+        room = EVENTS_MAX - sum(part.events for part in ahead.parts)
+        more = await self._read(ahead.parts[-1].offset, room, 0) if room > 0 else []
+        return ahead.parts + more
 
-    async def _planned_frames(self, done: int, planned: int, wait_s: float) -> list[StreamFrame]:
-        """Exactly the frames of the plan: a part of them would be another batch under the same token."""
-        frames: list[StreamFrame] = []
-        while done < planned:
-            more = await self._stream.read(self._partition, done, EVENTS_MAX, wait_s)
+    async def _read(self, after: int, events_max: int, wait_s: float) -> list[Part]:
+        return [_decoded(frame) for frame in await self._stream.read(self._partition, after, events_max, wait_s)]
+
+    async def _range(self, done: int, upto: int, wait_s: float) -> list[Part]:
+        """Exactly the frames of a plan: a part of them would be another batch under the same token."""
+        parts: list[Part] = []
+        while done < upto:
+            more = await self._read(done, EVENTS_MAX, wait_s)
             if not more:
                 return []
-            frames += [frame for frame in more if frame.offset <= planned]
+            parts += [part for part in more if part.offset <= upto]
             done = more[-1].offset
-        return frames
+        return parts
 
-    async def _process(self, connection: Any, done: int, frames: list[StreamFrame]) -> None:
-        upto = frames[-1].offset
+    async def _look_ahead(self, after: int) -> Ahead | None:
+        try:
+            return Ahead(after, await self._read(after, EVENTS_MAX, 0))
+        except (SiyuError, OSError):
+            return None  # the next step asks again, and says what is wrong
+
+    async def _process(self, connection: Any, done: int, parts: list[Part]) -> None:
+        upto = parts[-1].offset
         token = f"{self._partition}:{done}-{upto}"
         # The number leaves `upto` out: a range that was planned is repeated whole, so `done` names it.
         self._batch_number = xxhash.xxh64_intdigest(f"{self._partition}:{done}".encode())
-        await self._registry.notice_erasures(connection)
-        decoded, letters = _decode(frames)
+        letters = [letter for part in parts for letter in part.letters]
+        decoded = [part.frame for part in parts if part.frame is not None]
         events = await self._new_events(join_frames(decoded)) if decoded else None
         batch = prepare(events) if events is not None and events.num_rows else None
         async with connection.transaction():
@@ -172,30 +212,36 @@ class Worker:
             if self._registry.erased_ms:
                 batch, anchors = _without_erased(batch, anchors, self._registry.erased_ms)
             if len(batch):
-                letters += await self._store(batch, anchors, token)
-        await self._commit(done, frames, letters, batch, anchors)
+                letters += await self._store(batch, anchors, token, upto)
+        await self._commit(done, parts, letters, batch, anchors)
 
     async def _new_events(self, events: pa.Table) -> pa.Table:
         hashes, days = hashes_and_days(events)
         fresh = await self._seen.first_sightings(hashes, days)
         return events if fresh.all() else events.filter(pa.array(fresh)).combine_chunks()
 
-    async def _store(self, batch: Batch, anchors: Anchors, token: str) -> list[DeadLetter]:
-        """One insert; when the engine refuses the rows, halves, until the bad ones stand alone."""
+    async def _store(self, batch: Batch, anchors: Anchors, token: str, upto: int) -> list[DeadLetter]:
+        """One insert; when the engine refuses the rows, halves, until the bad ones stand alone. Meanwhile what comes
+        after it is read."""
         rows = stored_rows(batch, anchors, self._batch_number)
         refused: list[tuple[int, str]] = []
-        await _insert(self._events, rows, 0, token, refused)
+        storing = asyncio.create_task(_insert(self._events, rows, 0, token, refused))
+        try:
+            self._ahead = await self._look_ahead(upto)
+            await storing
+        finally:
+            storing.cancel()
         return [_refusal(batch, row, reason) for row, reason in refused]
 
     async def _commit(
         self,
         done: int,
-        frames: list[StreamFrame],
+        parts: list[Part],
         letters: list[DeadLetter],
         batch: Batch | None,
         anchors: Anchors | None,
     ) -> None:
-        upto, count = frames[-1].offset, sum(frame.events for frame in frames)
+        upto, count = parts[-1].offset, sum(part.events for part in parts)
         async with self._db.begin() as connection:
             driver = await driver_of(connection)
             if not await records.commit(driver, self._partition, done, upto, self._owner, events=count):
@@ -210,20 +256,14 @@ class Worker:
         return await records.stored_hashes(self._events, days, self._batch_number)
 
 
-def _decode(frames: Sequence[StreamFrame]) -> tuple[list[Frame], list[DeadLetter]]:
-    decoded: list[Frame] = []
-    letters: list[DeadLetter] = []
-    for stored in frames:
-        try:
-            frame = decode_frame(stored.body)
-        except pa.ArrowInvalid as error:
-            from datetime import UTC, datetime
-
-            letters.append(DeadLetter("", "", "FRAME_DAMAGED", str(error), "frame", stored.body, datetime.now(UTC)))
-            continue
-        decoded.append(frame)
-        letters.extend(DeadLetter(*(row[name] for name in DeadLetter._fields)) for row in frame.dead.to_pylist())
-    return decoded, letters
+def _decoded(stored: StreamFrame) -> Part:
+    try:
+        frame = decode_frame(stored.body)
+    except pa.ArrowInvalid as error:
+        letter = DeadLetter("", "", "FRAME_DAMAGED", str(error), "frame", stored.body, datetime.now(UTC))
+        return Part(stored.offset, stored.events, None, [letter])
+    letters = [DeadLetter(*(row[name] for name in DeadLetter._fields)) for row in frame.dead.to_pylist()]
+    return Part(stored.offset, stored.events, frame, letters)
 
 
 def _without_erased(batch: Batch, anchors: Anchors, erased_ms: dict[str, int]) -> tuple[Batch, Anchors]:
