@@ -17,7 +17,7 @@ from siyu.collect.identifiers import KEY_JOIN
 from siyu.errors import PersonNotFound
 from siyu.identity.anchors import AnchorRegistry
 from siyu.ids import identifier_key
-from siyu.processor import records
+from siyu.processor import records, work
 from siyu.processor.reactions import IdentityReaction, ProfileReaction
 from siyu.processor.work import Worker
 from siyu.profile import actions
@@ -119,6 +119,19 @@ async def test_an_erased_person_does_not_come_back_by_replay(house: House) -> No
     assert sorted(await house.events.rows("SELECT event_id FROM events")) == [("e4",), ("e6",)]
     assert (await house.person("user_id", "u2")).traits == {"n": 2}
     assert set((await house.erase(person.person_id)).rows.values()) == {0}
+
+
+async def test_what_was_read_ahead_of_an_erasure_is_read_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "EVENTS_MAX", 4)
+    letter = Rejected("WRONG_EVENT", "test", b'{"userId":"someone","phone":"138 0013 8000"}')
+    await house.send(*events_of_one_person())
+    await house.send(Event("e5", "view", T0 + 4000, USER), Event("e6", "view", T0 + 4000, OTHER), rejected=[letter])
+    assert await house.worker.step(1) == 4
+    await house.erase((await house.person("user_id", "u1")).person_id)
+    assert await house.worker.step(1) == 2
+    assert sorted(await house.events.rows("SELECT event_id FROM events")) == [("e4",), ("e6",)]
+    async with house.db.driver() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 async def test_who_returns_after_an_erasure_begins_anew(house: House) -> None:
