@@ -105,6 +105,7 @@ def test_the_life_of_an_order_and_the_points_that_follow(server: Server) -> None
     for verb in ("fulfil", "receive", "complete"):
         assert call(server, f"/api/orders/L1/{verb}", {})[0] == 200
     wait_for(lambda: standing(server, 0) == (99, 0))
+    server.wait_processed(0)
     assert timeline(server, 0)[-6:] == [
         "order.created", "order.paid", "order.refunded", "order.fulfilled", "order.received", "order.completed",
     ]  # fmt: skip

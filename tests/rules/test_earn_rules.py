@@ -103,7 +103,8 @@ ORDER = rule(points_per_yuan=1, subject=("order_id",), take_back_on=("order.refu
 def test_which_refund_is_one_told_again(told: str, teller: int, shop: str, news: bool) -> None:
     """By identifier 1, of a refund that `teller` told of the shop `told`."""
     event = happened("order.refunded", -100, order_id="7", refund_id="R", **({"shop": shop} if shop else {}))
-    money, keys = money_of(ORDER, event, "1"), money_keys(ORDER, event, "1", ["1", "2"])
+    keys = money_keys(ORDER, event, "1", ["1", "2"])
+    money = money_of(ORDER, event, keys)
     assert money is not None and money.key == keys.own[0] and not keys.others
     found = news_of(money, keys, {keys.own[0]: Told(teller, told)}, {1})
     assert found == (money._replace(key=keys.own[1]) if news else None)

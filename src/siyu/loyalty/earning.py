@@ -241,10 +241,9 @@ def keys_of(
     )
 
 
-def money_of(rule: EarnRule, one: Occurrence, own: str, percent: int = 100) -> Money | None:
-    """What an event says about an order, under the first of its keys. `own`: the wallet that earns."""
-    cause, shop = cause_of(rule, one), _shop_of(one)
-    key = money_keys(rule, one, own).own[0]
+def money_of(rule: EarnRule, one: Occurrence, keys: Keys, percent: int = 100) -> Money | None:
+    """What an event says about an order, under the first of its keys."""
+    cause, shop, key = cause_of(rule, one), _shop_of(one), keys.own[0]
     if gives(rule, one):
         return Money(key, cause, one.anchor, one.value_fen, rule.id, percent, shop) if one.value_fen > 0 else None
     if _takes_back(rule, one):
@@ -257,8 +256,9 @@ def money_keys(rule: EarnRule, one: Occurrence, own: str, holders: Sequence[str]
     cause, shop = cause_of(rule, one), _shop_of(one)
     if gives(rule, one):
         payment = one.properties.get("payment_id", "")
-        keys = [_both("paid", rule.id, cause, holder, payment, shop=shop) for holder in (own, *holders)]
-        return Keys(keys[0], tuple(key for two in keys[1:] for key in two if key not in keys[0]))
+        others = [_both("paid", rule.id, cause, holder, payment, shop=shop) for holder in holders if holder != own]
+        mine = _both("paid", rule.id, cause, own, payment, shop=shop)
+        return Keys(mine, tuple(key for two in others for key in two))
     if _takes_back(rule, one):
         refund = one.properties.get("refund_id") or f"{one.source}\n{one.event_id}"
         return Keys(_both("refund", rule.id, cause, refund, shop=shop))

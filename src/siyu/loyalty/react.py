@@ -231,10 +231,11 @@ _Told: TypeAlias = tuple[Earner, Money]
 
 async def _news(connection: Any, rule: EarnRule, earners: Sequence[Earner]) -> list[_Told]:
     """What events say about orders and was not known."""
+    asked = [(one, money_keys(rule, one.event, one.wallets.own, one.wallets.holders)) for one in earners]
     found = [
-        (one, money, money_keys(rule, one.event, one.wallets.own, one.wallets.holders))
-        for one in earners
-        if (money := money_of(rule, one.event, one.wallets.own, one.percent if rule.by_tier else WHOLE)) is not None
+        (one, money, keys)
+        for one, keys in asked
+        if (money := money_of(rule, one.event, keys, one.percent if rule.by_tier else WHOLE)) is not None
     ]
     known = await records.tellers(connection, sorted({key for *_, keys in found for key in (*keys.own, *keys.others)}))
     told: list[_Told] = []
