@@ -97,12 +97,15 @@ def test_the_life_of_an_order_and_the_points_that_follow(server: Server) -> None
     status, paid = call(server, "/api/orders/L1/pay", {"amount_fen": 19_900, "provider": "test"}, "l2")
     assert (status, paid["state"], paid["paid_fen"]) == (200, "paid", 19_900), paid
     wait_for(lambda: standing(server, 0) == (0, 199))
+    status, problem = call(server, "/api/orders/L1/refund", {"amount_fen": 0})
+    assert (status, problem["code"], problem["path"]) == (422, "WRONG_REFUND", "amount_fen")
     status, refunded = call(server, "/api/orders/L1/refund", {"lines": [{"sku": "A1", "qty": 1}]}, "l3")
     assert (status, refunded["refund"]["amount_fen"], refunded["kept_fen"]) == (200, 9_950, 9_950)
     wait_for(lambda: standing(server, 0) == (0, 99))
     for verb in ("fulfil", "receive", "complete"):
         assert call(server, f"/api/orders/L1/{verb}", {})[0] == 200
     wait_for(lambda: standing(server, 0) == (99, 0))
+    server.wait_processed(0)
     assert timeline(server, 0)[-6:] == [
         "order.created", "order.paid", "order.refunded", "order.fulfilled", "order.received", "order.completed",
     ]  # fmt: skip
@@ -329,6 +332,54 @@ def test_a_foreign_shop_delivers_twice_and_in_disorder(server: Server) -> None:
     assert (shown["source"], shown["lines"][0]["sku"], len(shown["steps"])) == ("my-shop", "F1", 4)
     person = server.get("/api/persons/lookup?kind=openid:my-shop&value=9")["person_id"]
     assert [one["order_id"] for one in server.get(f"/api/persons/{person}/orders")["items"]] == ["77"]
+
+    def counted() -> dict[str, int]:
+        accounts = server.get(f"/api/persons/{person}/accounts")["accounts"]
+        return {one["currency"]: one["available"] + one["pending"] for one in accounts}
+
+    # A refund names no buyer there. It is the buyer's all the same.
+    wait_for(lambda: counted() == {"points": 30, "growth": 30})
+
+
+def test_a_refund_that_names_no_buyer_takes_back_from_who_paid(server: Server) -> None:
+    """Of 200 yuan 80 go back, however the webhooks arrive: points, growth, dimensions, and the tier that 200 gave."""
+    assert put(server, "/api/connectors/nb-shop", {"dialect": "shopify", "secret": "shopify secret"})[0] == 200
+    chance = random.Random(81)
+    arrivals = [("orders/paid", "refunds/create"), ("refunds/create", "orders/paid"), None, None]
+    for number, arrival in enumerate(arrivals):
+        bought = {"id": 900 + number, "total_price": "200.00", "customer": {"id": 50 + number}}
+        given = {"id": 1, "order_id": 900 + number, "transactions": [{"amount": "80.00"}]}
+        day = "2026-11-01T1%d:00:00+08:00"
+        told = {
+            "orders/create": {**bought, "created_at": day % 0},
+            "orders/paid": {**bought, "created_at": day % 1},
+            "refunds/create": {**given, "created_at": day % 2},
+        }
+        topics = list(arrival or [topic for topic in told for _ in range(chance.randint(1, 3))])
+        if arrival is None:
+            chance.shuffle(topics)
+        for topic in topics:
+            body, headers = shopify(topic, told[topic])
+            assert deliver(server, "nb-shop", body, **headers)[0] == 200
+            if arrival is not None:
+                server.wait_processed(0)
+    server.wait_processed(0)
+    for number in range(len(arrivals)):
+        person = server.get(f"/api/persons/lookup?kind=openid:nb-shop&value={50 + number}")["person_id"]
+        accounts = server.get(f"/api/persons/{person}/accounts")["accounts"]
+        assert {one["currency"]: one["available"] + one["pending"] for one in accounts} == {
+            "points": 120,
+            "growth": 120,
+        }
+        wait_for(lambda person=person: figures(server, person) == (12_000, 8_000, "普通", 12_000))
+
+
+def figures(server: Server, person: str) -> tuple[int, int, str, int]:
+    """(net spend and refunded as dimensions, the tier, the spend that the next one counts), fen"""
+    said = server.get(f"/api/persons/{person}/dimensions")["dimensions"]
+    tier = server.get(f"/api/persons/{person}/tier")
+    counted = next(one["value"] for way in tier["next"]["ways"] for one in way["missing"] if one["unit"] == "fen")
+    return said["net_spend_fen"], said["refund_fen"], tier["tier"], counted
 
 
 def seen_kept(server: Server, source: str, order_id: str) -> tuple[str, int, int] | None:

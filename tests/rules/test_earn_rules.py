@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from siyu.console.http_earn import condition_values, where_of
-from siyu.loyalty.earning import EarnRule, Occurrence, check_rule, condition_of, takes
+from siyu.loyalty.earning import (
+    EarnRule,
+    Money,
+    Occurrence,
+    Told,
+    check_rule,
+    condition_of,
+    money_keys,
+    money_of,
+    news_of,
+    points_of,
+    takes,
+)
 from siyu.rules.condition import InvalidCondition
 from siyu.rules.rule import InvalidRule
 
@@ -69,3 +82,41 @@ def test_what_the_form_makes_stands_in_its_fields_again(ends: list[str], fen: in
 def test_what_it_could_not_have_made_is_shown_as_it_is(where: dict[str, Any]) -> None:
     condition_of(rule(points=1, where=where))
     assert set(condition_values(where)) == {"condition"}
+
+
+ORDER = rule(points_per_yuan=1, subject=("order_id",), take_back_on=("order.refunded", "order.cancelled"))
+
+
+@pytest.mark.parametrize(
+    ("told", "teller", "shop", "news"),
+    [
+        ("a", 1, "a", False),
+        ("a", 9, "a", False),
+        ("a", 1, "", False),
+        ("", 1, "a", False),
+        ("", 9, "a", True),
+        ("a", 9, "", True),
+        ("a", 1, "b", True),
+        ("", 9, "", False),
+    ],
+)
+def test_which_refund_is_one_told_again(told: str, teller: int, shop: str, news: bool) -> None:
+    """By identifier 1, of a refund that `teller` told of the shop `told`."""
+    event = happened("order.refunded", -100, order_id="7", refund_id="R", **({"shop": shop} if shop else {}))
+    keys = money_keys(ORDER, event, "1", ["1", "2"])
+    money = money_of(ORDER, event, keys)
+    assert money is not None and money.key == keys.own[0] and not keys.others
+    found = news_of(money, keys, {keys.own[0]: Told(teller, told)}, {1})
+    assert found == (money._replace(key=keys.own[1]) if news else None)
+    assert news_of(money, keys, {keys.own[0]: Told(9, "c"), keys.own[1]: Told(1, shop)}, {1}) is None
+    assert news_of(money, keys, {}, {1}) == money
+
+
+def test_the_points_of_two_shops_are_of_two_orders() -> None:
+    def money(fen: int, shop: str) -> Money:
+        return Money(UUID(int=0), "order/7", 1, fen, "r", shop=shop)
+
+    both = [money(199, "a"), money(199, "b")]
+    assert points_of(ORDER, both) == 2
+    assert points_of(ORDER, [*both, money(-(10**15), "b")]) == 1
+    assert points_of(ORDER, [*both, money(-98, "")]) == 3

@@ -165,7 +165,10 @@ def test_a_shopify_delivery() -> None:
     assert event is not None
     assert (event.event_id, event.name, event.value_fen) == ("order.paid/820982911946154500", "order.paid", 19_990)
     assert event.anchor == "openid:my-shop\x1f115310627314723950"
-    assert event.others == "email\x1fjo@example.com"
+    assert event.others == "email\x1fjo@example.com\x1eanonymous_id\x1forder:my-shop:820982911946154500"
+    back = {"id": 5, "order_id": 820982911946154500, "created_at": "2027-06-02T10:00:00+08:00"}
+    refund = event_of(SHOPIFY, shopify(json.dumps(back).encode(), "refunds/create"), "my-shop", ZONE)
+    assert refund is not None and refund.anchor == "anonymous_id\x1forder:my-shop:820982911946154500"
     assert json.loads(event.properties)["shop"] == "my-shop"
     assert event_of(SHOPIFY, shopify(body, "products/update"), "my-shop", ZONE) is None
     with pytest.raises(UnreadableDelivery):
@@ -198,7 +201,7 @@ def test_a_youzan_delivery() -> None:
     assert event is not None
     assert (event.name, event.value_fen, event.anchor) == ("order.paid", 8_880, "openid:yz\x1fyz1")
     assert event.occurred_ms == int(datetime(2027, 6, 1, 2, tzinfo=UTC).timestamp() * 1000)
-    assert event.others == "phone\x1f+8613800138000"
+    assert event.others == "phone\x1f+8613800138000\x1eanonymous_id\x1forder:yz:E20270601"
 
 
 @given(st.binary(max_size=200))

@@ -54,17 +54,22 @@ class House:
         self.sent = 0
         self.ledger = Ledger(ZONE)
         self.source = Source(db, events, WORDS)
+        self.worker = self.worker_of(0)
+        self.keeper = Keeper(self.source, stream, lambda: self.now, ZONE, [TierFollower(self.source, ZONE)])
+
+    def worker_of(self, partition: int) -> Worker:
+        """A processor of a partition of the stream."""
         reactions: list[Reaction] = [
             ProfileReaction(lambda: self.now),
             CheckinReaction(self.ledger, lambda: self.now),
-            PointsReaction(self.ledger, events, lambda: self.now),
+            PointsReaction(self.ledger, self.events, lambda: self.now),
             SegmentReaction(lambda: None),
-            IdentityReaction(events, SECRET, 200, lambda: None),
+            IdentityReaction(self.events, SECRET, 200, lambda: None),
         ]
-        self.worker = Worker(
-            0, db=db, events=events, stream=stream, registry=AnchorRegistry(SECRET), reactions=reactions
-        )
-        self.keeper = Keeper(self.source, stream, lambda: self.now, ZONE, [TierFollower(self.source, ZONE)])
+        return Worker(
+            partition, db=self.db, events=self.events, stream=self.stream, registry=AnchorRegistry(SECRET),
+            reactions=reactions,
+        )  # fmt: skip
 
     @classmethod
     async def build(cls, db: Database, events: EventStore) -> House:

@@ -6,7 +6,7 @@ sum of what was paid and given back for it, so they are the same whatever order 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -116,6 +116,9 @@ class Occurrence(NamedTuple):
     value_fen: int
     properties: Mapping[str, Any]
     end: str = ""
+    order: int = 0
+    """The identifier of the order itself that the event stands under or carried: what else stands under it is of who
+    paid. 0: none."""
 
 
 class Money(NamedTuple):
@@ -128,6 +131,24 @@ class Money(NamedTuple):
     rule: str = ""
     percent: int = 100
     """What the tier made of points when it was paid."""
+    shop: str = ""
+    """The foreign shop whose order it is, where the event names one."""
+
+
+class Told(NamedTuple):
+    """Who told of money, and of which shop's order."""
+
+    anchor: int
+    shop: str
+
+
+class Keys(NamedTuple):
+    """Under which keys money may be known already."""
+
+    own: tuple[UUID, UUID]
+    """Its own key, and the one it takes when another shop's money has that: two shops may count alike."""
+    others: tuple[UUID, ...] = ()
+    """What the same person's other identifiers told."""
 
 
 def names_of(rules: Iterable[EarnRule]) -> set[str]:
@@ -220,18 +241,68 @@ def keys_of(
     )
 
 
-def money_of(rule: EarnRule, one: Occurrence, own: str, percent: int = 100) -> Money | None:
-    """What an event says about an order. One order is paid once, whichever ends tell of it."""
-    cause = cause_of(rule, one)
+def money_of(rule: EarnRule, one: Occurrence, keys: Keys, percent: int = 100) -> Money | None:
+    """What an event says about an order, under the first of its keys."""
+    cause, shop, key = cause_of(rule, one), _shop_of(one), keys.own[0]
     if gives(rule, one):
-        key = derived_key("paid", rule.id, cause, own, one.properties.get("payment_id", ""))
-        return Money(key, cause, one.anchor, one.value_fen, rule.id, percent) if one.value_fen > 0 else None
-    if any(one.name in spellings(name) for name in rule.take_back_on):
+        return Money(key, cause, one.anchor, one.value_fen, rule.id, percent, shop) if one.value_fen > 0 else None
+    if _takes_back(rule, one):
+        return Money(key, cause, one.anchor, one.value_fen or -FEN_MAX, rule.id, shop=shop)
+    return Money(key, cause, one.anchor, 0, rule.id, shop=shop)
+
+
+def money_keys(rule: EarnRule, one: Occurrence, own: str, holders: Sequence[str] = ()) -> Keys:
+    """The keys of what an event says about an order. `holders`: all wallets of the person."""
+    cause, shop = cause_of(rule, one), _shop_of(one)
+    if gives(rule, one):
+        payment = one.properties.get("payment_id", "")
+        others = [_both("paid", rule.id, cause, holder, payment, shop=shop) for holder in holders if holder != own]
+        mine = _both("paid", rule.id, cause, own, payment, shop=shop)
+        return Keys(mine, tuple(key for two in others for key in two))
+    if _takes_back(rule, one):
         refund = one.properties.get("refund_id") or f"{one.source}\n{one.event_id}"
-        return Money(
-            derived_key("refund", rule.id, cause, refund), cause, one.anchor, one.value_fen or -FEN_MAX, rule.id
-        )
-    return Money(derived_key("received", rule.id, cause, own), cause, one.anchor, 0, rule.id)
+        return Keys(_both("refund", rule.id, cause, refund, shop=shop))
+    return Keys(_both("received", rule.id, cause, own, shop=shop))
+
+
+def _both(*parts: object, shop: str) -> tuple[UUID, UUID]:
+    return derived_key(*parts), derived_key(*parts, "shop", shop)
+
+
+def _takes_back(rule: EarnRule, one: Occurrence) -> bool:
+    return any(one.name in spellings(name) for name in rule.take_back_on)
+
+
+def _shop_of(one: Occurrence) -> str:
+    """The shop that an event names; empty: none."""
+    shop = one.properties.get("shop")
+    return shop.replace("\x00", "").strip()[:_SUBJECT_CHARS_MAX] if isinstance(shop, str) else ""
+
+
+def news_of(money: Money, keys: Keys, known: Mapping[UUID, Told], mine: Collection[int]) -> Money | None:
+    """The money under the key that is free for it; None: it is known. `mine`: the identifiers of the person.
+
+    What names no shop is the same as what names one, of the same person; two shops are never the same."""
+
+    def same(key: UUID) -> bool:
+        told = known.get(key)
+        if told is None or (told.shop and money.shop):
+            return told is not None and told.shop == money.shop
+        return told.shop == money.shop or told.anchor in mine
+
+    first, second = keys.own
+    if any(same(key) for key in (first, second, *keys.others)):
+        return None
+    return money._replace(key=second) if first in known else money
+
+
+def points_of(rule: EarnRule, money: Sequence[Money]) -> int:
+    """Points of a person for orders of one number: those of two shops are two orders."""
+    shops = {one.shop for one in money}
+    if "" in shops:
+        # It is not known of which shop: of the one that the others name.
+        return points_for(rule, money)
+    return sum(points_for(rule, [one for one in money if one.shop == shop]) for shop in shops)
 
 
 def points_for(rule: EarnRule, money: Iterable[Money]) -> int:

@@ -22,16 +22,20 @@ from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import (
     DEFAULTS,
     EarnRule,
+    Money,
     Occurrence,
+    Told,
     audience_of,
     cause_of,
     check_rule,
     condition_of,
     gives,
     keys_of,
+    money_keys,
     money_of,
     names_of,
-    points_for,
+    news_of,
+    points_of,
     takes,
 )
 from siyu.loyalty.posting import Stamp, all_of, decide, earning, take_back
@@ -110,6 +114,8 @@ async def absorb(
 ) -> None:
     """Give and take back what events mean. `connection`: raw asyncpg, in the transaction that takes the events in;
     `store`: where the events are, for rules about persons. Raises EngineUnavailable, QueryTooExpensive."""
+    if orders := {event.order for event in events if event.order}:
+        await records.lock_orders(connection, orders)
     found = await named_by_anchor(connection, [(event.anchor, event.at) for event in events])
     known = [(event, named) for event, named in zip(events, found, strict=True) if named is not None]
     earners = await _on_tiers(connection, await _earners(connection, known))
@@ -220,18 +226,40 @@ def _earn(rule: EarnRule, one: Earner, points: int, stamp: Stamp) -> Command:
     )  # fmt: skip
 
 
+_Told: TypeAlias = tuple[Earner, Money]
+
+
+async def _news(connection: Any, rule: EarnRule, earners: Sequence[Earner]) -> list[_Told]:
+    """What events say about orders and was not known."""
+    asked = [(one, money_keys(rule, one.event, one.wallets.own, one.wallets.holders)) for one in earners]
+    found = [
+        (one, money, keys)
+        for one, keys in asked
+        if (money := money_of(rule, one.event, keys, one.percent if rule.by_tier else WHOLE)) is not None
+    ]
+    known = await records.tellers(connection, sorted({key for *_, keys in found for key in (*keys.own, *keys.others)}))
+    told: list[_Told] = []
+    for one, money, keys in found:
+        mine = {member.anchor for member in one.named.members} | {money.anchor, one.event.order}
+        if (news := news_of(money, keys, known, mine)) is not None:
+            told.append((one, news))
+            known[news.key] = Told(news.anchor, news.shop)
+    fresh = await records.add_money(connection, [money for _, money in told]) if told else set()
+    return [(one, money) for one, money in told if money.key in fresh]
+
+
 async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequence[Earner], now: datetime) -> None:
     """Bring the points of every order named to what its money means now; then post those that were received."""
-    told = [
-        (one, money)
-        for one in earners
-        if (money := money_of(rule, one.event, one.wallets.own, one.percent if rule.by_tier else WHOLE)) is not None
-    ]
-    fresh = await records.add_money(connection, [money for _, money in told]) if told else set()
+    told = await _news(connection, rule, earners)
     # One change for an order and person, under the key of the last event that brought something new.
-    last = {(money.subject, one.wallets.own): (one, money) for one, money in told if money.key in fresh}
+    last = {(money.subject, one.named.person): (one, money) for one, money in told}
     if not last:
         return
+    # Identity comes after us: what the batch itself joins is not among the members yet.
+    paid = defaultdict(set)
+    for one, money in told:
+        if gives(rule, one.event) and one.event.order:
+            paid[money.subject, one.named.person].add(one.event.order)
     causes = sorted({subject for subject, _ in last})
     known, earned = defaultdict(list), defaultdict(list)
     for money_row in await records.money_of_subjects(connection, causes, rule.id):
@@ -241,10 +269,10 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
     request = derived_key(rule.id, rule.version)
     commands: list[Command] = []
     received: list[tuple[Earner, str]] = []
-    for (subject, _), (one, money) in last.items():
-        members = {member.anchor for member in one.named.members}
+    for (subject, person), (one, money) in last.items():
+        members = {member.anchor for member in one.named.members} | paid[subject, person]
         mine = [row for row in known[subject] if row.anchor in members]
-        points = points_for(rule, mine)
+        points = points_of(rule, mine)
         given = [row for row in earned[subject] if row.holder in one.wallets.holders]
         stamp = Stamp(derived_key("change", rule.id, money.key), request, now, _by(rule))
         commands += _change(rule, one, points, given, stamp)

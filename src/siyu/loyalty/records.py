@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from siyu.ledger import State
-from siyu.loyalty.earning import EarnRule, Money
+from siyu.loyalty.earning import EarnRule, Money, Told
 
 _RULES: Final = "SELECT DISTINCT ON (id) rule FROM earn_rules ORDER BY id, version DESC"
 _ADD_RULE: Final = """
@@ -18,14 +18,15 @@ INSERT INTO earn_rules (id, version, rule, created_at) SELECT $1, $2, $3, $4
 WHERE NOT EXISTS (SELECT FROM earn_rules WHERE id = $1 AND version >= $2) ON CONFLICT DO NOTHING
 """
 _ADD_MONEY: Final = """
-INSERT INTO point_order_money (key, subject, anchor, fen, rule, percent)
+INSERT INTO point_order_money (key, subject, anchor, fen, rule, percent, shop)
 SELECT DISTINCT ON (key) *
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::int[])
-  AS n(key, subject, anchor, fen, rule, percent)
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::int[],
+  $7::text[]) AS n(key, subject, anchor, fen, rule, percent, shop)
 ORDER BY key ON CONFLICT (key) DO NOTHING RETURNING key
 """
 _MONEY: Final = """
-SELECT key, subject, anchor, fen, rule, percent FROM point_order_money WHERE subject = ANY($1::text[]) AND rule = $2
+SELECT key, subject, anchor, fen, rule, percent, shop FROM point_order_money
+WHERE subject = ANY($1::text[]) AND rule = $2
 """
 _BENEFITS: Final = """
 INSERT INTO tier_benefits (tier, percent, free_shipping) SELECT * FROM unnest($1::text[], $2::int[], $3::bool[])
@@ -75,6 +76,25 @@ async def add_money(connection: Any, money: Sequence[Money]) -> set[UUID]:
     """Store what was not known yet; the keys of that."""
     columns = [list(column) for column in zip(*money, strict=True)]
     return {row[0] for row in await connection.fetch(_ADD_MONEY, *columns)}
+
+
+ORDERS_LOCK: Final = 0x51_15
+"""Advisory locks of orders whose steps come through several partitions of the stream."""
+_ORDER_LOCKS: Final = 64
+
+
+async def lock_orders(connection: Any, orders: Iterable[int]) -> None:
+    """Let the money of these orders be told by one transaction at a time: who comes second sees whose they are."""
+    places = sorted({order % _ORDER_LOCKS for order in orders})
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock($1, place) FROM unnest($2::int[]) place", ORDERS_LOCK, places
+    )
+
+
+async def tellers(connection: Any, keys: Sequence[UUID]) -> dict[UUID, Told]:
+    """Those of the keys that are known, with who told."""
+    rows = await connection.fetch("SELECT key, anchor, shop FROM point_order_money WHERE key = ANY($1::uuid[])", keys)
+    return {row[0]: Told(row[1], row[2]) for row in rows}
 
 
 async def money_of_subjects(connection: Any, subjects: Sequence[str], rule: str) -> list[Money]:

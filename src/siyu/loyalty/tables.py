@@ -53,6 +53,7 @@ order_money = Table(
     Column("fen", BigInteger, nullable=False, comment="paid; refunded: negative"),
     Column("rule", SORTED, nullable=False, server_default=text("'order'"), comment="the earn rule it counts for"),
     Column("percent", Integer, nullable=False, server_default=text("100"), comment="paid: what the tier gave then"),
+    Column("shop", Text, nullable=False, server_default=text("''"), comment="of a foreign order whose event names one"),
     Index("ix_point_order_money_subject", "subject"),
     Index("ix_point_order_money_anchor", "anchor"),
 )

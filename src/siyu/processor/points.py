@@ -20,7 +20,7 @@ from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
 from siyu.shop.events import SOURCE
-from siyu.shop.foreign import MONEY, UNNAMED, about_of
+from siyu.shop.foreign import MONEY, ORDER_KEY, UNNAMED, about_of
 from siyu.shop.foreign_records import ours
 from siyu.shop.order_records import OURS
 from siyu.store.clickhouse import EventStore
@@ -86,8 +86,10 @@ async def _echoes(connection: Any, events: Mapping[int, Occurrence]) -> set[int]
 
 def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:
     return [
-        Occurrence(name, anchor, datetime.fromtimestamp(at_ms / 1000, UTC), event_id, source, fen, object_of(said), end)
-        for name, anchor, at_ms, event_id, source, fen, said, end in zip(
+        Occurrence(
+            name, anchor, datetime.fromtimestamp(at_ms / 1000, UTC), event_id, source, fen, object_of(said), end, order
+        )
+        for name, anchor, at_ms, event_id, source, fen, said, end, order in zip(
             texts(batch, "name", rows),
             anchors[batch.place[rows]].tolist(),
             batch.occurred_ms[rows].tolist(),
@@ -96,6 +98,13 @@ def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Oc
             batch.events["value_fen"].to_numpy()[rows].tolist(),
             texts(batch, "properties", rows),
             texts(batch, "end", rows),
+            [_order(batch, anchors, row) for row in rows],
             strict=True,
         )
     ]
+
+
+def _order(batch: Batch, anchors: Anchors, row: int) -> int:
+    """The identifier of the order of a connected shop that an event stands under or carried; 0: none."""
+    places = (int(batch.place[row]), *batch.others.get(row, ()))
+    return next((int(anchors[place]) for place in places if batch.keys[place].startswith(ORDER_KEY)), 0)

@@ -65,6 +65,15 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[Line, ...] = ()
 
 
+ORDER_KEY: Final = "anonymous_id\x1forder:"
+"""How the identifier key of an order of a connected shop begins: a step that names no buyer stands under it."""
+
+
+def order_key(connector: str, order_id: str) -> str:
+    """The identifier key of an order of a connected shop; its payment carries it too (decision 0481)."""
+    return f"{ORDER_KEY}{connector}:{order_id}"
+
+
 class About(NamedTuple):
     """Which order an event is about."""
 

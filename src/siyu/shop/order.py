@@ -257,6 +257,8 @@ def refund_of(order: Order, amount_fen: int | None, units: Mapping[int, int] | N
     Money for units follows from the line's share, unit by unit, so that any sequence of refunds adds up to what was
     paid.
     Raises Refused (NOT_PAID, ORDER_REFUNDED, REFUND_EXCEEDS_PAID), WrongRefund."""
+    if amount_fen == 0 and units is None:
+        raise WrongRefund("A refund of 0 fen without lines gives nothing back.", path="amount_fen")
     if not order.reached(State.PAID):
         _refuse_ended(order)
         raise Refused("NOT_PAID", "Nothing was paid for this order yet.")

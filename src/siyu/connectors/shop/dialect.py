@@ -17,7 +17,8 @@ from siyu.collect.event import Event
 from siyu.collect.identifiers import arrange, clean_key
 from siyu.collect.instants import epoch_ms
 from siyu.errors import MalformedRequest, Unauthorized
-from siyu.shop.foreign import STEPS
+from siyu.ids import SEPARATOR
+from siyu.shop.foreign import STEPS, order_key
 
 _Path = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 _Paths = Annotated[tuple[_Path, ...], msgspec.Meta(max_length=10)]
@@ -191,10 +192,7 @@ def event_of(mapping: Mapping, delivery: Delivery, connector: str, zone: tzinfo)
     at = next((ms for path in mapping.at if (ms := epoch_ms(_at(said, path), zone)) is not None), None)
     if at is None:
         raise UnreadableDelivery("It has no time.")
-    who = arrange(
-        clean_key(f"openid:{connector}" if kind == "openid" else kind, _text(_first(said, paths)))
-        for kind, paths in mapping.buyer.items()
-    ) or (f"anonymous_id\x1forder:{connector}:{order_id}", None)
+    who = _who(mapping, said, name, connector, order_key(connector, order_id))
     properties = _properties(mapping, said, name, order_id) | {"shop": connector}
     if refund_id is not None:
         properties["refund_id"] = refund_id
@@ -203,6 +201,17 @@ def event_of(mapping: Mapping, delivery: Delivery, connector: str, zone: tzinfo)
         number, name, at, who[0], who[1], properties=msgspec.json.encode(properties).decode(),
         value_fen=value_fen(name, properties), end="",
     )  # fmt: skip
+
+
+def _who(mapping: Mapping, said: Any, name: str, connector: str, order: str) -> tuple[str, str | None]:
+    """Whose step it is: (anchor, others). A refund often names no buyer: then it stands under the key of the order,
+    which the payment binds to whoever paid (decision 0481)."""
+    keys = [
+        clean_key(f"openid:{connector}" if kind == "openid" else kind, _text(_first(said, paths)))
+        for kind, paths in mapping.buyer.items()
+    ]
+    bound = clean_key(*order.split(SEPARATOR, 1)) if name == "order.paid" else None
+    return arrange([*keys, bound]) or (order, None)
 
 
 def _payload(mapping: Mapping, body: Any) -> Any:
