@@ -81,7 +81,7 @@ def test_silver_by_spend_or_by_ten_days_of_logins(server: Server) -> None:
     assert put(server, "/api/tiers", {"tiers": [{"name": "普通", "rule": SILVER}]})[1]["code"] == "INVALID_RULE"
     status, refused = put(server, "/api/tiers", tiers | {"events": None})
     assert (status, refused["code"]) == (422, "MALFORMED_REQUEST")
-    assert "$.data.events" in refused["detail"]
+    assert refused["detail"].startswith("Validation failed for PUT /api/tiers: events: Expected")
     story = Story(server, "sc31")
     story.event(JUNE, "order.paid", "U1", "miniprogram", order_id="O1", amount_fen=19_999)
     person = story.until("U1", "普通")["person_id"]

@@ -85,7 +85,8 @@ async def test_one_coupon_one_budget_one_first_order_one_end(brand: Brand, race:
         await brand.people(f"F{round_}")
         found = await race(kind="order", requests=4, people=[f"F{round_}"])
         assert found == Counter({"15000": 1, "20000": 15})
-        held = await brand.lock("U4", ttl_s=60)
+        await brand.earn("U4", 1)
+        held = await brand.lock("U4", ttl_s=60, points=1)
         found = await race(kind="end", lock=str(held.id), requests=6)
         assert (found["committed"], found["released"], found["ALREADY_DECIDED"]) in ((12, 0, 12), (0, 12, 12))
 
@@ -229,7 +230,8 @@ async def test_a_lock_has_one_end(brand: Brand, monkeypatch: pytest.MonkeyPatch)
     # Both read it as held; the state in the WHERE clause decides.
     monkeypatch.setattr(lock_records, "find", unlocked)
     assert await both(brand.db, use, free) == "ALREADY_DECIDED"
-    held = await brand.lock("U2")
+    # An order that uses nothing: of a coupon or points others would say no as well.
+    _, held = await brand.order("U2", "O1")
     assert "AND state = 'held'" in lock_records._DECIDE
     monkeypatch.setattr(lock_records, "_DECIDE", lock_records._DECIDE.replace("AND state = 'held'", ""))
     assert await both(brand.db, use, free) == "done", "used and free"

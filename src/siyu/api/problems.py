@@ -72,7 +72,15 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     if isinstance(error, ValidationException) and error.extra:
         more["errors"] = error.extra
     code = _HTTP_CODES.get(error.status_code, "MALFORMED_REQUEST" if error.status_code < 500 else "INTERNAL")
-    return problem(error.status_code, code, error.detail, **more)
+    return problem(error.status_code, code, error.detail + _first_wrong(more.get("errors")), **more)
+
+
+def _first_wrong(errors: Any) -> str:
+    """The first field that does not fit, as the end of a sentence; all of them stand under `errors`."""
+    match errors:
+        case [{"key": key, "message": message}, *_]:
+            return f": {key}: {message}"
+    return ""
 
 
 def _wrong_field(error: HTTPException) -> str | None:
