@@ -43,6 +43,7 @@ from siyu.collect.pixel import segment_body
         "", " ", "0", "00", "0000-0000", "00000000-0000-0000-0000-000000000000", "-", "-1", "null", "NULL", "None",
         "nan", "NaN", "undefined", "Undefined", "anonymous", "unknown", "guest", "test", "[object Object]", "{}",
         "false", "a\x00b", "a\nb", "x" * 256, "游客", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "\u200b", "\ufeff \u2060", "\ufeffnull", "0\u200b0",
     ],
 )  # fmt: skip
 def test_values_that_name_nobody(value: str) -> None:
@@ -73,6 +74,10 @@ def test_plain_values_stay_as_they_are(value: str) -> None:
         ("0086 138 0013 8000", "+8613800138000"),
         ("8613800138000", "+8613800138000"),
         ("１３８００１３８０００", "+8613800138000"),
+        ("\u202d138 0013 8000\u202c", "+8613800138000"),  # as contacts of Windows and of phones put it on the clipboard
+        ("\ufeff138\u200b00138000", "+8613800138000"),
+        ("TEL:+86-138-0013-8000", "+8613800138000"),
+        ("\u200b\u202c", None),
         ("010-12345678", "+861012345678"),
         ("+1 (415) 555-2671", "+14155552671"),
         ("+44 (0)20 7946 0958", "+442079460958"),
@@ -99,6 +104,7 @@ def test_a_phone_number_has_one_spelling(text: str) -> None:
     [
         (" A@X.Cn ", "a@x.cn"),
         ("a＠x.cn", "a@x.cn"),
+        ("\ufeffa@x.cn\u200b", "a@x.cn"),
         ("a@", None),
         ("a b@x.cn", None),
         ("a@b@c", None),

@@ -40,15 +40,26 @@ _EMAIL: Final = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 
 
 def blocked(kind: str, value: str) -> bool:
-    """Whether `value` names nobody: empty, too long, with control characters, all zeros and dashes, or a word such as
-    "undefined" that broken ends send for everyone. The same for every `kind` today."""
+    """Whether `value` names nobody: empty to the eye, too long, with control characters, all zeros and dashes, or a
+    word such as "undefined" that broken ends send for everyone. The same for every `kind` today."""
+    seen = value
     if not value.isprintable():
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
             return True
-        value = value.strip()
-    if len(value) <= _NOBODY_LENGTH_MAX:
-        return value.lower() in _NOBODY or (value[-1:] in _ZEROS and not value.strip(_ZEROS))
+        seen = _visible(value).strip()
+    if len(seen) <= _NOBODY_LENGTH_MAX and (
+        seen.lower() in _NOBODY or (seen[-1:] in _ZEROS and not seen.strip(_ZEROS))
+    ):
+        return True
     return len(value) > VALUE_LENGTH_MAX
+
+
+def _visible(text: str) -> str:
+    """Without the marks nobody sees: writing direction, zero-width blanks, a byte order mark. A number that was copied
+    out of a list of contacts stands between two of them."""
+    if text.isprintable():
+        return text
+    return "".join(character for character in text if unicodedata.category(character) != "Cf")
 
 
 def known_kind(kind: str) -> bool:
@@ -74,7 +85,7 @@ def text_of(value: object) -> str | None:
 
 def phone_number(text: str) -> str | None:
     """E.164 of a phone number, +86 where no country is given; None when it is none (masked, too short, letters)."""
-    digits = _PHONE_NOISE.sub("", unicodedata.normalize("NFKC", text))
+    digits = _PHONE_NOISE.sub("", _visible(unicodedata.normalize("NFKC", text)).lower().removeprefix("tel:"))
     if digits.startswith("00"):
         digits = "+" + digits[2:]
     if digits.startswith("+"):
@@ -107,7 +118,7 @@ def _mainland(number: str) -> bool:
 
 def email_address(text: str) -> str | None:
     """The address in lower case, or None when it is none."""
-    address = unicodedata.normalize("NFKC", text).strip().lower().removeprefix("mailto:")
+    address = _visible(unicodedata.normalize("NFKC", text)).strip().lower().removeprefix("mailto:")
     return address if _EMAIL.fullmatch(address) else None
 
 
