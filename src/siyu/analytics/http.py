@@ -6,25 +6,24 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
-from litestar.params import Parameter
 
 from siyu.analytics import actions
 from siyu.analytics.actions import SavedQuestion
 from siyu.analytics.as_table import to_csv
 from siyu.analytics.kinds import question_schemas
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 _PREFIX: Final = "Question."
 """Of the names of our schemas: what a question calls a Step, another room may too."""
 _question, _answer, _parts = question_schemas(f"#/components/schemas/{_PREFIX}{{name}}")

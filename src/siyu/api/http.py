@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from litestar import Response, get, post
@@ -17,6 +17,7 @@ from siyu.clock import MovableClock, Now
 from siyu.collect.meters import Sums
 from siyu.collect.report import Doors
 from siyu.errors import MalformedRequest, NotFound, SiyuError
+from siyu.idempotency import Key
 from siyu.identity.outbox import until_sent
 from siyu.ledger.seal_records import state as read_seal_state
 from siyu.processor import actions as processing
@@ -25,7 +26,6 @@ from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
 from siyu.stream.stream import Stream
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 _PROBE_SECONDS = 3.0
 _TOLD_SECONDS = 2.0
 

@@ -13,12 +13,12 @@ from litestar.params import Parameter
 from siyu.calendar import actions
 from siyu.calendar.day import DAYS_MAX, NAME_CHARS_MAX, YEAR_MAX, YEAR_MIN, Day, Kind
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
 BY_API = "api"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 YearNumber = Annotated[int, Parameter(ge=YEAR_MIN, le=YEAR_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]*[^\x00-\x20]+")]
 

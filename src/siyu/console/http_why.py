@@ -1,4 +1,4 @@
-"""Why somebody got nothing by an earn rule, for operators: each condition with a tick or a cross."""
+"""Why an earn rule gave somebody something or nothing, for operators: each condition with a tick or a cross."""
 
 from __future__ import annotations
 

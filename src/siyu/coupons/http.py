@@ -19,12 +19,12 @@ from siyu.coupons.request import CouponSeen, LockRequest, LockSeen, Part, QuoteR
 from siyu.coupons.template import Id
 from siyu.coupons.till import Till
 from siyu.errors import PersonNotFound
+from siyu.idempotency import Key
 from siyu.loyalty.request import PersonRef
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
 T = TypeVar("T")
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
 
 

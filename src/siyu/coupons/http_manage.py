@@ -20,11 +20,11 @@ from siyu.coupons.pricing import Pricing
 from siyu.coupons.request import CouponNotFound, CouponSeen, TemplateNotFound
 from siyu.coupons.template import InvalidTemplate, PriceRule, Template
 from siyu.coupons.template_records import Stored
+from siyu.idempotency import Key
 from siyu.loyalty.request import Reason
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 _PAGE: Final = 10_000
 
 

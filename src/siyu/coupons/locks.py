@@ -24,7 +24,7 @@ from siyu.coupons.lock_records import Part as LockPart
 from siyu.coupons.owner import find_owner
 from siyu.coupons.pricing import Pricing, Turn
 from siyu.coupons.records import Hold
-from siyu.coupons.request import LockNotFound, LockRequest, OrderLock, Part, checked_lock
+from siyu.coupons.request import LockNotFound, LockRequest, OrderLock, Part, check_lock
 from siyu.coupons.settle import settle_person
 from siyu.coupons.telling import told_of_coupon
 from siyu.errors import Refused
@@ -42,7 +42,7 @@ async def lock(connection: Any, pricing: Pricing, request: LockRequest | OrderLo
     COUPON_USED, COUPON_NOT_YOURS, LOCKED, NOT_STARTED, NOT_ELIGIBLE, CHANNEL_NOT_ALLOWED, LIMIT_REACHED,
     BUDGET_EXHAUSTED, INSUFFICIENT."""
     if isinstance(request, LockRequest):
-        checked_lock(request)
+        check_lock(request)
     turn = Turn(connection, pricing, now, request.order_id)
     owner = None
     if request.person is not None:

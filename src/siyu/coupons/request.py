@@ -165,8 +165,7 @@ def lock_number(text: str) -> UUID:
         raise LockNotFound(f"There is no lock {text[:80]!r}.") from None
 
 
-def checked_lock(request: LockRequest) -> LockRequest:
-    """Itself. Raises WrongRequest when it names nothing to set aside."""
+def check_lock(request: LockRequest) -> None:
+    """Raises WrongRequest when it names nothing to set aside."""
     if request.coupon is None and not request.points:
         raise WrongRequest("Name a coupon, points or both: there is nothing to set aside.", path="coupon")
-    return request

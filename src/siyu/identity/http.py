@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from siyu.clock import Now
 from siyu.errors import MalformedRequest, PersonNotFound
+from siyu.idempotency import Key
 from siyu.identity import actions, explain
 from siyu.identity.explain import ConflictPage, EvidenceView, PersonView
 from siyu.identity.person_records import find_anchor
@@ -20,7 +21,6 @@ from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Limit = Annotated[int, Parameter(ge=1, le=200)]
 _FIRST_PLACE = (-(1 << 62), UUID(int=0))

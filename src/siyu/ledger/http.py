@@ -9,12 +9,12 @@ from litestar import get, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.ledger import currencies
 from siyu.ledger.currency import CODE_PATTERN, Currency, Rounding
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f]+$")]
 
 

@@ -14,6 +14,7 @@ from litestar.params import Parameter
 
 from siyu.clock import Now
 from siyu.errors import WrongValue
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.ledger import Outcome
 from siyu.ledger.proving import TransferNotFound
@@ -47,7 +48,6 @@ from siyu.store.replies import Asked, once
 from siyu.trust import Proof
 
 BY_API = "api"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=read.PAGE_MAX)]
 Code = Annotated[str, Parameter(min_length=1, max_length=50)]
 

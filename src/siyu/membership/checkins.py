@@ -162,7 +162,7 @@ def decide(terms: Live, visits: Sequence[Visit], rows: Sequence[Row], given: Seq
             for one in grant.rewards[:1]
         )
         taken.append((who, state, found))
-    for _, state, found in {who.named.person: one for one in taken for who in one[:1]}.values():
+    for _, state, found in {one[0].named.person: one for one in taken}.values():
         found.extend(state.owed(terms))
     return Visits(taken, refused)
 

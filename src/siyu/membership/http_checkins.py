@@ -11,6 +11,7 @@ from litestar import get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points
 from siyu.loyalty.request import PersonRef
@@ -25,7 +26,6 @@ from siyu.store.replies import Asked, once
 
 BY_API = "api"
 TAG = "checkin"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 End = Annotated[str, msgspec.Meta(max_length=50, pattern=r"^[^\x00-\x1f]*$")]
 Month = Annotated[str | None, Parameter(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$")]
 

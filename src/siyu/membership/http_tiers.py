@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from litestar import Response, get, post, put
-from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.loyalty.request import Reason, Word
 from siyu.membership import cards, tiers
@@ -43,7 +43,6 @@ from siyu.store.replies import Asked, once
 
 BY_API = "api"
 TAG = "tiers"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 
 

@@ -10,6 +10,7 @@ from litestar import get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.profile import operate
 from siyu.profile.catalogue import Declared, TraitType
 from siyu.profile.lifecycle import Thresholds
@@ -17,8 +18,6 @@ from siyu.profile.portrait import Moment, Portrait
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
-
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 
 
 class Persons(msgspec.Struct, frozen=True):

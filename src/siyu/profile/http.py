@@ -15,6 +15,7 @@ from litestar.params import Dependency, Parameter
 from litestar.response import Stream
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.profile import actions, operate, rights
 from siyu.profile.catalogue_http import Persons, TagBody
@@ -34,7 +35,6 @@ from siyu.store.replies import Asked, repeatable
 
 BY_API = "api"
 Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
-IdempotencyKey = Annotated[str | None, Parameter(header="Idempotency-Key", max_length=255)]
 Injected = Annotated[Sequence[Any], Dependency(default=(), skip_validation=True)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f]*$")]
 
@@ -228,7 +228,7 @@ async def _consent_of(person_id: UUID, db: Database) -> Consent:
 
 @post("/api/persons/{person_id:str}/consent", summary="Write down a decision of a person", status_code=200)
 async def record_consent(
-    person_id: str, data: ConsentBody, db: Database, now: Now, idempotency_key: IdempotencyKey = None
+    person_id: str, data: ConsentBody, db: Database, now: Now, idempotency_key: Key = None
 ) -> Consent:
     """Counts from now on; a later event of the person's may change it."""
     said = operate.ConsentWord(data.purpose, data.channel, data.granted, data.text_version)
@@ -256,9 +256,7 @@ async def _tags_of(person_id: UUID, db: Database) -> PersonTags:
 
 
 @post("/api/persons/{person_id:str}/tags", summary="Give a person a tag", status_code=200)
-async def tag_person(
-    person_id: str, data: TagBody, db: Database, now: Now, idempotency_key: IdempotencyKey = None
-) -> PersonTags:
+async def tag_person(person_id: str, data: TagBody, db: Database, now: Now, idempotency_key: Key = None) -> PersonTags:
     """The tag is created when it does not exist."""
 
     async def work() -> None:
@@ -269,9 +267,7 @@ async def tag_person(
 
 
 @delete("/api/persons/{person_id:str}/tags", summary="Take a tag from a person", status_code=200)
-async def untag_person(
-    person_id: str, path: str, db: Database, now: Now, idempotency_key: IdempotencyKey = None
-) -> PersonTags:
+async def untag_person(person_id: str, path: str, db: Database, now: Now, idempotency_key: Key = None) -> PersonTags:
     """`path` and every tag below it. 404 TAG_NOT_FOUND when there is no such tag."""
 
     async def work() -> None:
@@ -307,7 +303,7 @@ async def erase_person(
     settings: Settings,
     scrubs: Injected = (),
     reason: Annotated[str, Parameter(max_length=500)] = "",
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: Key = None,
 ) -> Receipt:
     """From every store, for ever; answers the receipt. Erasing again answers a receipt of zeros."""
     order = _order(reason, now, settings, scrubs)
@@ -324,7 +320,7 @@ async def erase_person_because(
     now: Now,
     settings: Settings,
     scrubs: Injected = (),
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: Key = None,
 ) -> Receipt:
     """The same as DELETE."""
     order = _order(data.reason, now, settings, scrubs)

@@ -15,6 +15,7 @@ from litestar.response import Stream
 
 from siyu.clock import Now
 from siyu.errors import MalformedRequest
+from siyu.idempotency import Key
 from siyu.rules.parse import parse_rule, refuse
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import Rule
@@ -32,7 +33,6 @@ from siyu.store.postgres import Database
 from siyu.store.replies import Asked, repeatable
 
 BY_API = "api"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 
 
 class SegmentFields(msgspec.Struct, forbid_unknown_fields=True):

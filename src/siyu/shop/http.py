@@ -11,6 +11,7 @@ from litestar.params import Parameter
 from siyu.clock import Now
 from siyu.coupons.owner import find_owner
 from siyu.errors import WrongValue
+from siyu.idempotency import Key
 from siyu.identity.members import named_by_uid
 from siyu.identity.person_id import person_uuid
 from siyu.shop import order_records
@@ -23,7 +24,6 @@ from siyu.store.postgres import Database
 
 BY_API = "api"
 PAGE_MAX = 200
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Limit = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
 Before = Annotated[int | None, Parameter(ge=1, lt=2**62)]
 Short = Annotated[str | None, Parameter(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]

@@ -10,10 +10,11 @@ from litestar import get, post, put
 
 from siyu.clock import Now
 from siyu.coupons.owner import find_owner
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.shop import mall_records, redeeming
 from siyu.shop.desk import Orders
-from siyu.shop.http import BY_API, Key, Limit, Short
+from siyu.shop.http import BY_API, Limit, Short
 from siyu.shop.mall import CODES_MAX, Item, Redeem, RedemptionView, WrongItem
 from siyu.shop.redeeming import Taking
 from siyu.shop.stock import Told

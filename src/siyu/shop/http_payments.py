@@ -9,8 +9,8 @@ from litestar import post
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.shop import intent_records, retrying
-from siyu.shop.http import Key
 from siyu.shop.request import OrderView, Retry, Word
 from siyu.store.postgres import Database
 

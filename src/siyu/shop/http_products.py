@@ -11,10 +11,11 @@ from litestar import get, post, put
 from litestar.params import Parameter
 
 from siyu.clock import Now
+from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.shop import product_records, products
 from siyu.shop.desk import Orders
-from siyu.shop.http import BY_API, Before, Key, Limit, Short
+from siyu.shop.http import BY_API, Before, Limit, Short
 from siyu.shop.product import Code, Mode, Name, Product, SkuNotFound, WrongProduct
 from siyu.shop.products import Adjusted, Cart, Decided, Hold, HoldNotFound, InCart, Putting, Stock, StockAnswer
 from siyu.shop.stock import StockView, Told, holder

@@ -20,12 +20,12 @@ from siyu.connectors.miniprogram.actions import APPID_PATTERN, Setting, Wanted
 from siyu.connectors.miniprogram.records import MiniProgram
 from siyu.connectors.miniprogram.wechat import WeChat
 from siyu.connectors.sealed import fingerprint
+from siyu.idempotency import Key
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 from siyu.stream.stream import Stream
 
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Named = Annotated[str, Parameter(pattern=APPID_PATTERN)]
 
 

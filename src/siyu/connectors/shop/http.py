@@ -16,13 +16,13 @@ from siyu.connectors.shop import actions, records
 from siyu.connectors.shop.actions import Setting, Wanted
 from siyu.connectors.shop.dialect import Delivery
 from siyu.connectors.shop.records import Connector
+from siyu.idempotency import Key
 from siyu.settings import Settings
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 from siyu.stream.stream import Stream
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,39}$"
-Key = Annotated[str | None, Parameter(header="Idempotency-Key", min_length=1, max_length=255)]
 Named = Annotated[str, Parameter(pattern=NAME_PATTERN)]
 
 
