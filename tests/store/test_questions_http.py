@@ -203,6 +203,21 @@ async def test_shards_of_persons_change_nothing(
     assert await actions.ask(*engines_ready, question, NOW, "Asia/Shanghai") == whole
 
 
+async def test_a_question_on_few_of_many_events_is_one_pass(
+    engines_ready: tuple[Database, EventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, events = engines_ready
+    monkeypatch.setattr(actions, "EVENTS_PER_SHARD", 1)
+    passes = {}
+    for name in ("buy", "nobody_did_this"):
+        question = actions.parse_question({"kind": "retention", "target": name, "returning": name, "intervals": 5})
+        async with actions._scope(db, events, question, NOW, "UTC") as scope:
+            fetch = actions.Fetch(events, asyncio.get_running_loop().time() + 60)
+            passes[name] = await actions._passes(fetch, actions.KINDS[type(question)], question, scope, 2)
+    ((bought,),) = await events.rows("SELECT count() FROM events WHERE name = 'buy'")
+    assert passes == {"buy": 1 + bought, "nobody_did_this": 1} and bought > 1
+
+
 @pytest.mark.parametrize("question", KINDS, ids=lambda q: q["kind"])
 async def test_several_statements_at_once_change_nothing(
     question: dict[str, Any], engines_ready: tuple[Database, EventStore], monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,7 +16,7 @@ import pyarrow as pa
 from siyu.analytics import records
 from siyu.analytics.columns import Ints
 from siyu.analytics.funnel import Funnel, FunnelFigures, FunnelGroups
-from siyu.analytics.kinds import KINDS, Outcome, parse_question
+from siyu.analytics.kinds import KINDS, Kind, Outcome, parse_question
 from siyu.analytics.pages import PersonPage
 from siyu.analytics.person_values import person_values
 from siyu.analytics.question import Breakdown, Question, refuse, zone_of
@@ -141,39 +141,66 @@ async def _dimension_of_all(source: Source, name: str, setting: Setting) -> dict
 
 async def _outcome(events: EventStore, question: Question, scope: Scope, seconds_max: int) -> Outcome:
     kind = KINDS[type(question)]
-    stored = scope.stored
-    passes = {"events": stored.events // EVENTS_PER_SHARD, "persons": stored.anchors // PERSONS_PER_SHARD, "figures": 0}
-    shards = 1 + passes[kind.keeps]
-    slices = min(SLICES_MAX, 1 + stored.events // EVENTS_PER_SLICE // shards) if kind.slices else 1
-    deadline = asyncio.get_running_loop().time() + seconds_max
+    anchors = scope.stored.anchors
+    fetch = Fetch(events, asyncio.get_running_loop().time() + seconds_max)
+    slices = min(SLICES_MAX, 1 + scope.stored.events // EVENTS_PER_SLICE) if kind.slices else 1
+    shards = await _passes(fetch, kind, question, scope, slices)
     parts = []
     for rest in range(shards):
-        cut = Shard(rest, shards).slices(stored.anchors, slices)
+        cut = Shard(rest, shards).slices(anchors, slices)
         try:
-            table = await _fetched(events, [kind.plan(question, scope, part) for part in cut], deadline)
+            table = await fetch.rows([kind.plan(question, scope, part) for part in cut])
         except QueryTooExpensive:
             if kind.otherwise is None:
                 raise
-            table = await _fetched(events, [kind.otherwise(question, scope, part) for part in cut], deadline)
+            table = await fetch.rows([kind.otherwise(question, scope, part) for part in cut])
         parts.append(await asyncio.to_thread(kind.reduce, question, scope, table))
     return await asyncio.to_thread(kind.finish, question, scope, parts)
 
 
-async def _fetched(events: EventStore, queries: Sequence[Query], deadline: float) -> pa.Table:
-    """The rows of all statements, a few of which run at once, since the embedded engine has one thread for each."""
-    gate = asyncio.Semaphore(STATEMENTS_AT_ONCE)
+async def _passes(fetch: Fetch, kind: Kind, question: Question, scope: Scope, slices: int) -> int:
+    """In how many passes the persons are taken. Each reads all events, so the rows of a question on a few of very many
+    events are counted first, without their columns."""
+    stored = scope.stored
+    if kind.keeps == "persons":
+        return 1 + stored.anchors // PERSONS_PER_SHARD
+    if kind.keeps == "figures":
+        return 1
+    rows = stored.events
+    if kind.slices and rows >= EVENTS_PER_SHARD:
+        rows = await fetch.how_many(
+            [kind.plan(question, scope, part) for part in Shard().slices(stored.anchors, slices)]
+        )
+    return 1 + rows // EVENTS_PER_SHARD
 
-    async def fetch(query: Query) -> pa.Table:
-        async with gate:
-            seconds = max(1, math.ceil(deadline - asyncio.get_running_loop().time()))
-            return await events.arrow(query.sql, query.params, settings={**_FETCH, "max_execution_time": seconds})
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            fetching = [group.create_task(fetch(query)) for query in queries]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return pa.concat_tables([task.result() for task in fetching])
+class Fetch(NamedTuple):
+    """What asks the event store for one question. Raises QueryTooExpensive after the deadline (of the loop's clock)."""
+
+    events: EventStore
+    deadline: float
+
+    async def rows(self, queries: Sequence[Query]) -> pa.Table:
+        """The rows of all statements, a few of which run at once, since the embedded engine has one thread for each."""
+        gate = asyncio.Semaphore(STATEMENTS_AT_ONCE)
+
+        async def fetch(query: Query) -> pa.Table:
+            async with gate:
+                seconds = max(1, math.ceil(self.deadline - asyncio.get_running_loop().time()))
+                settings = {**_FETCH, "max_execution_time": seconds}
+                return await self.events.arrow(query.sql, query.params, settings=settings)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                fetching = [group.create_task(fetch(query)) for query in queries]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return pa.concat_tables([task.result() for task in fetching])
+
+    async def how_many(self, queries: Sequence[Query]) -> int:
+        """How many rows these are."""
+        counts = await self.rows([Query(f"SELECT count() AS n FROM ({sql})", params) for sql, params in queries])
+        return int(sum(counts["n"].to_pylist()))
 
 
 async def _uids(db: Database, numbers: list[int]) -> list[str]:

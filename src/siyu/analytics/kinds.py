@@ -55,7 +55,14 @@ KINDS: Final[dict[type[Question], Kind]] = {
     kind.shape: kind
     for kind in (
         Kind(funnel.Funnel, funnel.check, funnel.plan, funnel.reduce, funnel.finish, slices=True),
-        Kind(retention.Retention, retention.check, retention.plan, retention.reduce, retention.finish),
+        Kind(
+            retention.Retention,
+            retention.check,
+            retention.plan,
+            retention.reduce,
+            retention.finish,
+            slices=True,
+        ),
         Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures", otherwise=trend.plan_wide),
         Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, "persons"),
         Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish, slices=True, names=True),
