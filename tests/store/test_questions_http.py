@@ -208,12 +208,13 @@ async def test_a_question_on_few_of_many_events_is_one_pass(
 ) -> None:
     db, events = engines_ready
     monkeypatch.setattr(actions, "EVENTS_PER_SHARD", 1)
+    monkeypatch.setattr(actions, "SAMPLE_STEP", 1)
     passes = {}
     for name in ("buy", "nobody_did_this"):
         question = actions.parse_question({"kind": "retention", "target": name, "returning": name, "intervals": 5})
         async with actions._scope(db, events, question, NOW, "UTC") as scope:
             fetch = actions.Fetch(events, asyncio.get_running_loop().time() + 60)
-            passes[name] = await actions._passes(fetch, actions.KINDS[type(question)], question, scope, 2)
+            passes[name] = await actions._passes(fetch, actions.KINDS[type(question)], question, scope)
     ((bought,),) = await events.rows("SELECT count() FROM events WHERE name = 'buy'")
     assert passes == {"buy": 1 + bought, "nobody_did_this": 1} and bought > 1
 

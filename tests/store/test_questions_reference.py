@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from siyu.analytics import actions, paths, trend
+from siyu.analytics import actions, packing, trend
 from siyu.analytics.actions import NAMES_MAX, ask
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -134,9 +134,9 @@ async def put(db: Database, events: EventStore, world: World) -> None:
 @pytest.fixture
 async def ready(db: Database, events: EventStore, monkeypatch: pytest.MonkeyPatch) -> tuple[Database, EventStore]:
     """Both engines with their tables, and all identifier numbers registered; more than a few events come by several
-    statements, and paths in several blocks."""
+    statements, and funnels and paths in several blocks."""
     monkeypatch.setattr(actions, "EVENTS_PER_SLICE", 6)
-    monkeypatch.setattr(paths, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(packing, "BLOCK_ROWS", 3)
     await db.create_all()
     await events.create_all()
     await register(db, range(1, 10))

@@ -41,6 +41,9 @@ PERSONS_PER_SHARD: Final = 2_000_000
 """Events or persons held at once; beyond it persons are taken in several passes: memory stays bounded."""
 EVENTS_PER_SLICE: Final = 1_000_000
 SLICES_MAX: Final = 4
+SAMPLE_PARTS: Final = 256
+SAMPLE_STEP: Final = 64
+"""One range in so many of the identifiers is looked at to estimate how many rows a question has."""
 STATEMENTS_AT_ONCE: Final = 2
 """More slices than statements at once, since identifiers differ in how much they did."""
 
@@ -144,7 +147,7 @@ async def _outcome(events: EventStore, question: Question, scope: Scope, seconds
     anchors = scope.stored.anchors
     fetch = Fetch(events, asyncio.get_running_loop().time() + seconds_max)
     slices = min(SLICES_MAX, 1 + scope.stored.events // EVENTS_PER_SLICE) if kind.slices else 1
-    shards = await _passes(fetch, kind, question, scope, slices)
+    shards = await _passes(fetch, kind, question, scope)
     parts = []
     for rest in range(shards):
         cut = Shard(rest, shards).slices(anchors, slices)
@@ -158,9 +161,9 @@ async def _outcome(events: EventStore, question: Question, scope: Scope, seconds
     return await asyncio.to_thread(kind.finish, question, scope, parts)
 
 
-async def _passes(fetch: Fetch, kind: Kind, question: Question, scope: Scope, slices: int) -> int:
-    """In how many passes the persons are taken. Each reads all events, so the rows of a question on a few of very many
-    events are counted first, without their columns."""
+async def _passes(fetch: Fetch, kind: Kind, question: Question, scope: Scope) -> int:
+    """In how many passes the persons are taken. Each reads all events, so of very many events it is first estimated
+    how many rows of them a question has, from a few small ranges of the identifiers."""
     stored = scope.stored
     if kind.keeps == "persons":
         return 1 + stored.anchors // PERSONS_PER_SHARD
@@ -168,9 +171,9 @@ async def _passes(fetch: Fetch, kind: Kind, question: Question, scope: Scope, sl
         return 1
     rows = stored.events
     if kind.slices and rows >= EVENTS_PER_SHARD:
-        rows = await fetch.how_many(
-            [kind.plan(question, scope, part) for part in Shard().slices(stored.anchors, slices)]
-        )
+        sample = Shard().slices(stored.anchors, SAMPLE_PARTS)[::SAMPLE_STEP]
+        found = await fetch.how_many([kind.plan(question, scope, part) for part in sample])
+        rows = min(rows, found * SAMPLE_PARTS // len(sample))
     return 1 + rows // EVENTS_PER_SHARD
 
 

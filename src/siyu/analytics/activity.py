@@ -139,7 +139,7 @@ def plan_stickiness(question: Stickiness, scope: Scope, shard: Shard) -> Query:
 
 def _reduce(table: pa.Table, count: int) -> Active:
     person, unit = numbered(ints(table, "p"))
-    return Active(person, Presence(unit, ints(table, "i"), len(person), count))
+    return Active(person, Presence(unit, ints(table, "i"), len(person), count).distinct())
 
 
 def reduce_lifecycle(question: Lifecycle, scope: Scope, table: pa.Table) -> Active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,11 @@ import pyarrow as pa
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+
+_LOOK: Final = 65_536
+"""Rows compared at once: few enough that it needs no fresh memory."""
+_RUN_MIN: Final = 64
+"""Rows of a run, on the average, from which on joining runs is quicker."""
 
 
 def ints(table: pa.Table, name: str) -> Ints:
@@ -26,6 +31,17 @@ def floats(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 
+def sort_runs(column: Ints) -> None:
+    """Sort in place. The event store tells rows in runs that are sorted already, as many as it has parts and merged
+    identifiers; a sort that joins runs takes a tenth of the time of one that does not look at them, unless they are
+    short."""
+    falls = sum(
+        int(np.count_nonzero(column[low + 1 : low + _LOOK + 1] < column[low : low + _LOOK][: len(column) - low - 1]))
+        for low in range(0, len(column), _LOOK)
+    )
+    column.sort(kind="stable" if falls < len(column) // _RUN_MIN else None)
+
+
 def sorted_together(*columns: Ints) -> tuple[Ints, ...]:
     """Columns of numbers ≥ 0, sorted by the first, then the second and so on: as one number where that fits into 63
     bits, which is several times faster than sorting places."""
@@ -39,7 +55,7 @@ def sorted_together(*columns: Ints) -> tuple[Ints, ...]:
     for column, width in zip(columns[1:], bits[1:], strict=True):
         key <<= width
         key |= column
-    key.sort()
+    sort_runs(key)
     found = []
     for width in bits[:0:-1]:
         found.append(key & ((1 << width) - 1))

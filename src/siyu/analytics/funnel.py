@@ -17,7 +17,7 @@ import pyarrow as pa
 from siyu.analytics.chains import Chains, Rows, Rules, find_chains
 from siyu.analytics.columns import Bools, Ints, firsts
 from siyu.analytics.groups import Labels, group_rows, one_group, shown_groups, value_codes
-from siyu.analytics.packing import Packing, Sorted, packing_of
+from siyu.analytics.packing import Packing, Sorted, in_blocks, packing_of
 from siyu.analytics.question import (
     EXCLUSIONS_MAX,
     GROUPS_MAX,
@@ -176,12 +176,18 @@ def plan(question: Funnel, scope: Scope, shard: Shard) -> Query:
 
 
 def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
-    """The chains in one shard's rows."""
+    """The chains in one shard's rows, walked in blocks of persons."""
     parts = _parts(question, scope)
     codes, texts = None, [""]
     if question.breakdown is not None:
         codes, texts = value_codes(table["g"].combine_chunks())
-    found, place = _packing(parts, scope).read(table, codes), None
+    found = _packing(parts, scope).read(table, codes)
+    return _joined(in_blocks(found, lambda block: _walked(question, parts, block, texts)))
+
+
+def _walked(question: Funnel, parts: _Parts, found: Sorted, texts: list[str]) -> Walked:
+    """The chains in rows of some persons; `texts` are the values of the breakdown."""
+    place = None
     if question.order == "strict" and not _regroups(question.breakdown):
         place = _telling(found)
         found = found.take(place)
@@ -202,6 +208,16 @@ def reduce(question: Funnel, scope: Scope, table: pa.Table) -> Walked:
         overlapping=not parts.disjoint,
     )
     return Walked(grouping.persons, grouping.labels, find_chains(grouping.rows, rules))
+
+
+def _joined(blocks: Sequence[Walked]) -> Walked:
+    """All blocks of a shard as one; their labels are places among the same texts."""
+    persons, labels, chains = zip(*blocks, strict=True)
+    depth, times = zip(*chains, strict=True)
+    codes = np.concatenate([one.code for one in labels])
+    return Walked(
+        np.concatenate(persons), Labels(codes, labels[0].texts), Chains(np.concatenate(depth), np.concatenate(times))
+    )
 
 
 def _regroups(breakdown: Breakdown | None) -> bool:

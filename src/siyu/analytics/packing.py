@@ -4,18 +4,24 @@ numbers, several times faster than columns. Where the bits do not suffice a row 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from siyu.analytics.columns import Bools, Ints, ints, sorted_together
+from siyu.analytics.columns import Bools, Ints, ints, sort_runs, sorted_together
 from siyu.analytics.question import Interval
 from siyu.analytics.scope import MILLIS
 
+T = TypeVar("T")
+
 _BITS: Final = 63
+BLOCK_ROWS: Final = 65_536
+THREADS: Final = 2
+"""Blocks at once: numpy lets go of the interpreter while it counts."""
 
 
 class Packing(NamedTuple):
@@ -43,7 +49,7 @@ class Packing(NamedTuple):
         if beside is not None:
             *columns, beside = sorted_together(*columns, beside)
         elif self.fits:
-            columns[0].sort()
+            sort_runs(columns[0])
         else:
             columns = list(sorted_together(*columns))
         return Sorted(self, tuple(columns), beside)
@@ -132,6 +138,14 @@ class Sorted(NamedTuple):
         for low, high in zip(*(bound.tolist() for bound in bounds), strict=True):
             inside[low:high] = True
         return inside
+
+
+def in_blocks(rows: Sorted, work: Callable[[Sorted], T]) -> list[T]:
+    """What `work` makes of each block, in their order; at least of one, be it empty."""
+    if len(rows.columns[0]) <= BLOCK_ROWS:
+        return [work(rows)]
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(work, rows.blocks(BLOCK_ROWS)))
 
 
 def packing_of(span: Interval, low_bits: int, person_max: int, spare: int = 0) -> Packing:

@@ -8,7 +8,6 @@ row count as one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siyu.analytics.columns import Bools, Ints, firsts, next_hits
-from siyu.analytics.packing import Packing, Sorted, packing_of
+from siyu.analytics.packing import Packing, Sorted, in_blocks, packing_of
 from siyu.analytics.presence import numbered
 from siyu.analytics.question import (
     NAME_MAX,
@@ -43,9 +42,6 @@ from siyu.analytics.scope import (
 from siyu.rules import Params
 
 STEPS_MAX: Final = 20
-BLOCK_ROWS: Final = 65_536
-THREADS: Final = 2
-"""Blocks at once: numpy lets go of the interpreter while it counts."""
 _DENSE_MAX: Final = 1 << 17
 Names = Annotated[list[EventName], msgspec.Meta(max_length=NAME_MAX)]
 
@@ -180,8 +176,7 @@ def _stored(events: Sequence[str]) -> list[str]:
 def reduce(question: Paths, scope: Scope, table: pa.Table) -> list[Counted]:
     """The paths in one shard's rows, counted in blocks of persons, two at a time."""
     rows, texts = _read(question, scope, table)
-    with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(lambda block: _counted(question, block, texts), rows.blocks(BLOCK_ROWS)))
+    return in_blocks(rows, lambda block: _counted(question, block, texts))
 
 
 def _read(question: Paths, scope: Scope, table: pa.Table) -> tuple[Sorted, list[str]]:

@@ -42,6 +42,15 @@ class Presence(NamedTuple):
             matrix[self.unit[mine] - low, self.period[mine]] = True
         return matrix
 
+    def distinct(self) -> Presence:
+        """The same with each row once, so that what is kept grows with units and periods, not with events."""
+        pieces = [np.nonzero(self.block(low, high)) for low, high in blocks(self.units, self.periods)]
+        for (unit, _), (low, _) in zip(pieces, blocks(self.units, self.periods), strict=True):
+            unit += low
+        none = np.zeros(0, np.int64)
+        unit = np.concatenate([none, *(piece[0] for piece in pieces)])
+        return self._replace(unit=unit, period=np.concatenate([none, *(piece[1] for piece in pieces)]))
+
     def units_in(self, period: int) -> Ints:
         """The units that were there in a period, ascending."""
         return np.unique(self.unit[self.period == period])
