@@ -37,8 +37,7 @@ from siyu.store.clickhouse import EventStore, QueryTooExpensive
 from siyu.store.postgres import Database
 
 EVENTS_PER_SHARD: Final = 20_000_000
-PERSONS_PER_SHARD: Final = 2_000_000
-"""Events or persons held at once; beyond it persons are taken in several passes: memory stays bounded."""
+"""Events held at once; beyond it persons are taken in several passes: memory stays bounded."""
 EVENTS_PER_SLICE: Final = 1_000_000
 SLICES_MAX: Final = 4
 SAMPLE_PARTS: Final = 256
@@ -165,8 +164,6 @@ async def _passes(fetch: Fetch, kind: Kind, question: Question, scope: Scope) ->
     """In how many passes the persons are taken. Each reads all events, so of very many events it is first estimated
     how many rows of them a question has, from a few small ranges of the identifiers."""
     stored = scope.stored
-    if kind.keeps == "persons":
-        return 1 + stored.anchors // PERSONS_PER_SHARD
     if kind.keeps == "figures":
         return 1
     rows = stored.events

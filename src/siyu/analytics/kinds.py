@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     """What these rows come to."""
     finish: Callable[[Any, Scope, Sequence[Any]], Outcome]
     """All shards together."""
-    keeps: Literal["events", "persons", "figures"] = "events"
+    keeps: Literal["events", "figures"] = "events"
     """What a statement holds in memory, and so whether the persons have to be taken in several passes."""
     slices: bool = False
     """Its rows are single events: they may come from several statements at once."""
@@ -64,7 +64,7 @@ KINDS: Final[dict[type[Question], Kind]] = {
             slices=True,
         ),
         Kind(trend.Trend, trend.check, trend.plan, trend.reduce, trend.finish, "figures", otherwise=trend.plan_wide),
-        Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, "persons"),
+        Kind(rfm.Rfm, rfm.check, rfm.plan, rfm.reduce, rfm.finish, slices=True),
         Kind(paths.Paths, paths.check, paths.plan, paths.reduce, paths.finish, slices=True, names=True),
         Kind(
             activity.Lifecycle,

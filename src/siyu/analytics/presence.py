@@ -44,12 +44,12 @@ class Presence(NamedTuple):
 
     def distinct(self) -> Presence:
         """The same with each row once, so that what is kept grows with units and periods, not with events."""
-        pieces = [np.nonzero(self.block(low, high)) for low, high in blocks(self.units, self.periods)]
-        for (unit, _), (low, _) in zip(pieces, blocks(self.units, self.periods), strict=True):
-            unit += low
-        none = np.zeros(0, np.int64)
-        unit = np.concatenate([none, *(piece[0] for piece in pieces)])
-        return self._replace(unit=unit, period=np.concatenate([none, *(piece[1] for piece in pieces)]))
+        units, periods = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for low, high in blocks(self.units, self.periods):
+            unit, period = np.nonzero(self.block(low, high))
+            units.append(unit + low)
+            periods.append(period)
+        return self._replace(unit=np.concatenate(units), period=np.concatenate(periods))
 
     def units_in(self, period: int) -> Ints:
         """The units that were there in a period, ascending."""

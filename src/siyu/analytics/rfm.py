@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siyu.analytics.calendar import day_sql, midnight_ms
-from siyu.analytics.columns import Bools, Ints, floats, ints
+from siyu.analytics.columns import Bools, Ints, firsts, floats, ints
 from siyu.analytics.question import (
     EventName,
     Question,
@@ -140,8 +140,9 @@ def _reference(text: str) -> date:
 
 
 def plan(question: Rfm, scope: Scope, shard: Shard) -> Query:
-    """Rows (p, l, f, m): last purchase day, distinct purchase days, total. Without `event`, purchases are the events
-    with money and the catalogue's purchases (a free order counts), and refunds lower the total."""
+    """Rows (p, d, b, m): local day, whether it is a purchase, money. Without `event`, purchases are the events
+    with money and the catalogue's purchases (a free order counts), and refunds lower the total. Single events, since
+    the slices of a question that groups them would each have their own figures of a merged person."""
     params = Params()
     tomorrow = midnight_ms(scope.now.astimezone(scope.zone).date() + timedelta(days=1), scope.zone)
     span = scope.history(tomorrow) if question.range is None else span_of(question.range, scope.zone, scope.now)
@@ -155,12 +156,8 @@ def plan(question: Rfm, scope: Scope, shard: Shard) -> Query:
         matches = f"({matches} AND (value_fen != 0 OR name IN {params.add(PURCHASES, 'Array(String)')}))"
         bought = "value_fen >= 0"
     where = f"{during_sql(span, params)} AND {matches}{shard_sql(shard)}"
-    return Query(
-        f"SELECT {person_column(scope)}, toInt32(maxIf({day}, {bought})) AS l,"
-        f" toUInt32(uniqExactIf(toUInt16({day}), {bought})) AS f, sum({number}) AS m"
-        f" FROM events WHERE {where} GROUP BY p HAVING f > 0",
-        params.values,
-    )
+    columns = f"{person_column(scope)}, toInt32({day}) AS d, toUInt8({bought}) AS b, {number} AS m"
+    return Query(f"SELECT {columns} FROM events WHERE {where}", params.values)
 
 
 class Buyers(NamedTuple):
@@ -173,8 +170,20 @@ class Buyers(NamedTuple):
 
 
 def reduce(question: Rfm, scope: Scope, table: pa.Table) -> Buyers:
-    """One shard's rows."""
-    return Buyers(ints(table, "p"), ints(table, "l"), ints(table, "f"), floats(table, "m"))
+    """One shard's rows as persons with at least one purchase."""
+    person, day, bought, money = ints(table, "p"), ints(table, "d"), floats(table, "b") != 0, floats(table, "m")
+    order = np.argsort((person << 32) + (day + (1 << 31)), kind="stable")  # rows come in runs: joined, not sorted
+    person, day, bought, money = person[order], day[order], bought[order], money[order]
+    place = np.flatnonzero(bought)
+    begins = np.flatnonzero(firsts(person))
+    if not len(place):
+        return Buyers(person[:0], day[:0], day[:0], money[:0])
+    new = np.zeros(len(person), np.int64)
+    new[place[firsts(person[place]) | firsts(day[place])]] = 1
+    days = np.add.reduceat(new, begins)
+    last = np.maximum.reduceat(np.where(bought, day, np.iinfo(np.int64).min), begins)
+    buyers = Buyers(person[begins], last, days, np.add.reduceat(money, begins))
+    return Buyers(*(column[days > 0] for column in buyers))
 
 
 class _Scale(NamedTuple):
