@@ -137,7 +137,8 @@ def test_a_request_without_a_body_is_one_with_nothing_to_say(server: Server) -> 
         (order("X1", "nothing"), 422, "WRONG_ORDER"),
         (order("X1", "A1", 0), 422, "MALFORMED_REQUEST"),
         (order("X 1", "A1"), 422, "MALFORMED_REQUEST"),
-        (order("X1", "A1", person={"kind": "user_id", "value": "nobody"}), 404, "PERSON_NOT_FOUND"),
+        (order("X1", "A1", person={"kind": "device", "value": "nobody's"}), 404, "PERSON_NOT_FOUND"),
+        (order("X1", "A1", person={"kind": "phone", "value": "12345"}), 422, "MALFORMED_REQUEST"),
         ({"order_id": "X1", "end": "web", "lines": []}, 422, "MALFORMED_REQUEST"),
     ],
 )

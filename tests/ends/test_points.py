@@ -99,7 +99,9 @@ def test_a_persons_way_with_points(server: Server) -> None:
         ("earn", {"person": user(0), "points": 1.5}, 422, "MALFORMED_REQUEST"),
         ("earn", {"person": user(0), "points": 1, "surprise": 1}, 422, "MALFORMED_REQUEST"),
         ("earn", {"person": user(0), "points": 1, "currency": "gold"}, 422, "UNKNOWN_CURRENCY"),
-        ("earn", {"person": {"kind": "user_id", "value": "nobody"}, "points": 1}, 404, "PERSON_NOT_FOUND"),
+        ("spend", {"person": {"kind": "user_id", "value": "nobody"}, "points": 1}, 404, "PERSON_NOT_FOUND"),
+        ("earn", {"person": {"kind": "anonymous_id", "value": "no body"}, "points": 1}, 404, "PERSON_NOT_FOUND"),
+        ("earn", {"person": {"kind": "user_id", "value": "undefined"}, "points": 1}, 422, "MALFORMED_REQUEST"),
         ("earn", {"person": "no-id", "points": 1}, 404, "PERSON_NOT_FOUND"),
         ("transfer", {"from": user(0), "to": user(0), "points": 1}, 422, "WRONG_REQUEST"),
         ("adjust", {"person": user(0), "points": 0, "reason": "x"}, 422, "WRONG_REQUEST"),
@@ -359,8 +361,11 @@ def test_an_archive_holds_the_accounts_and_an_erasure_leaves_numbers(server: Ser
     assert held["statements"]["points"][0]["cause"] == "order/OE"
     receipt = cli.json("person", "erase", "user_id:E1", "--yes")
     assert receipt["rows"]["point_orders"] == 2  # what was paid counts for points and for growth
-    status, problem = call(server, "/api/points/earn", {"person": {"kind": "user_id", "value": "E1"}, "points": 1})
+    again = {"person": {"kind": "user_id", "value": "E1"}, "points": 1}
+    status, problem = call(server, "/api/points/spend", again)
     assert (status, problem["code"]) == (404, "PERSON_NOT_FOUND")
+    status, booked = call(server, "/api/points/earn", again)
+    assert (status, booked["available"], booked.get("pending", 0)) == (200, 1, 0), "nothing of before"
 
 
 def test_the_ledger_is_right_in_the_end(server: Server) -> None:

@@ -14,12 +14,13 @@ from tests.rules.test_titles import HAN, documented
 from .server import PASSWORD, Server
 from .test_coupons import CSRF, basket, call, post, user
 
-NOBODY = {"kind": "user_id", "value": "nobody at all"}
+NOBODY = {"kind": "anonymous_id", "value": "nobody at all"}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 CITY = {"person": "trait.city", "op": "eq", "value": "广州"}
 TWICE = [{"days": 7, "rewards": [{"currency": "points", "amount": 1}]}] * 2
 NOT_PROVOKED = {
     "NOT_SEALED": "a proof asked for in the second before the sealer comes",
+    "ENROLMENT_PENDING": "a newcomer while the processor stands still: provoked in test_newcomers",
     "TOO_MANY_LOTS": "a spend from more lots than one statement takes",
     "QUERY_TOO_EXPENSIVE": "an estimate over more events than a test has",
     "PAYMENT_NOT_FOUND": "what a provider says of a refund: shown in `because`, not answered",

@@ -30,6 +30,7 @@ TITLES_ZH: Final = {
     "DUPLICATE": "重复提交",
     "ENDED": "已结束",
     "ENGINE_UNAVAILABLE": "数据引擎暂时不可用",
+    "ENROLMENT_PENDING": "正在建档，请稍后再试",
     "FORBIDDEN": "没有权限",
     "HOLD_NOT_FOUND": "没有这笔预留",
     "IDEMPOTENCY_CONFLICT": "同一个幂等键用于不同的请求",

@@ -66,6 +66,7 @@ from siyu.loyalty import Points
 from siyu.loyalty.http import earn, spend, transfer
 from siyu.loyalty.http import routes as loyalty_routes
 from siyu.loyalty.http_explain import routes as explain_routes
+from siyu.loyalty.newcomers import Newcomers
 from siyu.loyalty.request import Earn, Give, Spend
 from siyu.membership.http import routes as membership_routes
 from siyu.profile.http import lookup_person, page_limit, person_timeline, show_person
@@ -132,6 +133,7 @@ class Desks(NamedTuple):
     points: Points
     orders: Orders
     till: Till
+    newcomers: Newcomers
 
 
 def api_app(services: Services, ring: KeyRing, doors: Doors, desks: Desks) -> Litestar:
@@ -208,6 +210,7 @@ def _injected(services: Services, doors: Doors, desks: Desks) -> dict[str, Any]:
         "pricing": desks.orders.tools.pricing,
         "till": desks.till,
         "orders": desks.orders,
+        "newcomers": desks.newcomers,
         "wechat": WeChat(services.settings.wechat_api_url),
         "stock_desk": Stock(services.db, desks.orders.tools.ledger, services.now),
     }
@@ -241,11 +244,11 @@ def site(services: Services, entrance: Entrance, doors: Sequence[socket.socket] 
     desk = Points(services.db, services.now, ZoneInfo(services.settings.timezone), services.secret)
     orders = Orders(services.db, services.now, order_tools(services, desk.ledger))
     till = Till(services.db, services.now, orders.tools.pricing)
-    framework = cast(
-        ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, Desks(desk, orders, till))))
-    )
+    desks = Desks(desk, orders, till, Newcomers(services.db, services.now, services.secret))
+    framework = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api_app(services, entrance.ring, reports, desks))))
     shortcuts = Shortcuts(SHORTCUTS, services._asdict(), entrance.ring)
-    quick_posts = QuickPosts(QUICK_POSTS, {"desk": desk, "till": till, "orders": orders}, entrance.ring)
+    quick_services = {"desk": desk, "till": till, "orders": orders, "newcomers": desks.newcomers}
+    quick_posts = QuickPosts(QUICK_POSTS, quick_services, entrance.ring)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:

@@ -151,6 +151,7 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("booking.cancelled", "取消预约", "Booking cancelled", "form", ("Booking Cancelled",)),
     Entry("survey.answered", "填写问卷", "Survey answered", "form", ("survey sent", "Survey Submitted")),
     Entry("user.registered", "注册", "Registered", "account", ("Signed Up", "$SignUp", "sign_up", "signUp", "User Signed Up", "user_signed_up"), entrance=True),
+    Entry("person.enrolled", "建档", "Enrolled", "account", behaviour=False),
     Entry("user.login", "登录", "Logged in", "account", ("Signed In", "login", "Logged In", "LoginResult")),
     Entry("user.logout", "退出登录", "Logged out", "account", ("Signed Out", "logout", "Logged Out")),
     Entry("consent.updated", "修改授权", "Consent updated", "consent", ("Segment Consent Preference Updated",)),

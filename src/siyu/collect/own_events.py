@@ -15,6 +15,8 @@ SEGMENT_LEFT: Final = "segment.left"
 CHECKIN: Final = "checkin"
 TIER_CHANGED: Final = "tier.changed"
 INVITE_SUCCEEDED: Final = "invite.succeeded"
+ENROLLED: Final = "person.enrolled"
+"""Somebody was given something and is known since. Not one of `QUIET`: they were there, and have been seen then."""
 OF_SEGMENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
 OF_COUPONS: Final = ("coupon.issued", "coupon.expired", "coupon.released", "coupon.returned", "coupon.revoked")
 QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED, INVITE_SUCCEEDED)

@@ -20,6 +20,7 @@ from siyu.coupons.template import Id
 from siyu.coupons.till import Till
 from siyu.errors import PersonNotFound
 from siyu.idempotency import Key
+from siyu.loyalty.newcomers import Call, Newcomers
 from siyu.loyalty.request import PersonRef
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
@@ -57,32 +58,44 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @post("/api/coupons/{template:str}/issue", summary="Give a coupon", status_code=200, tags=["coupons"])
 async def issue(
-    *, template: str, data: Issue, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None
+    *,
+    template: str,
+    data: Issue,
+    db: Database,
+    pricing: Pricing,
+    newcomers: Newcomers,
+    now: Now,
+    idempotency_key: Key = None,
 ) -> CouponSeen:
-    """Within the limits of its template. 409 LIMIT_REACHED, NOT_ELIGIBLE, NOT_STARTED, ENDED, OUT_OF_STOCK."""
+    """Within the limits of its template. 409 LIMIT_REACHED, NOT_ELIGIBLE, NOT_STARTED, ENDED, OUT_OF_STOCK. Who is not
+    known is enrolled: 503 ENROLMENT_PENDING."""
 
     async def give(connection: Any) -> Given:
         made = await giving.give(connection, pricing, template, data.person, now(), way="issued")
         return Given(made.id)
 
-    return await _given(db, pricing, Asked(idempotency_key, f"issue {template}", data), give, now)
+    asked = Asked(idempotency_key, f"issue {template}", data)
+    made = await newcomers.met(data.person, Call("coupons/issue"), lambda: once(db, asked, Given, give, now))
+    return await _given(db, pricing, made, now)
 
 
 @post("/api/coupons/claim", summary="Take a coupon", status_code=200, tags=["coupons"])
-async def claim(data: Claim, db: Database, pricing: Pricing, now: Now, idempotency_key: Key = None) -> CouponSeen:
-    """As a person does it. 409 LIMIT_REACHED, NOT_ELIGIBLE, NOT_STARTED, ENDED, OUT_OF_STOCK."""
+async def claim(
+    *, data: Claim, db: Database, pricing: Pricing, newcomers: Newcomers, now: Now, idempotency_key: Key = None
+) -> CouponSeen:
+    """As a person does it. 409 LIMIT_REACHED, NOT_ELIGIBLE, NOT_STARTED, ENDED, OUT_OF_STOCK. Who is not known is
+    enrolled: 503 ENROLMENT_PENDING."""
 
     async def give(connection: Any) -> Given:
         made = await giving.give(connection, pricing, data.template, data.person, now(), way="claimed")
         return Given(made.id)
 
-    return await _given(db, pricing, Asked(idempotency_key, "claim", data), give, now)
+    asked = Asked(idempotency_key, "claim", data)
+    made = await newcomers.met(data.person, Call("coupons/claim"), lambda: once(db, asked, Given, give, now))
+    return await _given(db, pricing, made, now)
 
 
-async def _given(
-    db: Database, pricing: Pricing, asked: Asked, do: Callable[[Any], Awaitable[Given]], now: Now
-) -> CouponSeen:
-    made = await once(db, asked, Given, do, now)
+async def _given(db: Database, pricing: Pricing, made: Given, now: Now) -> CouponSeen:
     async with db.driver() as connection:
         coupon = await records.by_id(connection, made.coupon_id)
         if coupon is None:

@@ -15,7 +15,7 @@ from siyu.errors import PersonNotFound, SiyuError
 from siyu.identity.members import Named, named_by_anchor, named_by_uid
 from siyu.ledger import Command, Desk, Flow, Ledger, Outcome, derived_key
 from siyu.ledger.proving import TransferNotFound
-from siyu.ledger.read_records import due_first, due_of, holders_from
+from siyu.ledger.read_records import due_first, due_of, holders_from, used_keys
 from siyu.ledger.records import legs_of
 from siyu.loyalty import posting
 from siyu.loyalty.posting import Stamp
@@ -62,15 +62,25 @@ class Points:
 
     def __init__(self, db: Database, now: Now, zone: ZoneInfo, secret: bytes) -> None:
         self.ledger = Ledger(zone)
+        self._db = db
         self._now = now
         self._secret = secret
         self._desk: Desk[Ask, Outcome] = Desk(db, self.work)
 
     async def ask(self, request: Request, key: str | None, by: str) -> Outcome:
         """Do a request; its outcome is durable. Raises PersonNotFound, Refused, IdempotencyConflict, WrongRequest …"""
-        number = uuid4() if key is None else derived_key("api", key)
+        number = uuid4() if key is None else key_number(key)
         outcome = await self._desk.ask(Ask(checked(request), number, by))
         return outcome.settled()
+
+    async def may_enrol(self, key: str | None, giver: PersonRef | None = None) -> None:
+        """Whether a request may bring somebody new in. Raises PersonNotFound for a repetition of what was booked (whom
+        it names was erased since), and when nobody knows who gives."""
+        async with self._db.driver() as connection:
+            if key is not None and await used_keys(connection, [key_number(key)]):
+                raise PersonNotFound("This person was erased.")
+            if giver is not None:
+                await self.anchor_of(connection, giver)
 
     async def anchor_of(self, connection: Any, person: PersonRef) -> int:
         """The identifier by which somebody is named. Raises PersonNotFound."""
@@ -99,6 +109,11 @@ class Points:
             results[place] = outcome
         await grown(connection, commands)
         return results
+
+
+def key_number(key: str) -> UUID:
+    """A caller's key as the key of a transfer."""
+    return derived_key("api", key)
 
 
 async def wallets_of_anchor(connection: Any, anchor: int, now: datetime) -> Wallets:

@@ -27,6 +27,7 @@ from siyu.loyalty.earning import EarnRule
 from siyu.loyalty.estimate import Estimate, House
 from siyu.loyalty.explain import Explained
 from siyu.loyalty.holdings import Accounts, Statement, statement_csv
+from siyu.loyalty.newcomers import Call, Newcomers
 from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import (
     POINTS,
@@ -85,9 +86,14 @@ def _booked(outcome: Outcome, currency: str, points: int | None, *, pending: boo
 
 
 @post("/api/points/earn", summary="Give points", status_code=200, tags=["points"])
-async def earn(data: Earn, desk: Points, idempotency_key: Key = None) -> Booked:
-    """At once, or pending for a time. Debts are paid first."""
-    outcome = await desk.ask(data, idempotency_key, BY_API)
+async def earn(data: Earn, desk: Points, newcomers: Newcomers, idempotency_key: Key = None) -> Booked:
+    """At once, or pending for a time. Debts are paid first. Who is not known is enrolled: 503 ENROLMENT_PENDING."""
+    outcome = await newcomers.met(
+        data.person,
+        Call("points/earn"),
+        lambda: desk.ask(data, idempotency_key, BY_API),
+        lambda: desk.may_enrol(idempotency_key),
+    )
     return _booked(outcome, data.currency, data.points, pending="points.pending" in _roles(outcome))
 
 
@@ -99,20 +105,40 @@ async def spend(data: Spend, desk: Points, idempotency_key: Key = None) -> Booke
 
 
 @post("/api/points/transfer", summary="Pass points on to another person", status_code=200, tags=["points"])
-async def transfer(data: Give, desk: Points, idempotency_key: Key = None) -> Booked:
-    """Each lot keeps its expiry. 409 INSUFFICIENT."""
-    return _booked(await desk.ask(data, idempotency_key, BY_API), data.currency, data.points)
+async def transfer(data: Give, desk: Points, newcomers: Newcomers, idempotency_key: Key = None) -> Booked:
+    """Each lot keeps its expiry. 409 INSUFFICIENT. Who gets them and is not known is enrolled."""
+    outcome = await newcomers.met(
+        data.taker,
+        Call("points/transfer", path="to"),
+        lambda: desk.ask(data, idempotency_key, BY_API),
+        lambda: desk.may_enrol(idempotency_key, data.giver),
+    )
+    return _booked(outcome, data.currency, data.points)
 
 
 @post("/api/points/adjust", summary="Correct points by hand", status_code=200, tags=["points"])
 async def adjust(
-    *, data: Adjust, db: Database, desk: Points, now: Now, settings: Settings, idempotency_key: Key = None
+    *,
+    data: Adjust,
+    db: Database,
+    desk: Points,
+    newcomers: Newcomers,
+    now: Now,
+    settings: Settings,
+    idempotency_key: Key = None,
 ) -> Booked | Response[Waiting]:
-    """With a reason. Above SIYU_POINTS_ADJUST_MAX: 202, and it waits for a second person. 409 INSUFFICIENT."""
+    """With a reason. Above SIYU_POINTS_ADJUST_MAX: 202, and it waits for a second person. 409 INSUFFICIENT. Who is not
+    known and gets some is enrolled."""
     checked(data)
-    if abs(data.points) > settings.points_adjust_max:
-        return Response(await approval.put_aside(db, desk, data, idempotency_key, now), status_code=202)
-    return _booked(await desk.ask(data, idempotency_key, data.by), data.currency, data.points)
+
+    async def do() -> Booked | Response[Waiting]:
+        if abs(data.points) > settings.points_adjust_max:
+            return Response(await approval.put_aside(db, desk, data, idempotency_key, now), status_code=202)
+        return _booked(await desk.ask(data, idempotency_key, data.by), data.currency, data.points)
+
+    if data.points < 0:
+        return await do()
+    return await newcomers.met(data.person, Call("points/adjust", data.by), do, lambda: desk.may_enrol(idempotency_key))
 
 
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

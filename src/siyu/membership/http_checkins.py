@@ -14,6 +14,7 @@ from siyu.clock import Now
 from siyu.idempotency import Key
 from siyu.identity.person_id import person_uuid
 from siyu.loyalty import Points
+from siyu.loyalty.newcomers import Call, Newcomers
 from siyu.loyalty.request import PersonRef
 from siyu.membership import checkins
 from siyu.membership.checkin import Rules
@@ -67,14 +68,24 @@ def shown(stored: StoredRules) -> RulesShown:
 
 @post("/api/checkins", summary="Check in", status_code=200, tags=[TAG])
 async def check_in(
-    *, data: CheckIn, db: Database, desk: Points, now: Now, secret: bytes, idempotency_key: Key = None
+    *,
+    data: CheckIn,
+    db: Database,
+    desk: Points,
+    newcomers: Newcomers,
+    now: Now,
+    secret: bytes,
+    idempotency_key: Key = None,
 ) -> CheckedIn:
-    """Once per local day: streak, day of the cycle, rewards. Raises PERSON_NOT_FOUND, 409 ALREADY_CHECKED_IN, ENDED."""
+    """Once per local day: streak, day of the cycle, rewards. Raises PERSON_NOT_FOUND, 409 ALREADY_CHECKED_IN, ENDED.
+    Who is not known is enrolled: 503 ENROLMENT_PENDING."""
 
     async def do(connection: Any) -> CheckedIn:
         return await checkins.check_in(connection, desk.ledger, Asking(data.person, data.end, now(), secret))
 
-    return await once(db, Asked(idempotency_key, "check_in", data), CheckedIn, do, now)
+    asked = Asked(idempotency_key, "check_in", data)
+    call = Call("checkins", end=data.end)
+    return await newcomers.met(data.person, call, lambda: once(db, asked, CheckedIn, do, now))
 
 
 @post("/api/checkins/make-up", summary="Fill a missed day", status_code=200, tags=[TAG])

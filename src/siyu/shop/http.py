@@ -14,6 +14,7 @@ from siyu.errors import WrongValue
 from siyu.idempotency import Key
 from siyu.identity.members import named_by_uid
 from siyu.identity.person_id import person_uuid
+from siyu.loyalty.newcomers import Call, Newcomers
 from siyu.shop import order_records
 from siyu.shop.desk import Orders
 from siyu.shop.order import Order, State
@@ -30,10 +31,12 @@ Short = Annotated[str | None, Parameter(min_length=1, max_length=100, pattern=r"
 
 
 @post("/api/orders", summary="Make an order", status_code=200, tags=["orders"])
-async def place_order(data: Place, orders: Orders, idempotency_key: Key = None) -> OrderView:
+async def place_order(data: Place, orders: Orders, newcomers: Newcomers, idempotency_key: Key = None) -> OrderView:
     """The body of a quote with an order_id. The same order again is answered again; another one under the same number
-    is 409 DUPLICATE. 409 OUT_OF_STOCK, PRICE_CHANGED, and whatever the quote refuses."""
-    return await orders.place(data, idempotency_key, BY_API)
+    is 409 DUPLICATE. 409 OUT_OF_STOCK, PRICE_CHANGED, and whatever the quote refuses. A buyer who is not known is
+    enrolled: 503 ENROLMENT_PENDING."""
+    call = Call("orders", end=data.end)
+    return await newcomers.met(data.person, call, lambda: orders.place(data, idempotency_key, BY_API))
 
 
 @post("/api/orders/{order_id:str}/pay", summary="Pay an order", status_code=200, tags=["orders"])
