@@ -122,6 +122,7 @@ def test_points_are_passed_on_to_a_newcomer(server: Server) -> None:
     [
         ("/api/points/spend", {"points": 1}),
         ("/api/points/adjust", {"points": -1, "reason": "taken back"}),
+        ("/api/points/adjust", {"points": 1_001, "reason": "waits for a second person", "by": "Li"}),
         ("/api/locks", {"points": 1, "ttl_s": 60}),
         ("/api/checkins/make-up", {"day": "2026-01-01"}),
         ("/api/quotes", {"end": "store", "lines": [{"sku": "N1", "qty": 1}]}),

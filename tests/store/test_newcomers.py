@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from siyu.errors import PersonNotFound, WrongValue
+from siyu.errors import PersonNotFound, Refused, WrongValue
 from siyu.identity.outbox import send_waiting
 from siyu.ids import identifier_key, identifier_uid
 from siyu.ledger import Outcome
@@ -77,12 +77,12 @@ class Till:
         call = Call("points/earn", end="store")
         return await self.newcomers.met(request.person, call, do, lambda: self.brand.points.may_enrol(key))
 
-    async def give(self, giver: Any, taker: Any) -> Outcome:
-        request = msgspec.convert({"from": giver, "to": taker, "points": 1}, Give)
-        do: Callable[[], Awaitable[Outcome]] = lambda: self.brand.points.ask(request, None, "test")  # noqa: E731
-        points = self.brand.points
+    async def give(self, giver: Any, taker: Any, points: int = 1, key: str | None = None) -> Outcome:
+        request = msgspec.convert({"from": giver, "to": taker, "points": points}, Give)
+        do: Callable[[], Awaitable[Outcome]] = lambda: self.brand.points.ask(request, key, "test")  # noqa: E731
+        desk = self.brand.points
         return await self.newcomers.met(
-            request.taker, Call("points/transfer", path="to"), do, lambda: points.may_enrol(None, request.giver)
+            request.taker, Call("points/transfer", path="to"), do, lambda: desk.may_enrol(key, request.giver)
         )
 
 
@@ -232,6 +232,22 @@ async def test_who_takes_points_is_enrolled_who_gives_them_must_be_known(brand: 
     async with at_work(brand):
         assert (await till.give(user("U1"), PHONE)).balances["points.available"] == 2
     assert await available(brand, PHONE) == 1
+
+
+async def test_a_call_refused_before_an_erasure_enrols_nobody_when_repeated(brand: Brand) -> None:
+    await brand.people("U1")
+    till = Till(brand)
+    async with at_work(brand):
+        with pytest.raises(Refused):
+            await till.give(user("U1"), PHONE, 999, "k1")
+    brand.later(seconds=1)
+    person = identifier_uid(identifier_key("phone", "+8613800138000"), SECRET)
+    await erase(brand.db, brand.events, person, Order(Record(uuid4(), [], brand.now, "test"), "asked", (), 200))
+    brand.later(seconds=1)
+    async with at_work(brand):
+        with pytest.raises(PersonNotFound):
+            await till.give(user("U1"), PHONE, 999, "k1")
+    assert await people(brand) == [("user_id", "U1")]
 
 
 @pytest.mark.parametrize("kind", ["user_id", "unionid", "openid:wx1", "external_userid:corp1", "member_card", "email"])

@@ -161,6 +161,13 @@ async def used_keys(connection: Any, keys: Sequence[UUID]) -> set[UUID]:
     return {row[0] for row in rows}
 
 
+async def answered_keys(connection: Any, keys: Sequence[UUID]) -> set[UUID]:
+    """Of these idempotency keys those under which something was booked or refused."""
+    return {
+        row[0] for row in await connection.fetch("SELECT key FROM ledger_transfers WHERE key = ANY($1::uuid[])", keys)
+    }
+
+
 def _due(rows: Sequence[Any]) -> list[DueLeg | DueLots]:
     found: dict[Any, DueLeg | DueLots] = {}
     for kind, number, at_end, at, currency, holder, amount, version in rows:

@@ -15,7 +15,7 @@ from siyu.errors import PersonNotFound, SiyuError
 from siyu.identity.members import Named, named_by_anchor, named_by_uid
 from siyu.ledger import Command, Desk, Flow, Ledger, Outcome, derived_key
 from siyu.ledger.proving import TransferNotFound
-from siyu.ledger.read_records import due_first, due_of, holders_from, used_keys
+from siyu.ledger.read_records import answered_keys, due_first, due_of, holders_from
 from siyu.ledger.records import legs_of
 from siyu.loyalty import posting
 from siyu.loyalty.posting import Stamp
@@ -74,10 +74,10 @@ class Points:
         return outcome.settled()
 
     async def may_enrol(self, key: str | None, giver: PersonRef | None = None) -> None:
-        """Whether a request may bring somebody new in. Raises PersonNotFound for a repetition of what was booked (whom
-        it names was erased since), and when nobody knows who gives."""
+        """Whether a request may bring somebody new in. Raises PersonNotFound for a repetition of what was booked or
+        refused (whom it names was erased since), and when nobody knows who gives."""
         async with self._db.driver() as connection:
-            if key is not None and await used_keys(connection, [key_number(key)]):
+            if key is not None and await answered_keys(connection, [key_number(key)]):
                 raise PersonNotFound("This person was erased.")
             if giver is not None:
                 await self.anchor_of(connection, giver)

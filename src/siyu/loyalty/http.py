@@ -128,12 +128,13 @@ async def adjust(
     idempotency_key: Key = None,
 ) -> Booked | Response[Waiting]:
     """With a reason. Above SIYU_POINTS_ADJUST_MAX: 202, and it waits for a second person. 409 INSUFFICIENT. Who is not
-    known and gets some is enrolled."""
+    known and gets some at once is enrolled; what waits gives nothing yet, and is 404."""
     checked(data)
 
-    async def do() -> Booked | Response[Waiting]:
-        if abs(data.points) > settings.points_adjust_max:
-            return Response(await approval.put_aside(db, desk, data, idempotency_key, now), status_code=202)
+    if abs(data.points) > settings.points_adjust_max:
+        return Response(await approval.put_aside(db, desk, data, idempotency_key, now), status_code=202)
+
+    async def do() -> Booked:
         return _booked(await desk.ask(data, idempotency_key, data.by), data.currency, data.points)
 
     if data.points < 0:
