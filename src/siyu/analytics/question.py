@@ -11,6 +11,8 @@ import msgspec
 from siyu.errors import InvalidQuestion
 from siyu.rules import Condition, InvalidCondition, parse_condition
 from siyu.rules.condition import Field, parse_field
+from siyu.rules.possible import check_where
+from siyu.rules.rule import InvalidRule
 
 STEPS_MAX: Final = 20
 EXCLUSIONS_MAX: Final = 10
@@ -163,8 +165,10 @@ def condition_of(where: Where | None, path: str) -> Condition | None:
     if not where:
         return None
     try:
-        return parse_condition(where, path)
-    except InvalidCondition as error:
+        condition = parse_condition(where, path)
+        check_where(where, path)
+        return condition
+    except (InvalidCondition, InvalidRule) as error:
         raise refuse(str(error), str(error.details.get("path", path))) from None
 
 

@@ -13,7 +13,7 @@ import msgspec
 from siyu.analytics.columns import Ints
 from siyu.analytics.question import Question, Shape, refuse
 from siyu.errors import MalformedRequest
-from siyu.rules.parse import parse_rule
+from siyu.rules.possible import asked_rule
 from siyu.rules.rule import Rule
 from siyu.rules.window import Setting
 from siyu.segments.population import Source, who
@@ -41,7 +41,7 @@ class SegmentCount(msgspec.Struct):
 def rule_of(condition: Mapping[str, Any]) -> Rule:
     """The condition as a rule. Raises InvalidQuestion."""
     try:
-        return parse_rule(condition, WORDS, path="condition")
+        return asked_rule(condition, WORDS, path="condition")
     except MalformedRequest as error:
         raise refuse(str(error), str(error.details.get("path", "condition"))) from None
 

@@ -31,9 +31,8 @@ from siyu.coupons.template import FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
 from siyu.rules.moments import CALENDAR
-from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
-from siyu.rules.read import read_sentence
+from siyu.rules.possible import asked_rule, asked_sentence
 from siyu.rules.rule import InvalidRule, attributes_of
 from siyu.rules.sentence import say
 from siyu.rules.vocabulary import Lang, Vocabulary
@@ -107,7 +106,7 @@ async def say_draft(request: AnyRequest, visit: Visit) -> Response[bytes]:
         made = read_draft(str(form.get("draft", "")), words)
         if made.rule is None:
             return _json(Said())
-        rule = parse_rule(made.rule, words, trigger=bool(form.get("trigger")))
+        rule = asked_rule(made.rule, words, trigger=bool(form.get("trigger")))
         return _json(Said(say(rule, words, lang_of(visit))))
     except MalformedRequest as error:
         return _json(Said("", _problem(error, made)))
@@ -120,7 +119,7 @@ async def read_text(request: AnyRequest, visit: Visit) -> Response[bytes]:
     text, trigger = str(form.get("text", "")), bool(form.get("trigger"))
     name, words = _words(form)
     try:
-        rule = rule_json(read_sentence(text, words, lang_of(visit), trigger=trigger)) if text.strip() else None
+        rule = rule_json(asked_sentence(text, words, lang_of(visit), trigger=trigger)) if text.strip() else None
         editor = editor_of(rule, lang_of(visit), trigger=trigger, vocabulary=name)
     except MalformedRequest as error:
         return _json(Understood(None, _problem(error, None)))
@@ -153,10 +152,10 @@ async def count_rule(form: Mapping[str, Any], visit: Visit, db: Database, events
     try:
         if "draft" in form:
             made = read_draft(str(form["draft"]), words)
-            rule = None if made.rule is None else parse_rule(made.rule, words)
+            rule = None if made.rule is None else asked_rule(made.rule, words)
         else:
             context["text"] = text = str(form.get("text", ""))
-            rule = read_sentence(text, WORDS, lang_of(visit)) if text.strip() else None
+            rule = asked_sentence(text, WORDS, lang_of(visit)) if text.strip() else None
         if rule is None:
             return visit.page("segment_count.html", **context)
         context["text"] = "…"

@@ -32,7 +32,7 @@ from siyu.rules.condition import OPERATORS
 from siyu.rules.moments import WORKDAY
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
-from siyu.rules.read import read_sentence
+from siyu.rules.possible import asked_rule, asked_sentence
 from siyu.rules.rule import LIST_OPERATORS, NUMBER_OPERATORS, TIME_OPERATORS, InvalidRule
 from siyu.rules.sentence import say
 from siyu.rules.vocabulary import AttributeKind, Lang, Vocabulary
@@ -221,8 +221,8 @@ def rule_from(
     text = str(form.get(f"{field}_text", form.get("text", ""))).strip()
     if draft and form.get(f"{field}_by") != "text":
         made = read_draft(draft, words).rule
-        return None if made is None else rule_json(parse_rule(made, words, trigger=trigger))
-    return rule_json(read_sentence(text, words, lang, trigger=trigger)) if text else None
+        return None if made is None else rule_json(asked_rule(made, words, trigger=trigger))
+    return rule_json(asked_sentence(text, words, lang, trigger=trigger)) if text else None
 
 
 def editor_from(

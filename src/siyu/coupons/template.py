@@ -13,6 +13,7 @@ import msgspec
 from siyu.coupons.quote import FEN_MAX, WHOLE, Effect, Fen, Kind, Quantity, Scope, Stage, Word
 from siyu.errors import MalformedRequest
 from siyu.rules.parse import parse_rule
+from siyu.rules.possible import asked_rule
 from siyu.rules.rule import Measured, Rule, attributes_of, leaves
 from siyu.rules.vocabulary import AttributeKind
 from siyu.segments.words import WORDS
@@ -151,7 +152,7 @@ def _check_window(one: Template | PriceRule) -> None:
 def _rule_of(asked: Mapping[str, Any] | None, path: str) -> Rule | None:
     if asked is None:
         return None
-    rule = parse_rule(asked, COUPON_WORDS, path=path)
+    rule = asked_rule(asked, COUPON_WORDS, path=path)
     for leaf in leaves(rule):
         if isinstance(leaf, Measured) and leaf.metric.window.form == "campaign":
             raise InvalidTemplate("There is no campaign here.", path=path)

@@ -31,6 +31,7 @@ from siyu.dimensions.dimension import (
 from siyu.dimensions.evaluate import value_of
 from siyu.dimensions.purchase_entries import PURCHASE
 from siyu.dimensions.relation_entries import RELATION
+from siyu.dimensions.values import ENDS
 from siyu.rules.rule import Metric
 from siyu.rules.vocabulary import AttributeKind, vocabulary
 from siyu.rules.window import Setting
@@ -143,6 +144,7 @@ def _kind(entry: Dimension) -> AttributeKind:
         ages=ages(entry.expression),
         default=value_of(entry, (), _NOBODY, vocabulary(())),
         choices=entry.choices,
+        closed=entry.choices not in ((), ENDS),
         group=GROUPS[entry.group],
         number=type_ == "number",
         note=(_with_unit(entry.note_zh, unit[0]), _with_unit(entry.note, unit[1])),

@@ -23,6 +23,7 @@ from siyu.rules import Condition, InvalidCondition, parse_condition
 from siyu.rules.condition import fields_of
 from siyu.rules.evaluate import holds
 from siyu.rules.parse import parse_rule
+from siyu.rules.possible import check_possible, check_where
 from siyu.rules.rule import InvalidRule, Rule
 from siyu.segments.words import WORDS
 
@@ -166,6 +167,9 @@ def check_rule(rule: EarnRule) -> EarnRule:
     """Raises InvalidRule, InvalidCondition, with the path of what is wrong."""
     condition_of(rule)
     audience_of(rule)
+    check_where(rule.where)
+    if rule.audience is not None:
+        check_possible(rule.audience, WORDS, "audience")
     if not rule.points_per_yuan and (rule.post_on or rule.take_back_on):
         path = "post_on" if rule.post_on else "take_back_on"
         raise InvalidRule("Only points per yuan follow an order: a number of points is given for good.", path=path)

@@ -13,7 +13,7 @@ from siyu.clock import Now
 from siyu.errors import PersonNotFound
 from siyu.identity.members import named_by_uid
 from siyu.loyalty.request import Instant, PersonRef, WrongRequest, uid_of
-from siyu.rules.parse import parse_rule
+from siyu.rules.possible import asked_rule
 from siyu.rules.sentence import say
 from siyu.segments.explain import Judged, judged
 from siyu.segments.one import Asking, Question
@@ -55,7 +55,7 @@ async def explain_held(
     at = data.at or moment
     if not _EARLIEST <= at <= moment:
         raise WrongRequest("Give an instant between 2001 and now.", path="at")
-    rule = parse_rule(data.rule, WORDS)
+    rule = asked_rule(data.rule, WORDS)
     uid = uid_of(data.person, secret)
     async with db.driver() as connection:
         named = (await named_by_uid(connection, [uid])).get(uid)

@@ -31,6 +31,7 @@ from siyu.membership.ladder import (
 from siyu.membership.tier_records import StoredLadder
 from siyu.membership.tiers import Entry, Hand, Override, TierShown
 from siyu.rules.parse import parse_rule, refuse
+from siyu.rules.possible import asked_rule
 from siyu.rules.read import read_sentence
 from siyu.rules.sentence import say
 from siyu.rules.write import rule_json
@@ -122,7 +123,7 @@ def ladder_of(wanted: LadderWanted) -> Ladder:
             raise refuse("Either rule, or text.", f"tiers[{place}].text")
         rule = one.rule if one.text is None else rule_json(read_sentence(one.text, WORDS))
         if rule is not None:
-            rule = rule_json(parse_rule(rule, WORDS, path=f"tiers[{place}].rule"))
+            rule = rule_json(asked_rule(rule, WORDS, path=f"tiers[{place}].rule"))
         made.append(Tier(name=one.name, en=one.en, rule=rule, benefits=one.benefits))
     return Ladder(
         tiers=made, period=wanted.period, validity=wanted.validity, grace_days=wanted.grace_days,

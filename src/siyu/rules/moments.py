@@ -39,20 +39,20 @@ def _local(setting: Setting) -> datetime:
 
 MOMENTS: Final = (
     AttributeKind(
-        "time.hour", "几点", "hour of the day", ages=True, number=True, group=_GROUP,
+        "time.hour", "几点", "hour of the day", ages=True, number=True, limits=(0, 23), group=_GROUP,
         note=("0 到 23，本地时间", "0 to 23, local time"), moment=lambda setting: _local(setting).hour,
     ),
     AttributeKind(
-        "time.weekday", "星期几", "day of the week", ages=True, choices=WEEKDAYS, group=_GROUP,
+        "time.weekday", "星期几", "day of the week", ages=True, choices=WEEKDAYS, closed=True, group=_GROUP,
         note=("当地的星期", "local"), moment=lambda setting: setting.today.isoweekday(),
     ),
     AttributeKind(
-        "time.day", "几号", "day of the month", ages=True, number=True, group=_GROUP,
+        "time.day", "几号", "day of the month", ages=True, number=True, limits=(1, 31), group=_GROUP,
         note=("1 到 31，如会员日每月 8 号", "1 to 31: a member day every 8th, say"),
         moment=lambda setting: setting.today.day,
     ),
     AttributeKind(
-        "time.month", "几月", "month", ages=True, number=True, group=_GROUP,
+        "time.month", "几月", "month", ages=True, number=True, limits=(1, 12), group=_GROUP,
         note=("1 到 12", "1 to 12"), moment=lambda setting: setting.today.month,
     ),
     AttributeKind(

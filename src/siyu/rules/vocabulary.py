@@ -39,6 +39,10 @@ class AttributeKind(NamedTuple):
     """What it is of who has none."""
     choices: tuple[Choice, ...] = ()
     """What its values are called, where they are few; other values are welcome."""
+    closed: bool = False
+    """Whether there is no value but the choices."""
+    limits: tuple[int, int] | None = None
+    """The least and the greatest of its numbers, where there are such."""
     group: tuple[str, str] = ("", "")
     """Under which heading it is offered, Chinese and English."""
     number: bool = False

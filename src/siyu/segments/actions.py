@@ -18,7 +18,8 @@ from siyu.identity.spans import END_MS
 from siyu.profile.many import portraits_of
 from siyu.profile.portrait import Moment
 from siyu.profile.rights import Erasing
-from siyu.rules.parse import parse_rule, refuse
+from siyu.rules.parse import refuse
+from siyu.rules.possible import asked_rule
 from siyu.rules.rule import Rule
 from siyu.rules.window import Setting
 from siyu.rules.write import rule_json
@@ -60,7 +61,7 @@ def definition_of(wanted: Wanted) -> Definition:
     listed = wanted.rule is None
     rule = {"person": LISTED, "op": "contains", "value": wanted.key} if listed else wanted.rule
     return Definition(
-        check_key(wanted.key), check_label(wanted.label), rule_json(parse_rule(rule, WORDS)), listed, wanted.announced
+        check_key(wanted.key), check_label(wanted.label), rule_json(asked_rule(rule, WORDS)), listed, wanted.announced
     )
 
 

@@ -17,6 +17,7 @@ from siyu.clock import Now
 from siyu.errors import MalformedRequest
 from siyu.idempotency import Key
 from siyu.rules.parse import parse_rule, refuse
+from siyu.rules.possible import asked_rule
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import Rule
 from siyu.rules.sentence import say
@@ -158,7 +159,7 @@ async def create_segment(data: NewSegment, db: Database, now: Now, idempotency_k
 @post("/api/segments/preview", status_code=200, summary="Count a rule before it is saved")
 async def preview(data: RuleToCount, db: Database, events: EventStore, now: Now, settings: Settings) -> Count:
     """Of how many persons a rule holds now. Raises INVALID_RULE, QUERY_TOO_EXPENSIVE."""
-    rule = parse_rule(_rule(data.rule, data.text), WORDS)
+    rule = asked_rule(_rule(data.rule, data.text), WORDS)
     source = Source(db, events, WORDS, settings.question_seconds_max)
     total, found = await actions.preview(source, rule, Setting(now(), ZoneInfo(settings.timezone)))
     return Count(len(found), total, rule_json(rule), say(rule, WORDS, "zh"), say(rule, WORDS, "en"))

@@ -7,8 +7,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import get, post
 
-from siyu.rules.parse import parse_rule
-from siyu.rules.read import read_sentence
+from siyu.rules.possible import asked_rule, asked_sentence
 from siyu.rules.rule import Rule
 from siyu.rules.schema import rule_schema
 from siyu.rules.sentence import say
@@ -53,13 +52,13 @@ async def schema() -> dict[str, Any]:
 @post("/api/rules/say", status_code=200, summary="A rule as a sentence")
 async def say_rule(data: RuleToSay) -> SaidRule:
     """The rule checked, in its long form and as a Chinese and an English sentence. Raises INVALID_RULE."""
-    return said(parse_rule(data.rule, WORDS, trigger=data.trigger))
+    return said(asked_rule(data.rule, WORDS, trigger=data.trigger))
 
 
 @post("/api/rules/read", status_code=200, summary="A sentence as a rule")
 async def read_rule(data: SentenceToRead) -> SaidRule:
     """The rule that a sentence says. Raises INVALID_RULE with `at`, the place in the text."""
-    return said(read_sentence(data.text, WORDS, data.lang, trigger=data.trigger))
+    return said(asked_sentence(data.text, WORDS, data.lang, trigger=data.trigger))
 
 
 routes: list[Any] = [schema, say_rule, read_rule]

@@ -14,7 +14,7 @@ from siyu.ledger import AccountName, AtEnd, Command, End, Flow, Leg, Reverse, Ro
 from siyu.loyalty.posting import account, all_of
 from siyu.loyalty.request import PersonRef
 from siyu.loyalty.wallet import Wallets
-from siyu.rules.parse import parse_rule
+from siyu.rules.possible import asked_rule
 from siyu.shop.product import Code, Name, Text
 from siyu.shop.product import End as EndName
 from siyu.shop.stock import OUT_OF_STOCK, STOCK
@@ -80,7 +80,7 @@ def checked(item: Item) -> Item:
     if item.starts_at is not None and item.ends_at is not None and item.ends_at <= item.starts_at:
         raise WrongItem("It would end before it begins.", path="ends_at")
     if item.audience is not None:
-        parse_rule(item.audience, COUPON_WORDS)
+        asked_rule(item.audience, COUPON_WORDS, path="audience")
         condition_of(item.audience)
     return item
 
