@@ -170,6 +170,12 @@ async def test_a_rule_says_why_it_holds_of_a_person(http: httpx.AsyncClient) -> 
     ]
     assert "广州" in said["conditions"][3]["zh"] and "广州" in said["conditions"][3]["en"]
     assert said["zh"] != said["en"]
+    weekday = asked | {
+        "rule": {"not": {"person": "time.weekday", "op": "eq", "value": 2}},
+        "at": "2026-03-09T08:00:00Z",
+    }
+    (one,) = (await http.post("/api/rules/explain", json=weekday)).json()["conditions"]
+    assert (one["held"], one["seen"], one["seen_zh"], one["seen_en"]) == (True, 1, "周一", "Monday")
     before = asked | {"rule": bought, "at": "2026-03-10T14:59:00Z"}
     said = (await http.post("/api/rules/explain", json=before)).json()
     assert (said["held"], said["conditions"][0]["seen"]) == (False, 0)

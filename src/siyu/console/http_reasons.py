@@ -111,7 +111,9 @@ async def _lines(visit: Visit, db: Database, pricing: Pricing, meant: Meant, per
 
 
 def _line(visit: Visit, one: Judged) -> Line:
-    return Line(one.held, one.zh if visit.locale.startswith("zh") else one.en, shown(one.seen), one.depth)
+    zh = visit.locale.startswith("zh")
+    seen = (one.seen_zh if zh else one.seen_en) or shown(one.seen)
+    return Line(one.held, one.zh if zh else one.en, seen, one.depth)
 
 
 routes: list[Any] = [why]

@@ -65,8 +65,11 @@ async def why(
 
 
 def _line(one: Condition, visit: Visit) -> Line:
-    seen = visit.format.money(one.seen) if one.what == "amount" and isinstance(one.seen, int) else shown(one.seen)
-    return Line(one, one.zh if visit.locale.startswith("zh") else one.en, seen)
+    zh = visit.locale.startswith("zh")
+    seen = (one.seen_zh if zh else one.seen_en) or shown(one.seen)
+    if one.what == "amount" and isinstance(one.seen, int):
+        seen = visit.format.money(one.seen)
+    return Line(one, one.zh if zh else one.en, seen)
 
 
 def shown(seen: Seen) -> str:

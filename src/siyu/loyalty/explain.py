@@ -42,6 +42,9 @@ class Condition(msgspec.Struct, frozen=True):
     """Money in fen, times as ISO texts; null where nothing is there."""
     depth: int = 0
     """Parts of a group stand one deeper, after it."""
+    seen_zh: str | None = None
+    """What people call the value that was seen, where it is one of a few."""
+    seen_en: str | None = None
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -153,7 +156,7 @@ async def _audience(house: House, rule: EarnRule, named: Named, at: datetime) ->
         return []
     asking = audiences_asked(house.connection, house.events, house.zone)
     return [
-        Condition("audience", one.held, one.zh, one.en, one.seen, one.depth)
+        Condition("audience", one.held, one.zh, one.en, one.seen, one.depth, one.seen_zh, one.seen_en)
         for one in await judged(asking, Question(named, at, {"": audience}))
     ]
 

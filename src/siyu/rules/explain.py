@@ -11,7 +11,7 @@ import msgspec
 from siyu.rules.judge import Facts, compile_rule, value_of
 from siyu.rules.rule import Group, Measured, Negation, Person, Rule
 from siyu.rules.sentence import say
-from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.vocabulary import Lang, Vocabulary, choice_label
 from siyu.rules.window import Setting
 
 Seen: TypeAlias = str | int | float | bool | list[str] | None
@@ -33,6 +33,13 @@ class Part(NamedTuple):
     held: bool
     seen: Seen
     """The value looked at: times as ISO texts, money in fen; None for a group, and for what is absent."""
+
+    def called(self, words: Vocabulary, lang: Lang) -> str | None:
+        """What people call the value that was seen, where it is one of a few."""
+        leaf = self.rule
+        while isinstance(leaf, Negation):
+            leaf = leaf.part
+        return choice_label(self.seen, words.choices_of(leaf.name), lang) if isinstance(leaf, Person) else None
 
 
 def parts_held(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary, depth: int = 0) -> Iterator[Part]:

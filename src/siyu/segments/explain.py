@@ -20,6 +20,9 @@ class Judged(msgspec.Struct, frozen=True):
     """Money in fen, times as ISO texts; null where nothing is there, and for groups."""
     depth: int = 0
     """Parts of a group stand one deeper, after it."""
+    seen_zh: str | None = None
+    """What people call the value that was seen, where it is one of a few."""
+    seen_en: str | None = None
 
 
 async def judged(asking: Asking, question: Question) -> list[Judged]:
@@ -27,7 +30,15 @@ async def judged(asking: Asking, question: Question) -> list[Judged]:
     (facts,) = await facts_of(asking, [question])
     setting, words = Setting(question.at, asking.zone), asking.words
     return [
-        Judged(one.held, say(one.rule, words, "zh"), say(one.rule, words, "en"), one.seen, one.depth)
+        Judged(
+            one.held,
+            say(one.rule, words, "zh"),
+            say(one.rule, words, "en"),
+            one.seen,
+            one.depth,
+            one.called(words, "zh"),
+            one.called(words, "en"),
+        )
         for rule in question.rules.values()
         for one in parts_held(rule, facts, setting, words)
     ]
