@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from siyu.settings import Settings, WrongSetting
 from siyu.store import launch
+from siyu.store.engines import begin_engines
 from siyu.store.postgres_binaries import MAJOR_MIN, find_binaries
 from siyu.store.processes import EngineStartFailed
 
@@ -57,3 +59,12 @@ def test_missing_programs_say_what_to_do() -> None:
     assert find_binaries().major >= MAJOR_MIN
     with pytest.raises(EngineStartFailed, match="SIYU_DATABASE_URL"):
         find_binaries(major=9)
+
+
+@pytest.mark.parametrize("under", ["a file", "/proc"])
+def test_a_folder_that_cannot_be_one_is_named_with_the_way_out(under: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    home = Path("/proc/nothing") if under == "/proc" else tmp_path / under / "home"
+    with pytest.raises(WrongSetting, match="Choose one") as refused, begin_engines(Settings(home=str(home))):
+        pass
+    assert str(home) in str(refused.value) and refused.value.code == "WRONG_SETTING"

@@ -19,7 +19,7 @@ from typing import IO, Final, NamedTuple
 import msgspec
 
 from siyu.errors import EngineUnavailable, SiyuError
-from siyu.settings import Settings
+from siyu.settings import Settings, WrongSetting
 from siyu.store.embedded_clickhouse import EmbeddedClickHouse
 from siyu.store.embedded_postgres import EmbeddedPostgres
 from siyu.store.files import write_private
@@ -62,7 +62,7 @@ def open_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEve
     """The engines of `settings.home`, running for the time of the context.
 
     With `exclusive` (a server) raises HomeInUse when another process has this home; without, shares its engines.
-    Raises EngineStartFailed, EngineUnavailable."""
+    Raises EngineStartFailed, EngineUnavailable, WrongSetting for a folder that cannot be one."""
     with begin_engines(settings, exclusive=exclusive, on_event=on_event) as starting:
         starting.wait_ready()
         yield starting.engines
@@ -74,9 +74,7 @@ def begin_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEv
     if not exclusive and settings.database_url and settings.events_url:
         yield Starting(Engines(settings.database_url, settings.events_url), _ready)
         return
-    run = settings.home_path / "run"
-    settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run.mkdir(mode=0o700, exist_ok=True)
+    run = _made_home(settings.home_path)
     with (run / "lock").open("a+") as lock, (run / "users.lock").open("a") as users:
         if _try_lock(lock):
             with _own(settings, run, lock, on_event) as starting:
@@ -91,6 +89,21 @@ def begin_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEv
         else:
             fcntl.flock(users, fcntl.LOCK_SH)
             yield Starting(_attach(run, lock), _ready)
+
+
+def _made_home(home: Path) -> Path:
+    """The folder `run` of a home, both made where they are missing. Raises WrongSetting where nothing can be written."""
+    run = home / "run"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(mode=0o700, exist_ok=True)
+        (run / "lock").touch(mode=0o600)
+    except OSError as error:
+        raise WrongSetting(
+            f"{home} cannot be the data folder: {error.strerror or error}. Choose one that this user may write in, with"
+            " SIYU_HOME or --home."
+        ) from error
+    return run
 
 
 def is_home_in_use(settings: Settings) -> bool:
