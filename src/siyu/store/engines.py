@@ -92,7 +92,7 @@ def begin_engines(settings: Settings, *, exclusive: bool = False, on_event: OnEv
 
 
 def _made_home(home: Path) -> Path:
-    """The folder `run` of a home, both made where they are missing. Raises WrongSetting where nothing can be written."""
+    """The folder `run` of a home, made where it is missing. Raises WrongSetting where nothing can be written."""
     run = home / "run"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
