@@ -268,6 +268,37 @@ def test_epoch_seconds_with_a_fraction() -> None:
         time_reader("epoch_s", SHANGHAI)("yesterday")
 
 
+@pytest.mark.parametrize(
+    ("cell", "wall"),
+    [
+        ("45000.5", datetime(2023, 3, 15, 12)),
+        (45000, datetime(2023, 3, 15)),
+        ("45779.378472222", datetime(2025, 5, 2, 9, 5)),
+        ("25569", datetime(1970, 1, 1)),
+        (datetime(2023, 3, 15, 12), datetime(2023, 3, 15, 12)),
+    ],
+)
+def test_dates_of_excel(cell: Any, wall: datetime) -> None:
+    expected = int(wall.replace(tzinfo=SHANGHAI).timestamp() * 1000)
+    assert time_reader("excel", SHANGHAI)(cell) == expected
+
+
+@pytest.mark.parametrize("cell", ["", "x", "-1", "0", "1e9", "NaN", "Infinity", "2023-03-15"])
+def test_what_excel_never_wrote_is_refused(cell: str) -> None:
+    with pytest.raises(BadCell, match="Excel"):
+        time_reader("excel", SHANGHAI)(cell)
+
+
+def test_numbers_that_excel_may_have_written_are_named_so() -> None:
+    for pattern in ("any", "iso"):
+        with pytest.raises(BadCell) as refused:
+            time_reader(pattern, SHANGHAI)("45000.5")
+        assert 'format = "excel"' in str(refused.value)
+    with pytest.raises(BadCell) as other:
+        time_reader("any", SHANGHAI)("yesterday")
+    assert "excel" not in str(other.value)
+
+
 def test_every_ready_mapping_is_complete_and_described_in_both_languages() -> None:
     found = ready_mappings()
     assert sorted(found) == ["cdnow", "cdnow-sample", "ecom", "events", "persons"]

@@ -17,6 +17,9 @@ from siyu.importer.mapping import Field
 
 Reader = Callable[[Any], Any]
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - arithmetic on naive times, the zone is applied after
+_EXCEL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - as above
+EXCEL_DAYS_MAX: Final = 2_958_466
+"""The day after 9999-12-31 in a spreadsheet."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MONEY_NOISE: Final = re.compile(r"[\s,，¥￥$€£元]|RMB|CNY|USD", re.IGNORECASE)
 _PLAIN_NUMBER: Final = re.compile(r"-?(0|[1-9]\d{0,9})(\.\d{1,9})?")
@@ -34,6 +37,8 @@ def time_reader(pattern: str, zone: ZoneInfo) -> Callable[[Any], int]:
     the clock shows one twice)."""
     if pattern == "any":
         return _any_reader(zone)
+    if pattern == "excel":
+        return _excel_reader(zone)
     if pattern in {"epoch_s", "epoch_ms"}:
         return _epoch_reader(1000 if pattern == "epoch_s" else 1)
     parse: Callable[[str], datetime] = (
@@ -47,7 +52,7 @@ def time_reader(pattern: str, zone: ZoneInfo) -> Callable[[Any], int]:
             offset = moment.utcoffset() if moment.tzinfo is not None else None if fixed else zone.utcoffset(moment)
             wall = moment.replace(tzinfo=None) - _EPOCH
         except (ValueError, OverflowError, TypeError):
-            raise BadCell(f"{cell!r} is no time of the form {pattern}") from None
+            raise BadCell(f"{cell!r} is no time of the form {pattern}{_excel_hint(cell)}") from None
         return (wall if offset is None else wall - offset) // _MILLISECOND
 
     return read
@@ -62,7 +67,7 @@ def _any_reader(zone: ZoneInfo) -> Callable[[Any], int]:
             return read_moment(cell)
         ms = epoch_ms(cell, zone)
         if ms is None:
-            raise BadCell(f"{cell!r} is no time")
+            raise BadCell(f"{cell!r} is no time{_excel_hint(cell)}")
         return ms
 
     return read
@@ -73,6 +78,33 @@ def _moment(cell: Any) -> datetime | None:
     if isinstance(cell, datetime):
         return cell
     return datetime.combine(cell, time()) if isinstance(cell, date) else None
+
+
+def _excel_reader(zone: ZoneInfo) -> Callable[[Any], int]:
+    """Days since 1899-12-30 with a fraction, as a spreadsheet keeps a wall-clock time (its 1900 date system)."""
+    read_moment = time_reader("iso", zone)
+
+    def read(cell: Any) -> int:
+        if isinstance(cell, date):
+            return read_moment(cell)
+        try:
+            days = Decimal(str(cell).strip())
+            if not 0 < days < EXCEL_DAYS_MAX:
+                raise ValueError
+        except (InvalidOperation, ValueError):
+            raise BadCell(f"{cell!r} is no date of Excel") from None
+        return read_moment(_EXCEL_EPOCH + timedelta(milliseconds=round(days * 86_400_000)))
+
+    return read
+
+
+def _excel_hint(cell: Any) -> str:
+    """What to do when it could be a day of 1954 to 2119 in a spreadsheet."""
+    try:
+        alike = 20_000 <= Decimal(str(cell).strip()) < 80_000
+    except InvalidOperation:
+        alike = False
+    return '; if Excel wrote it, its mapping needs format = "excel"' if alike else ""
 
 
 def _epoch_reader(factor: int) -> Callable[[Any], int]:

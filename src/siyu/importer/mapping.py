@@ -64,7 +64,8 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     column: Column
     format: str = "iso"
-    """`iso`, `any` (also numbers since 1970, and `2025/5/2 9:05`), `epoch_s`, `epoch_ms`, or a strptime pattern."""
+    """`iso`, `any` (also numbers since 1970, and `2025/5/2 9:05`), `epoch_s`, `epoch_ms`, `excel` (days since
+    1899-12-30), or a strptime pattern."""
     zone: str | None = None
     """IANA zone of times that state none; unset = the brand's zone."""
     optional: bool = False
