@@ -15,9 +15,10 @@ SEGMENT_LEFT: Final = "segment.left"
 CHECKIN: Final = "checkin"
 TIER_CHANGED: Final = "tier.changed"
 INVITE_SUCCEEDED: Final = "invite.succeeded"
+ORDER_VOIDED: Final = "order.voided"
 OF_SEGMENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
 OF_COUPONS: Final = ("coupon.issued", "coupon.expired", "coupon.released", "coupon.returned", "coupon.revoked")
-QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED, INVITE_SUCCEEDED)
+QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED, INVITE_SUCCEEDED, ORDER_VOIDED)
 """Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 

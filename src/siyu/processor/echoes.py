@@ -19,7 +19,7 @@ from siyu.identity.members import named_by_anchor
 from siyu.processor.batch import Batch, object_of, texts
 from siyu.shop.events import SOURCE
 from siyu.shop.foreign import MONEY, UNNAMED, about_of
-from siyu.shop.foreign_records import ours
+from siyu.shop.foreign_records import ours, voided_owners
 from siyu.shop.order_records import OURS
 
 ECHO: Final = "order.echoed"
@@ -29,34 +29,35 @@ ECHO_OF: Final = "echo_of"
 
 async def with_echoes_marked(connection: Any, batch: Batch, anchors: Anchors) -> Batch:
     """The batch, in which a payment, refund or cancellation of one of the teller's own orders in our shop that the
-    shop did not tell is an `order.echoed` worth 0. Reads; two statements for a batch that has any such event."""
+    shop did not tell is an `order.echoed` worth 0, and a refund of a cancelled foreign order whose rest `order.voided`
+    has told is worth 0. Reads; three statements for a batch that has any such event."""
     rows = _told_by_others(batch)
     if not rows:
         return batch
     said = dict(zip(rows, map(object_of, texts(batch, "properties", rows)), strict=True))
-    named = {
-        row: about.order_id
-        for row, one in said.items()
-        if (about := about_of(one)) is not None and about.source in (UNNAMED, OURS)
-    }
-    owners = await ours(connection, sorted(set(named.values()))) if named else {}
-    asked = {row: owner for row, order in named.items() if (owner := owners.get(order)) is not None}
-    if not asked:
+    abouts = {row: about for row, one in said.items() if (about := about_of(one)) is not None}
+    unnamed = {row: about.order_id for row, about in abouts.items() if about.source in (UNNAMED, OURS)}
+    owners = await ours(connection, sorted(set(unnamed.values()))) if unnamed else {}
+    own = {row: owner for row, order in unnamed.items() if (owner := owners.get(order)) is not None}
+    value = batch.events["value_fen"].to_numpy()
+    backs = {row: about for row, about in abouts.items() if row not in own and value[row] < 0}
+    gone = await voided_owners(connection, sorted(set(backs.values()))) if backs else {}
+    foreign = {row: owner for row, about in backs.items() if (owner := gone.get(about)) is not None}
+    if not own and not foreign:
         return batch
-    tellers = anchors[batch.place[list(asked)]].tolist()
-    instants = [datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC) for row in asked]
-    pairs = [
-        (one, at)
-        for teller, owner, at in zip(tellers, asked.values(), instants, strict=True)
-        for one in (teller, owner)
-    ]
+    mine = await _of_who_ordered(connection, batch, anchors, own | foreign)
+    return _marked(batch, {row: said[row] for row in sorted(own) if row in mine}, sorted(foreign.keys() & mine))
+
+
+async def _of_who_ordered(connection: Any, batch: Batch, anchors: Anchors, owners: dict[int, int]) -> set[int]:
+    """The rows whose person is the one that this identifier belongs to."""
+    pairs = []
+    for row, owner in owners.items():
+        at = datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC)
+        pairs += [(int(anchors[batch.place[row]]), at), (owner, at)]
     persons = [None if one is None else one.person for one in await named_by_anchor(connection, pairs)]
-    echoed = [
-        row
-        for row, teller, buyer in zip(asked, persons[::2], persons[1::2], strict=True)
-        if teller is not None and teller == buyer
-    ]
-    return _marked(batch, {row: said[row] for row in echoed}) if echoed else batch
+    told = zip(owners, persons[::2], persons[1::2], strict=True)
+    return {row for row, teller, buyer in told if teller is not None and teller == buyer}
 
 
 def _told_by_others(batch: Batch) -> list[int]:
@@ -70,8 +71,23 @@ def _told_by_others(batch: Batch) -> list[int]:
     return rows
 
 
-def _marked(batch: Batch, echoes: dict[int, dict[str, Any]]) -> Batch:
-    """The batch with these rows as echoes. `echoes`: their properties."""
+def _marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int]) -> Batch:
+    """The batch with rows as echoes (with their properties; in rising order), and others worth 0."""
+    if not echoes and not worthless:
+        return batch
+    value = batch.events["value_fen"].to_numpy().copy()
+    value[[*echoes, *worthless]] = 0
+    changed: dict[str, pa.Array] = {"value_fen": pa.array(value)}
+    if echoes:
+        changed |= _renamed(batch, echoes)
+    events = batch.events
+    for column, values in changed.items():
+        events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
+    return Batch(events, *batch[1:])
+
+
+def _renamed(batch: Batch, echoes: dict[int, dict[str, Any]]) -> dict[str, pa.Array]:
+    """The columns of names and properties with these rows as echoes."""
     rows = list(echoes)
     name = batch.events["name"].combine_chunks()
     codes, names = name.indices.to_numpy().copy(), name.dictionary.to_pylist()
@@ -79,18 +95,10 @@ def _marked(batch: Batch, echoes: dict[int, dict[str, Any]]) -> Batch:
     if ECHO not in names:
         names.append(ECHO)
     codes[rows] = names.index(ECHO)
-    value = batch.events["value_fen"].to_numpy().copy()
-    value[rows] = 0
     mask = np.zeros(len(batch), np.bool_)
     mask[rows] = True
-    changed: dict[str, pa.Array] = {
+    properties = batch.events["properties"].combine_chunks()
+    return {
         "name": pa.DictionaryArray.from_arrays(pa.array(codes, name.type.index_type), pa.array(names, pa.string())),
-        "value_fen": pa.array(value),
-        "properties": pc.replace_with_mask(
-            batch.events["properties"].combine_chunks(), pa.array(mask), pa.array(said, pa.string())
-        ),
+        "properties": pc.replace_with_mask(properties, pa.array(mask), pa.array(said, pa.string())),
     }
-    events = batch.events
-    for column, values in changed.items():
-        events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
-    return Batch(events, *batch[1:])
