@@ -375,6 +375,32 @@ def test_a_refund_that_names_no_buyer_takes_back_from_who_paid(server: Server) -
         wait_for(lambda person=person: figures(server, person) == (12_000, 8_000, "普通", 12_000))
 
 
+def test_a_cancelled_order_counts_nothing_whenever_its_refund_is_told(server: Server) -> None:
+    assert put(server, "/api/connectors/c-shop", {"dialect": "shopify", "secret": "shopify secret"})[0] == 200
+    arrivals = [
+        ("orders/paid", "orders/cancelled"),
+        ("orders/cancelled", "orders/paid", "orders/cancelled"),
+        ("orders/paid", "orders/cancelled", "refunds/create"),
+        ("refunds/create", "orders/cancelled", "orders/paid"),
+    ]
+    day = "2026-11-01T1%d:00:00+08:00"
+    for number, arrival in enumerate(arrivals):
+        bought = {"id": 700 + number, "total_price": "200.00", "customer": {"id": 70 + number}}
+        given = {"id": 1, "order_id": 700 + number, "transactions": [{"amount": "80.00"}]}
+        told = {
+            "orders/paid": {**bought, "created_at": day % 1},
+            "orders/cancelled": {**bought, "created_at": day % 2},
+            "refunds/create": {**given, "created_at": day % 3},
+        }
+        for topic in arrival:
+            body, headers = shopify(topic, told[topic])
+            assert deliver(server, "c-shop", body, **headers)[0] == 200
+            server.wait_processed(0)
+    for number in range(len(arrivals)):
+        person = server.get(f"/api/persons/lookup?kind=openid:c-shop&value={70 + number}")["person_id"]
+        wait_for(lambda person=person: figures(server, person)[0::2] == (0, "普通"))
+
+
 def figures(server: Server, person: str) -> tuple[int, int, str, int]:
     """(net spend and refunded as dimensions, the tier, the spend that the next one counts), fen"""
     said = server.get(f"/api/persons/{person}/dimensions")["dimensions"]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from siyu.connectors.shop.dialect import SHOPIFY, YOUZAN, Delivery, UnreadableDelivery, WrongSignature, event_of, verify
 from siyu.errors import Refused
 from siyu.shop import order
-from siyu.shop.foreign import About, Told, merged, order_of, told_of
+from siyu.shop.foreign import About, Told, merged, order_of, rest_of, told_of, voided
 from siyu.shop.order import EVENT, Line, Order, State, Step
 from siyu.shop.product import WrongProduct, read_stock_list
 from siyu.shop.sharing import share, up_to
@@ -115,6 +115,33 @@ WHOLE = [
     told("order.received", 4),
     told("order.completed", 5),
 ]
+
+
+CANCELLED = [
+    told("order.paid", 1, key="order.paid\np1", fen=5_000),
+    told("order.paid", 9, key="order.paid\np2", fen=2_000),
+    told("order.refunded", 3, key="order.refunded\nR1", fen=1_000),
+    told("order.cancelled", 4),
+]
+
+
+@given(st.lists(st.sampled_from(CANCELLED), min_size=1, max_size=12))
+def test_the_rests_that_are_told_add_up_to_what_was_paid_and_not_told_back(steps: list[Told]) -> None:
+    """Whatever comes in whatever order, as long as no refund comes after a rest was told (those are worth nothing)."""
+    known: tuple[Told, ...] = ()
+    before = 0
+    numbers = []
+    for one in sorted(steps, key=lambda one: one.name != "order.refunded"):
+        known = merged(known, [one])
+        if (rest := rest_of(known)) > before:
+            event = voided(About("mall", "O1"), known, before)
+            assert (event.properties["refund_fen"], event.name) == (rest - before, "order.voided")
+            numbers.append(event.event_id)
+            before = rest
+    assert len(set(numbers)) == len(numbers)
+    fen = {one.key: one.amount_fen if one.name == "order.paid" else -one.amount_fen for one in steps}
+    gone = any(one.name == "order.cancelled" for one in steps)
+    assert before == (max(0, sum(fen.values())) if gone else 0)
 
 
 @given(st.lists(st.sampled_from(WHOLE), min_size=6, max_size=20), st.randoms())

@@ -25,8 +25,10 @@ from siyu.membership.tier_follow import TierFollower
 from siyu.membership.tiers import TierShown
 from siyu.processor import records as processor_records
 from siyu.processor.checkins import CheckinReaction
+from siyu.processor.orders import OrderReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
+from siyu.processor.voiding import void_once
 from siyu.processor.work import Reaction, Worker
 from siyu.profile import actions as profile
 from siyu.profile.portrait import Moment, Portrait
@@ -34,6 +36,7 @@ from siyu.schema import complete_metadata
 from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
 from siyu.segments.words import WORDS
+from siyu.shop.react import listen_once
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database, driver_of
 from siyu.stream.postgres import PostgresStream
@@ -63,6 +66,7 @@ class House:
             ProfileReaction(lambda: self.now),
             CheckinReaction(self.ledger, lambda: self.now),
             PointsReaction(self.ledger, self.events, lambda: self.now),
+            OrderReaction(lambda: None),
             SegmentReaction(lambda: None),
             IdentityReaction(self.events, SECRET, 200, lambda: None),
         ]
@@ -111,6 +115,15 @@ class House:
         while await self.worker.step(0.01):
             pass
         assert await self.keeper.step()
+
+    async def hear(self) -> None:
+        """Orders are made of what was heard, and what is left of cancelled ones is told and processed."""
+        while await listen_once(self.db, lambda: self.now):
+            pass
+        await void_once(self.db, lambda: self.now)
+        await send_waiting(self.db, self.stream, lambda: self.now)
+        while await self.worker.step(0.01):
+            pass
 
     async def wait(self, **time: float) -> None:
         """Time passes, and the keeper looks."""

@@ -52,6 +52,44 @@ async def test_a_refund_of_our_own_order_that_an_end_tells_again_takes_once(hous
     assert (await house.available("points"), await house.available("growth")) == (70, 70)
 
 
+async def test_an_order_of_ours_that_an_end_tells_again_counts_once_in_every_figure(house: House) -> None:
+    orders = await bought(house, "O1")
+    await house.happen("PayOrder", value_fen=10_000, properties={"order_id": "O1", "payment_id": "wx1"}, end="app")
+    await house.look()
+    assert await house.tier() == "普通"
+    assert await figures(house) == (10_000, 10_000, 1)
+    assert await kept(house) == (1, 10_000)
+    await house.refund(3_000, "O1")
+    await orders.move("refund", "O1", GiveBack(amount_fen=3_000), None, "api")
+    await house.happen("order.cancelled", properties={"order_id": "O1"})
+    await house.look()
+    assert await figures(house) == (7_000, 10_000, 1)
+    assert await kept(house) == (2, 7_000)
+    echoes = await house.told("order.echoed")
+    assert [one["echo_of"] for one in echoes] == ["PayOrder", "order.refunded", "order.cancelled"]
+    assert echoes[0]["payment_id"] == "wx1"
+    # Somebody else's order of the same number is no echo, and neither is the own order of another shop.
+    await house.pay(5_000, "u2", order="O1")
+    await house.happen("order.paid", value_fen=2_000, properties={"order_id": "O1", "shop": "mall"})
+    assert await figures(house) == (14_000, 17_000, 3)
+
+
+async def figures(house: House) -> tuple[int, ...]:
+    """Of everybody: money net, money paid, payments."""
+    paid = await house.events.rows(
+        "SELECT sumIf(value_fen, name IN ('order.paid', 'PayOrder', 'order.refunded')),"
+        " sumIf(value_fen, name IN ('order.paid', 'PayOrder')), countIf(name IN ('order.paid', 'PayOrder')) FROM events"
+    )
+    return tuple(int(number) for number in paid[0])
+
+
+async def kept(house: House) -> tuple[int, int]:
+    """The money that RFM and dimensions go by: rows and sum."""
+    async with house.db.driver() as connection:
+        row = await connection.fetchrow("SELECT count(*), sum(value_fen)::bigint FROM purchases")
+    return row[0], row[1]
+
+
 async def test_two_refunds_in_part_of_a_foreign_order_are_two(house: House) -> None:
     await house.pay(10_000, order="F1")
     await house.refund(3_000, "F1")

@@ -18,6 +18,7 @@ from siyu.processor.orders import OrderReaction
 from siyu.processor.points import PointsReaction
 from siyu.processor.reactions import IdentityReaction, ProfileReaction, SegmentReaction
 from siyu.processor.run import keep_mirrored, run_processor
+from siyu.processor.voiding import keep_voiding
 from siyu.processor.work import Reaction
 from siyu.segments.keep import Keeper
 from siyu.segments.population import Source
@@ -59,6 +60,7 @@ async def process(settings: Settings) -> None:
         beside = [
             keeper.run(touched, stopping),
             Listener(db, now, busy).run(heard, stopping),
+            keep_voiding(db, now, stopping),
             keep_mirrored(db, events, changed, stopping),
         ]
         tasks = [asyncio.create_task(work) for work in beside]

@@ -95,6 +95,8 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("order.cancelled", "取消订单", "Order cancelled", "order", ("Order Cancelled", "CancelPayOrder", "CancelOrder")),
     Entry("order.refunded", "退款", "Order refunded", "order", ("Order Refunded", "refund", "RefundOrder", "order_refunded"), sign=-1),
     Entry("order.payment_returned", "付款退回", "Payment returned", "order", behaviour=False),
+    Entry("order.voided", "取消订单的余款", "Rest of a cancelled order", "order", sign=-1, behaviour=False),
+    Entry("order.echoed", "订单重复告知", "Order told again", "order", behaviour=False),
     Entry("order.reviewed", "评价商品", "Product reviewed", "order", ("Product Reviewed", "ProductComment")),
     Entry("coupon.viewed", "看到优惠券", "Coupon viewed", "coupon", ("Coupon Viewed", "Promotion Viewed", "view_promotion")),
     Entry("coupon.claimed", "领取优惠券", "Coupon claimed", "coupon", ("Coupon Entered", "ReceiveCoupon", "GetCoupon", "receiveDiscount")),

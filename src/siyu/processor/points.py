@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.clock import Now
 from siyu.identity.anchors import Anchors
-from siyu.identity.members import named_by_anchor
 from siyu.ledger import Ledger
 from siyu.loyalty import react
 from siyu.loyalty.earning import Occurrence
@@ -19,10 +18,7 @@ from siyu.processor.batch import Batch, object_of, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
 from siyu.processor.work import event_as_letter
-from siyu.shop.events import SOURCE
-from siyu.shop.foreign import MONEY, ORDER_KEY, UNNAMED, about_of
-from siyu.shop.foreign_records import ours
-from siyu.shop.order_records import OURS
+from siyu.shop.foreign import ORDER_KEY
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import driver_of
 
@@ -47,8 +43,6 @@ class PointsReaction:
             return []
         now = self._now()
         events = dict(zip(rows, _occurrences(batch, anchors, rows), strict=True))
-        echoed = await _echoes(driver, events)
-        rows = [row for row in rows if row not in echoed]
 
         async def earn(part: Sequence[int]) -> None:
             await react.absorb(driver, self._ledger, rules, [events[row] for row in part], now, store=self._events)
@@ -61,27 +55,6 @@ class PointsReaction:
 
     def reset(self) -> None:
         """Nothing is remembered that could be wrong."""
-
-
-async def _echoes(connection: Any, events: Mapping[int, Occurrence]) -> set[int]:
-    """The rows in which an end tells of the money of one of the person's orders in our own shop, which tells of it
-    itself, once."""
-    abouts = {
-        row: about
-        for row, one in events.items()
-        if one.name in MONEY and one.source != SOURCE and (about := about_of(one.properties)) is not None
-    }
-    named = {row: about.order_id for row, about in abouts.items() if about.source in (UNNAMED, OURS)}
-    owners = await ours(connection, sorted(set(named.values()))) if named else {}
-    asked = {row: owner for row, order in named.items() if (owner := owners.get(order)) is not None}
-    pairs = [(anchor, events[row].at) for row, owner in asked.items() for anchor in (events[row].anchor, owner)]
-    found = await named_by_anchor(connection, pairs) if pairs else []
-    persons = [None if one is None else one.person for one in found]
-    return {
-        row
-        for row, teller, buyer in zip(asked, persons[::2], persons[1::2], strict=True)
-        if teller is not None and teller == buyer
-    }
 
 
 def _occurrences(batch: Batch, anchors: Anchors, rows: Sequence[int]) -> list[Occurrence]:

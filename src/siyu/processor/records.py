@@ -77,6 +77,14 @@ async def position(connection: Any, partition: int) -> Position:
     return Position(row[0], row[1])
 
 
+async def any_planned(connection: Any) -> bool:
+    """Whether a batch was begun and not committed, in any partition."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM stream_positions WHERE planned_offset IS NOT NULL)"
+    )
+    return found
+
+
 async def plan(connection: Any, partition: int, done: int, upto: int, owner: str) -> bool:
     """Record that `owner` is about to process (done, upto]; False when somebody else went on from there."""
     status: str = await connection.execute(_PLAN, partition, done, upto, owner)

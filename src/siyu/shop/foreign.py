@@ -10,6 +10,10 @@ import msgspec
 import pyarrow as pa
 
 from siyu.collect.catalogue import canonical, fen, spellings
+from siyu.collect.own_events import ORDER_VOIDED
+from siyu.identity.outbox import Told as Event
+from siyu.ledger import derived_key
+from siyu.shop.events import SOURCE
 from siyu.shop.order import CHAIN, EVENT, Line, Order, State, Step, with_shares
 
 UNNAMED: Final = "events"
@@ -181,6 +185,29 @@ def order_of(about: About, told: Sequence[Told]) -> Order:
         tuple(Step(one.name, one.at, one.by, one.note, one.amount_fen, one.ref) for one in told),
         told[0].at, None, None, None,
     )  # fmt: skip
+
+
+def rest_of(told: Sequence[Told]) -> int:
+    """Of a cancelled order what was paid and not told back, fen; 0 of any other. A refund that names no amount moved
+    no money in any figure, so it is none here."""
+    names = {one.name for one in told}
+    if EVENT[State.CANCELLED] not in names:
+        return 0
+    paid = sum(one.amount_fen for one in told if one.name == EVENT[State.PAID])
+    back = sum(one.amount_fen for one in told if one.name == EVENT[State.REFUNDED])
+    return max(0, paid - back)
+
+
+def voided(about: About, told: Sequence[Told], before: int) -> Event:
+    """What tells of the rest of a cancelled order, under who paid, from the instant on at which both were known to have
+    happened. `before`: fen that were told of it already."""
+    paid = next(one for one in told if one.name == EVENT[State.PAID])
+    at = max(one.at for one in told if one.name in (EVENT[State.PAID], EVENT[State.CANCELLED]))
+    said: dict[str, Any] = {"order_id": about.order_id, "refund_fen": rest_of(told) - before}
+    if about.source != UNNAMED:
+        said["shop"] = about.source
+    number = derived_key("voided", about.source, about.order_id, before)
+    return Event(f"voided/{number}", ORDER_VOIDED, at, said, paid.anchor, end=paid.end, source=SOURCE)
 
 
 def _state(by_state: Mapping[State, Sequence[Told]], paid: int, refunded: int) -> State:

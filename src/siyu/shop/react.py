@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,8 +18,9 @@ import structlog
 
 from siyu.clock import Now
 from siyu.errors import SiyuError
+from siyu.identity.outbox import tell
 from siyu.shop import foreign_records as records
-from siyu.shop.foreign import UNNAMED, About, Told, merged, order_of, told_of, unpack
+from siyu.shop.foreign import UNNAMED, About, Told, merged, order_of, told_of, unpack, voided
 from siyu.shop.order_records import OURS
 from siyu.store.postgres import Database, driver_of
 
@@ -36,25 +38,37 @@ async def listen_once(db: Database, now: Now) -> int:
         connection = await driver_of(conn)
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", records.HEARD_LOCK):
             return 0
-        blobs = await records.heard(connection, STEPS_AT_ONCE)
-        told: dict[About, list[Told]] = {}
-        count = 0
-        for _, blob in blobs:
-            for row in unpack(blob).to_pylist():
-                count += 1
-                if (found := told_of(row)) is not None and found[0].source != OURS:
-                    told.setdefault(found[0], []).append(found[1])
-        # A step that an end told of one of our own orders is no other order.
-        own = await records.ours(connection, [one.order_id for one in told if one.source == UNNAMED])
-        told = {about: steps for about, steps in told.items() if about.source != UNNAMED or about.order_id not in own}
-        known = await records.known_steps(connection, list(told)) if told else {}
-        orders = {}
-        for about, steps in told.items():
-            all_of = merged(known.get(about, ()), steps)
-            orders[about] = (order_of(about, all_of), all_of)
-        await records.write_orders(connection, orders, now())
-        await records.drop_heard(connection, [number for number, _ in blobs])
+        return await fold(connection, now(), STEPS_AT_ONCE)
+
+
+async def fold(connection: Any, now: datetime, steps_max: int | None) -> int:
+    """The same in the caller's transaction, which holds HEARD_LOCK; None: all that was heard."""
+    blobs = await records.heard(connection, steps_max)
+    told: dict[About, list[Told]] = {}
+    count = 0
+    for _, blob in blobs:
+        for row in unpack(blob).to_pylist():
+            count += 1
+            if (found := told_of(row)) is not None and found[0].source != OURS:
+                told.setdefault(found[0], []).append(found[1])
+    # A step that an end told of one of our own orders is no other order.
+    own = await records.ours(connection, [one.order_id for one in told if one.source == UNNAMED])
+    told = {about: steps for about, steps in told.items() if about.source != UNNAMED or about.order_id not in own}
+    known = await records.known_steps(connection, list(told)) if told else {}
+    orders = {}
+    for about, steps in told.items():
+        all_of = merged(known.get(about, ()), steps)
+        orders[about] = (order_of(about, all_of), all_of)
+    await records.write_orders(connection, orders, now)
+    await records.drop_heard(connection, [number for number, _ in blobs])
     return count
+
+
+async def void_rests(connection: Any, orders_max: int) -> int:
+    """Tell what cancelled orders still count for in figures (`order.voided`); how many. The caller's transaction."""
+    orders = await records.void(connection, orders_max)
+    await tell(connection, [voided(*one) for one in orders])
+    return len(orders)
 
 
 class Listener:

@@ -85,6 +85,14 @@ orders = Table(
     Column("expires_at", TIME, comment="when it lapses unpaid"),
     Column("stock", BigInteger, comment="the ledger's transfer that set its units aside"),
     Column("lock", SORTED, comment="the lock of coupon and points"),
+    Column(
+        "rest_fen",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of a cancelled foreign order: not told back",
+    ),
+    Column("voided_fen", BigInteger, nullable=False, server_default="0", comment="of it: what order.voided has told"),
     UniqueConstraint("source", "order_id"),
     CheckConstraint(
         "state IN ('created', 'paid', 'fulfilled', 'received', 'completed', 'cancelled', 'refunded')", name="state"
@@ -95,6 +103,7 @@ orders = Table(
     Index("ix_shop_orders_state", "state", "number"),
     Index("ix_shop_orders_created_at", "created_at"),
     Index("ix_shop_orders_due", "expires_at", postgresql_where=text("state = 'created'")),
+    Index("ix_shop_orders_to_void", "number", postgresql_where=text("rest_fen > voided_fen")),
     Index("ix_shop_orders_under_way", "state", "state_at", postgresql_where=text("state IN ('fulfilled', 'received')")),
 )
 

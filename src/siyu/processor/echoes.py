@@ -1,0 +1,104 @@
+"""What ends tell of our own shop's orders once more: kept as what it is, an echo, before anything counts it.
+
+The shop tells of every step itself, once. An end (the SDK of the mini-program, a till) that tells `order.paid` of the
+same order too would double it in every figure; so its event is stored as `order.echoed`, without money (decision 0500).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siyu.identity.anchors import Anchors
+from siyu.identity.members import named_by_anchor
+from siyu.processor.batch import Batch, object_of, texts
+from siyu.shop.events import SOURCE
+from siyu.shop.foreign import MONEY, UNNAMED, about_of
+from siyu.shop.foreign_records import ours, voided_owners
+from siyu.shop.order_records import OURS
+
+ECHO: Final = "order.echoed"
+ECHO_OF: Final = "echo_of"
+"""The property that says what the end called it."""
+
+
+async def with_echoes_marked(connection: Any, batch: Batch, anchors: Anchors) -> Batch:
+    """The batch, in which a payment, refund or cancellation of one of the teller's own orders in our shop that the
+    shop did not tell is an `order.echoed` worth 0, and a refund of a cancelled foreign order whose rest `order.voided`
+    has told is worth 0. Reads; three statements for a batch that has any such event."""
+    rows = _told_by_others(batch)
+    if not rows:
+        return batch
+    said = dict(zip(rows, map(object_of, texts(batch, "properties", rows)), strict=True))
+    abouts = {row: about for row, one in said.items() if (about := about_of(one)) is not None}
+    unnamed = {row: about.order_id for row, about in abouts.items() if about.source in (UNNAMED, OURS)}
+    owners = await ours(connection, sorted(set(unnamed.values()))) if unnamed else {}
+    own = {row: owner for row, order in unnamed.items() if (owner := owners.get(order)) is not None}
+    value = batch.events["value_fen"].to_numpy()
+    backs = {row: about for row, about in abouts.items() if row not in own and value[row] < 0}
+    gone = await voided_owners(connection, sorted(set(backs.values()))) if backs else {}
+    foreign = {row: owner for row, about in backs.items() if (owner := gone.get(about)) is not None}
+    if not own and not foreign:
+        return batch
+    mine = await _of_who_ordered(connection, batch, anchors, own | foreign)
+    return _marked(batch, {row: said[row] for row in sorted(own) if row in mine}, sorted(foreign.keys() & mine))
+
+
+async def _of_who_ordered(connection: Any, batch: Batch, anchors: Anchors, owners: dict[int, int]) -> set[int]:
+    """The rows whose person is the one that this identifier belongs to."""
+    pairs = []
+    for row, owner in owners.items():
+        at = datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC)
+        pairs += [(int(anchors[batch.place[row]]), at), (owner, at)]
+    persons = [None if one is None else one.person for one in await named_by_anchor(connection, pairs)]
+    told = zip(owners, persons[::2], persons[1::2], strict=True)
+    return {row for row, teller, buyer in told if teller is not None and teller == buyer}
+
+
+def _told_by_others(batch: Batch) -> list[int]:
+    """Rows that tell of money of orders and do not come from our shop."""
+    name, source = batch.events["name"].combine_chunks(), batch.events["source"].combine_chunks()
+    money = np.array([one in MONEY for one in name.dictionary.to_pylist()], np.bool_)
+    if not money.any():
+        return []
+    others = np.array([one != SOURCE for one in source.dictionary.to_pylist()], np.bool_)
+    rows: list[int] = np.flatnonzero(money[name.indices.to_numpy()] & others[source.indices.to_numpy()]).tolist()
+    return rows
+
+
+def _marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int]) -> Batch:
+    """The batch with rows as echoes (with their properties; in rising order), and others worth 0."""
+    if not echoes and not worthless:
+        return batch
+    value = batch.events["value_fen"].to_numpy().copy()
+    value[[*echoes, *worthless]] = 0
+    changed: dict[str, pa.Array] = {"value_fen": pa.array(value)}
+    if echoes:
+        changed |= _renamed(batch, echoes)
+    events = batch.events
+    for column, values in changed.items():
+        events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
+    return Batch(events, *batch[1:])
+
+
+def _renamed(batch: Batch, echoes: dict[int, dict[str, Any]]) -> dict[str, pa.Array]:
+    """The columns of names and properties with these rows as echoes."""
+    rows = list(echoes)
+    name = batch.events["name"].combine_chunks()
+    codes, names = name.indices.to_numpy().copy(), name.dictionary.to_pylist()
+    said = [msgspec.json.encode(one | {ECHO_OF: names[codes[row]]}).decode() for row, one in echoes.items()]
+    if ECHO not in names:
+        names.append(ECHO)
+    codes[rows] = names.index(ECHO)
+    mask = np.zeros(len(batch), np.bool_)
+    mask[rows] = True
+    properties = batch.events["properties"].combine_chunks()
+    return {
+        "name": pa.DictionaryArray.from_arrays(pa.array(codes, name.type.index_type), pa.array(names, pa.string())),
+        "properties": pc.replace_with_mask(properties, pa.array(mask), pa.array(said, pa.string())),
+    }
