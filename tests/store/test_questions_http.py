@@ -138,6 +138,17 @@ async def test_a_question_is_saved_once_under_a_key(http: httpx.AsyncClient) -> 
     assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
 
 
+async def test_a_process_that_died_before_it_answered_has_saved_no_second_question(
+    http: httpx.AsyncClient, engines_ready: tuple[Database, EventStore]
+) -> None:
+    body, key = {"name": "n", "question": FUNNEL}, {"Idempotency-Key": "died"}
+    first = (await http.post("/api/saved-questions", json=body, headers=key)).json()
+    async with engines_ready[0].driver() as connection:
+        await connection.execute("DELETE FROM replies")  # the question is saved, nothing was answered
+    assert (await http.post("/api/saved-questions", json=body, headers=key)).json() == first
+    assert len((await http.get("/api/saved-questions")).json()) == 1
+
+
 async def test_saved_questions(http: httpx.AsyncClient) -> None:
     saved = await http.post("/api/saved-questions", json={"name": " Funnel ", "question": FUNNEL})
     assert saved.status_code == 201

@@ -242,8 +242,10 @@ def _saved(row: dict[str, Any]) -> SavedQuestion:
     )
 
 
-async def save_question(db: Database, name: str, body: dict[str, Any], now: datetime) -> SavedQuestion:
-    """Keep a question under a name. Raises InvalidQuestion."""
+async def save_question(
+    db: Database, name: str, body: dict[str, Any], now: datetime, question_id: UUID | None = None
+) -> SavedQuestion:
+    """Keep a question under a name. Saved again under the same `question_id` it is one. Raises InvalidQuestion."""
     question = parse_question(body)
     if not isinstance(question, TimelineQuestion | SegmentSize):
         breakdown: Breakdown | None = getattr(question, "breakdown", None)
@@ -252,10 +254,12 @@ async def save_question(db: Database, name: str, body: dict[str, Any], now: date
         KINDS[type(question)].plan(question, scope, Shard())  # refuses what only compiling finds
     if not name.strip() or len(name) > 200:
         raise refuse("A name has 1 to 200 characters.", "name")
-    question_id, text = uuid4(), msgspec.json.encode(body).decode()
+    question_id, text = question_id or uuid4(), msgspec.json.encode(body).decode()
     async with db.begin() as connection:
         await records.insert_saved(connection, question_id, name.strip(), text, now)
-    return SavedQuestion(question_id, name.strip(), msgspec.Raw(text.encode()), now, now)
+        row = await records.read_saved(connection, question_id)
+    assert row is not None
+    return _saved(row)
 
 
 async def saved_questions(db: Database) -> list[SavedQuestion]:

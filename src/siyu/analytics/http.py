@@ -22,7 +22,7 @@ from siyu.idempotency import Key
 from siyu.settings import Settings
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
-from siyu.store.replies import Asked, repeatable
+from siyu.store.replies import Asked, key_number, repeatable
 
 _PREFIX: Final = "Question."
 """Of the names of our schemas: what a question calls a Step, another room may too."""
@@ -106,8 +106,11 @@ async def read_saved(db: Database, question_id: UUID) -> SavedQuestion:
 async def save(data: NewSavedQuestion, db: Database, now: Now, idempotency_key: Key = None) -> SavedQuestion:
     """Keep a question under a name. 422 INVALID_QUESTION."""
 
+    # Whoever dies between the question and the reply saves no second one when asked again.
+    question_id = None if idempotency_key is None else key_number(idempotency_key)
+
     async def work() -> SavedQuestion:
-        return await actions.save_question(db, data.name, data.question, now())
+        return await actions.save_question(db, data.name, data.question, now(), question_id)
 
     return await repeatable(db, Asked(idempotency_key, "question.save", data), SavedQuestion, work, now)
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from siyu.analytics.tables import saved_questions
@@ -46,10 +47,9 @@ async def read_saved(connection: AsyncConnection, question_id: UUID) -> dict[str
 
 
 async def insert_saved(connection: AsyncConnection, question_id: UUID, name: str, body: str, now: datetime) -> None:
-    """Save a question."""
-    await connection.execute(
-        insert(saved_questions).values(id=question_id, name=name, question=body, created_at=now, updated_at=now)
-    )
+    """Save a question; one with this id that is there stays."""
+    values = {"id": question_id, "name": name, "question": body, "created_at": now, "updated_at": now}
+    await connection.execute(insert(saved_questions).values(values).on_conflict_do_nothing(index_elements=["id"]))
 
 
 async def delete_saved(connection: AsyncConnection, question_id: UUID) -> bool:
