@@ -181,6 +181,18 @@ async def test_a_rule_says_why_it_holds_of_a_person(http: httpx.AsyncClient) -> 
     assert (said["held"], said["conditions"][0]["seen"]) == (False, 0)
 
 
+async def test_a_wrong_rule_is_refused_at_its_node_in_both_languages(http: httpx.AsyncClient) -> None:
+    rule = {"all": [{"has_tag": "x"}, {"metric": "count", "op": "lt", "value": 0}]}
+    for place, body in (("say", {"rule": rule}), ("explain", {"rule": rule, "person": str(uid_of(1))})):
+        refused = (await http.post(f"/api/rules/{place}", json=body)).json()
+        assert (refused["code"], refused["path"]) == ("INVALID_RULE", "rule.all[1].value")
+        assert refused["detail"] == "count is never below 0: this can never be."
+        assert refused["detail_zh"] == "count 不会小于 0：这个条件永远不成立。"
+    for where, more in (("/api/segments", {"key": "never", "label": "never"}), ("/api/segments/preview", {})):
+        refused = (await http.post(where, json={"rule": rule} | more)).json()
+        assert (refused["code"], refused["path"]) == ("INVALID_RULE", "rule.all[1].value")
+
+
 async def test_what_cannot_be_explained_is_refused(http: httpx.AsyncClient) -> None:
     rule = {"has_tag": "x"}
     for changed, status, code in (

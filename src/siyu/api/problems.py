@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from siyu.api.titles import TITLES_ZH
 from siyu.errors import Busy, EngineUnavailable, SiyuError
+from siyu.rules.chinese import in_chinese
 
 log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ _HTTP_CODES = {
     429: "BUSY",
 }
 DEFECT = "Something went wrong on our side; the log of the server has the details."
-_DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "code", "type"})
+_DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "detail_zh", "code", "type"})
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[str, Any]]:
@@ -43,6 +44,8 @@ def _body(status: int, code: str, detail: str, more: Mapping[str, Any]) -> dict[
     body |= {"code": code, "detail": detail}
     if code in TITLES_ZH:
         body["title_zh"] = TITLES_ZH[code]
+    if (said := in_chinese(detail)) is not None:
+        body["detail_zh"] = said
     return body | {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
 
 

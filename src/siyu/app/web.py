@@ -223,7 +223,7 @@ def _describe_problems(schema: OpenAPI) -> None:
             type=OpenAPIType.OBJECT,
             properties={
                 name: Schema(type=OpenAPIType.INTEGER if name == "status" else OpenAPIType.STRING)
-                for name in ("type", "title", "title_zh", "status", "detail", "code")
+                for name in ("type", "title", "title_zh", "status", "detail", "detail_zh", "code")
             },
             required=["title", "status", "detail", "code"],
         )

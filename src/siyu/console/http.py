@@ -99,7 +99,7 @@ def _error_page(request: AnyRequest, status: int, code: str, error: SiyuError | 
         return html(ERRORS.get(code, code), status)
     label = Labels(face.locale)
     title = label.error(error) if error else label.text(ERRORS[code])
-    detail = str(error) if error and str(error) != title else ""
+    detail = label.said(error) if error and label.said(error) != title else ""
     context = shared_context(face) | {"title": title, "detail": detail, "code": code}
     if visit is None or face.fragment:
         return html(render(face.locale, "error_body.html", **context), status)

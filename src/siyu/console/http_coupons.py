@@ -25,6 +25,7 @@ from siyu.coupons.template import COUPON_WORDS, Template, condition_of
 from siyu.coupons.template_records import Stored
 from siyu.errors import Conflict, MalformedRequest, NotFound, Refused
 from siyu.loyalty.request import Identifier
+from siyu.rules.chinese import worded
 from siyu.rules.sentence import say
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
@@ -195,7 +196,7 @@ async def _save(
         except Conflict as error:
             refused(fields, error, seen)
         except MalformedRequest as error:
-            fields.refuse("", str(error))
+            fields.refuse("", worded(error, lang_of(visit)))
     editor = editor_from(form, "audience", lang_of(visit), vocabulary="coupons")
     return _form_page(visit, before, Entry(fields.values, fields.wrong, editor), wanted)
 

@@ -30,6 +30,7 @@ from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons.template import FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
+from siyu.rules.chinese import worded
 from siyu.rules.moments import CALENDAR
 from siyu.rules.phrases import PHRASES
 from siyu.rules.possible import asked_rule, asked_sentence
@@ -86,14 +87,14 @@ def _json(value: msgspec.Struct) -> Response[bytes]:
     return Response(msgspec.json.encode(value), media_type="application/json", headers=SECURITY_HEADERS)
 
 
-def _problem(error: MalformedRequest, made: Made | None) -> Problem:
+def _problem(error: MalformedRequest, made: Made | None, lang: Lang) -> Problem:
     place, field = None, ""
     if made is not None:
         path = str(error.details.get("path", ""))
         place, node = made.place(path)
         field = path.removeprefix(node).lstrip(".").partition("[")[0].partition(".")[0]
     at = error.details.get("at")
-    return Problem(str(error), at if isinstance(at, int) else None, place, field)
+    return Problem(worded(error, lang), at if isinstance(at, int) else None, place, field)
 
 
 @post("/rules/say", include_in_schema=False, status_code=200)
@@ -109,7 +110,7 @@ async def say_draft(request: AnyRequest, visit: Visit) -> Response[bytes]:
         rule = asked_rule(made.rule, words, trigger=bool(form.get("trigger")))
         return _json(Said(say(rule, words, lang_of(visit))))
     except MalformedRequest as error:
-        return _json(Said("", _problem(error, made)))
+        return _json(Said("", _problem(error, made, lang_of(visit))))
 
 
 @post("/rules/read", include_in_schema=False, status_code=200)
@@ -122,7 +123,7 @@ async def read_text(request: AnyRequest, visit: Visit) -> Response[bytes]:
         rule = rule_json(asked_sentence(text, words, lang_of(visit), trigger=trigger)) if text.strip() else None
         editor = editor_of(rule, lang_of(visit), trigger=trigger, vocabulary=name)
     except MalformedRequest as error:
-        return _json(Understood(None, _problem(error, None)))
+        return _json(Understood(None, _problem(error, None, lang_of(visit))))
     return _json(Understood(visit.render("rule_node.html", editor=editor, node=editor.draft, root=True)))
 
 

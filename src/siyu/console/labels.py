@@ -9,6 +9,7 @@ from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
 from siyu.errors import SiyuError
 from siyu.ids import base_kind
+from siyu.rules.chinese import worded
 
 KINDS: Final = {
     "user_id": (_("User ID"), "user-circle"),
@@ -301,7 +302,11 @@ class Labels(NamedTuple):
             code = cls.__dict__.get("code")
             if code in ERRORS and code != "INTERNAL":
                 return self.text(ERRORS[code])
-        return str(error) if type(error) is not SiyuError else self.text(ERRORS["INTERNAL"])
+        return self.said(error) if type(error) is not SiyuError else self.text(ERRORS["INTERNAL"])
+
+    def said(self, error: SiyuError) -> str:
+        """The error's own words, in the reader's language where they are there in it."""
+        return worded(error, "zh" if self.locale.startswith("zh") else "en")
 
     def cell_field(self, name: str) -> str:
         """What a part of a cell is about."""

@@ -108,7 +108,7 @@ def _check_known(data: Mapping[str, Any], kind: AttributeKind, path: str) -> Non
 
 
 def _check_countable(data: Mapping[str, Any], path: str) -> None:
-    _check_range(data, 0, None, f"A {data['metric']}", path)
+    _check_range(data, 0, None, str(data["metric"]), path)
 
 
 def _check_range(data: Mapping[str, Any], low: int, high: int | None, what: str, path: str) -> None:
@@ -129,5 +129,6 @@ def _check_range(data: Mapping[str, Any], low: int, high: int | None, what: str,
     equal = _values(data) if op in ("eq", "in") else []
     outside = bool(equal) and all(one < low or (high is not None and one > high) for one in equal)
     if too_low or too_high or outside:
-        wide = f"never below {low}" if high is None else f"from {low} to {high}"
-        raise refuse(f"{what} is {wide}: this can never be.", path)
+        if high is None:
+            raise refuse(f"{what} is never below {low}: this can never be.", path)
+        raise refuse(f"{what} is from {low} to {high}: this can never be.", path)
