@@ -339,6 +339,21 @@ def sign_in(browser: Any, server: Server, name: str, password: str) -> Any:
     return page
 
 
+def test_a_coupon_is_given_to_somebody_new_and_a_mistyped_number_is_named(desk: Visitor, server: Server) -> None:
+    server.put("/api/coupons/templates/NEW1", {"id": "NEW1", "kind": "amount", "off_fen": 500, "label_zh": "新客券"})
+    for value, said in (("12345", "核对"), ("13877770001", "said=given")):
+        desk.open("/console/coupons/NEW1")
+        form = desk.page.locator("form[action$='NEW1/issue']")
+        form.locator("select[name=kind]").select_option("phone")
+        form.locator("input[name=value]").fill(value)
+        form.get_by_role("button").click()
+        desk.page.wait_for_load_state()
+        assert said in desk.page.url + desk.page.inner_text("body")
+    person = server.get("/api/persons/lookup?kind=phone&value=13877770001")["person_id"]
+    (given,) = server.get(f"/api/persons/{person}/coupons")["coupons"]
+    assert given["template"] == "NEW1"
+
+
 def test_counter_staff_use_coupons_and_see_nothing_else(browser: Any, desk: Visitor, server: Server) -> None:
     server.put("/api/coupons/templates/TILL", {"id": "TILL", "kind": "amount", "off_fen": 500, "label_zh": "柜台券"})
     who = {"kind": "phone", "value": "13800000006"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from .cli import Cli
-from .server import API_TOKEN, Server
+from .server import API_TOKEN, WRITE_KEY, Server
 from .test_points import call, put
 
 
@@ -182,3 +182,39 @@ def test_an_erased_person_comes_back_by_a_new_call_alone(server: Server) -> None
     assert (status, booked["available"]) == (200, 5)
     person = found(server, 60)
     assert person is not None and len(enrolments(server, person)) == 1
+
+
+REFUSED = {
+    "coupons/issue": ("/api/coupons/ONE/issue", {}),
+    "coupons/claim": ("/api/coupons/claim", {"template": "ONE"}),
+    "checkins": ("/api/checkins", {"end": "app"}),
+    "orders": ("/api/orders", {"order_id": "N-R", "end": "store", "lines": [{"sku": "N1", "qty": 1}]}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_call_refused_before_an_erasure_brings_nobody_back(server: Server, name: str) -> None:
+    path, body = REFUSED[name]
+    number = 70 + list(REFUSED).index(name)
+    once = {"id": "ONE", "kind": "amount", "off_fen": 500, "claimable": True, "per_user": 1}
+    assert put(server, "/api/coupons/templates/ONE", once)[0] == 200
+    asked = {"person": phone(number), **body}
+    assert call(server, path, asked)[0] == 200
+    again = asked | {"lines": [{"sku": "N1", "qty": 2}]} if name == "orders" else asked
+    status, refused = call(server, path, again, f"refused-{name}")
+    assert status == 409, refused
+    Cli(server.home).json("person", "erase", f"phone:1390013{number:04}", "--yes")
+    assert call(server, path, again, f"refused-{name}")[0] in {404, 409}
+    server.wait_processed(1)
+    assert found(server, number) is None
+
+
+def test_a_write_key_enrols_nobody(server: Server) -> None:
+    for path, body, _, _ in WRITES.values():
+        headers = {"Authorization": f"Bearer {WRITE_KEY}", "Content-Type": "application/json"}
+        data = json.dumps({"person": phone(80), **body}).encode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(server.url + path, data=data, headers=headers), timeout=30)
+        assert refused.value.code == 401
+    server.wait_processed(1)
+    assert found(server, 80) is None

@@ -23,7 +23,8 @@ from siyu.coupons.pricing import Pricing
 from siyu.coupons.request import TemplateNotFound
 from siyu.coupons.template import COUPON_WORDS, Template, condition_of
 from siyu.coupons.template_records import Stored
-from siyu.errors import Conflict, MalformedRequest, NotFound, Refused
+from siyu.errors import Conflict, MalformedRequest, NotFound, Refused, WrongValue
+from siyu.loyalty.newcomers import Call, EnrolmentPending, Newcomers
 from siyu.loyalty.request import Identifier
 from siyu.rules.chinese import worded
 from siyu.rules.sentence import say
@@ -268,25 +269,32 @@ async def show(
 
 
 @post("/coupons/{number:str}/issue", include_in_schema=False, status_code=303)
-async def issue(request: AnyRequest, number: str, visit: Visit, db: Database, pricing: Pricing) -> Response[str]:
-    """Give a person one; sent twice it is given once."""
+async def issue(
+    *, request: AnyRequest, number: str, visit: Visit, db: Database, pricing: Pricing, newcomers: Newcomers
+) -> Response[str]:
+    """Give a person one; sent twice it is given once. Who is not known is enrolled, as by the API."""
     visit.operator.require("persons")
     fields = Fields(await request.form(), visit.face.text)
     kind, value = fields.choice("kind", WHO), fields.text("value", needed=True)
     asked = Asked(f"console issue {fields.raw('key')}"[:255], f"console issue {number}", [kind, value])
     if not fields.wrong:
+        person = Identifier(kind, value)
+        call = Call("coupons/issue", f"console:{visit.operator.name}")
 
         async def give(connection: Any) -> int:
-            person = Identifier(kind, value)
             return (await giving.give(connection, pricing, number, person, visit.moment.now, way="issued")).id
 
         try:
-            await once(db, asked, int, give, lambda: visit.moment.now)
+            await newcomers.met(person, call, lambda: once(db, asked, int, give, lambda: visit.moment.now))
             return redirect(f"/console/coupons/{number}?said=given")
         except TemplateNotFound:
             raise
         except NotFound:
             fields.refuse("value", _("Nobody is known by this."))
+        except WrongValue:
+            fields.refuse("value", _("This cannot be one of its kind. Look at the number again."))
+        except EnrolmentPending:
+            fields.refuse("value", _("The person is being enrolled. Press again in a moment."))
         except Refused as error:
             fields.refuse("value", reason(visit, error))
     return await show(visit, db, number, wrong=fields.wrong, values=fields.values)
