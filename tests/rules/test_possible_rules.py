@@ -11,6 +11,7 @@ from siyu.analytics.kinds import parse_question
 from siyu.analytics.question import condition_of
 from siyu.errors import InvalidQuestion
 from siyu.loyalty.earning import EarnRule, check_rule
+from siyu.rules.chinese import worded
 from siyu.rules.parse import parse_rule
 from siyu.rules.possible import asked_rule, asked_sentence
 from siyu.rules.rule import InvalidRule
@@ -103,8 +104,10 @@ def test_every_ready_segment_can_hold() -> None:
 
 
 def test_sentences_questions_and_earn_rules_are_asked_too() -> None:
-    with pytest.raises(InvalidRule, match="one of: new, active"):
+    with pytest.raises(InvalidRule, match="one of: new, active") as unknown:
         asked_sentence("生命周期 等于 “活泼”", WORDS)
+    assert worded(unknown.value, "zh").startswith("生命周期只能是：新客（new）、活跃（active）")
+    assert worded(unknown.value, "en") == str(unknown.value)
     with pytest.raises(InvalidQuestion):
         parse_question({"kind": "segment_size", "condition": {"person": "lifecycle", "op": "eq", "value": "activ"}})
     with pytest.raises(InvalidQuestion) as refused:

@@ -27,7 +27,7 @@ _HTTP_CODES = {
     429: "BUSY",
 }
 DEFECT = "Something went wrong on our side; the log of the server has the details."
-_DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "detail_zh", "code", "type"})
+_DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "code", "type"})
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> Response[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from siyu.errors import SiyuError
 from siyu.rules.vocabulary import Lang
 
 _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
@@ -78,9 +79,11 @@ _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
 _COMPILED: Final = tuple((re.compile(english, re.DOTALL), chinese) for english, chinese in _SENTENCES)
 
 
-def worded(error: Exception, lang: Lang) -> str:
-    """What is wrong, in the reader's language where the sentence is there in it."""
-    return (in_chinese(str(error)) if lang == "zh" else None) or str(error)
+def worded(error: SiyuError, lang: Lang) -> str:
+    """What is wrong, in the reader's language where the sentence is there in it: `details["detail_zh"]`, or above."""
+    if lang != "zh":
+        return str(error)
+    return str(error.details.get("detail_zh") or in_chinese(str(error)) or error)
 
 
 def in_chinese(message: str) -> str | None:

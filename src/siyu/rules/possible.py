@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from siyu.rules.parse import parse_rule, refuse
 from siyu.rules.read import read_sentence
-from siyu.rules.rule import Rule
+from siyu.rules.rule import InvalidRule, Rule
 from siyu.rules.vocabulary import AttributeKind, Lang, Vocabulary
 from siyu.rules.window import instant_ms
 from siyu.rules.write import rule_json
@@ -102,7 +102,12 @@ def _check_known(data: Mapping[str, Any], kind: AttributeKind, path: str) -> Non
         for value in _values(data):
             if not any(type(value) is type(one) and value == one for one in known):
                 named = ", ".join(str(one) for one in known)
-                raise refuse(f"{kind.name} is one of: {named}. It is never {str(value)[:80]!r}.", path)
+                called = "、".join(f"{choice.zh}（{choice.value}）" for choice in kind.choices)
+                raise InvalidRule(
+                    f"{kind.name} is one of: {named}. It is never {str(value)[:80]!r}.",
+                    path=path,
+                    detail_zh=f"{kind.zh}只能是：{called}；不会是“{str(value)[:80]}”。",
+                )
     if kind.limits is not None:
         _check_range(data, *kind.limits, kind.name, path)
 
