@@ -350,7 +350,7 @@ def test_a_coupon_is_given_to_somebody_new_and_a_mistyped_number_is_named(desk: 
         desk.page.wait_for_load_state()
         assert said in desk.page.url + desk.page.inner_text("body")
     person = server.get("/api/persons/lookup?kind=phone&value=13877770001")["person_id"]
-    (given,) = server.get(f"/api/persons/{person}/coupons")["coupons"]
+    (given,) = server.get(f"/api/persons/{person}/coupons")["items"]
     assert given["template"] == "NEW1"
 
 
