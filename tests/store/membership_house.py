@@ -89,14 +89,21 @@ class House:
     async def happen(
         self, name: str, user: str = "u1", *, ago: timedelta = timedelta(), end: str = "web", **more: Any
     ) -> None:
-        """An event, processed; the keeper has not looked yet. Keyword `properties`: a dict."""
+        """An event, processed; the keeper has not looked yet. Keywords `properties`: a dict; `source`: a write key."""
+        await self.send(name, user, ago=ago, end=end, **more)
+        await self.worker.step(1)
+
+    async def send(
+        self, name: str, user: str = "u1", *, ago: timedelta = timedelta(), end: str = "web", **more: Any
+    ) -> None:
+        """The same, and nobody has processed it yet."""
         self.sent += 1
+        source = more.pop("source", "key1")
         at_ms = int((self.now - ago).timestamp() * 1000)
         if "properties" in more:
             more["properties"] = json.dumps(more["properties"])
         event = Event(f"e{self.sent}", name, at_ms, _key(user), end=end, **more)
-        await self.stream.append(frames_of([Arrival([event], [], "key1", end, at_ms)], 1, 10**7))
-        await self.worker.step(1)
+        await self.stream.append(frames_of([Arrival([event], [], source, end, at_ms)], 1, 10**7))
 
     async def pay(self, fen: int, user: str = "u1", *, order: str | None = None, **more: Any) -> None:
         """An order that was paid."""

@@ -45,7 +45,11 @@ class Entry(NamedTuple):
     entrance: bool = False
     """The person came in here: `state` and `scene` in its properties are a channel code and a way in."""
     behaviour: bool = True
-    """False: a message between an SDK and its server (a profile change), not something a person did."""
+    """False: not something a person did, but something said of or done to them, or a message between an SDK and its
+    server (a profile change)."""
+    sighting: bool = True
+    """False: the person need not have been there. It moves neither their last sighting nor their lifecycle: a message
+    that is meant to wake the sleeping would otherwise wake them all by being sent."""
 
 
 GROUPS: Final = {
@@ -63,6 +67,12 @@ GROUPS: Final = {
     "system": ("系统", "System"),
 }
 """Group → (Chinese, English) label."""
+
+
+def _said(name: str, zh: str, en: str, group: str, aliases: tuple[str, ...] = (), *, sign: int = 0) -> Entry:
+    """An event that is said of a person or done to them: a message sent, a parcel on its way, a coupon that ran out."""
+    return Entry(name, zh, en, group, aliases, sign, behaviour=False, sighting=False)
+
 
 # fmt: off
 CATALOGUE: Final[tuple[Entry, ...]] = (
@@ -88,35 +98,35 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("order.payment_info", "填写支付信息", "Payment info entered", "order", ("Payment Info Entered", "add_payment_info")),
     Entry("order.created", "提交订单", "Order created", "order", ("SubmitOrder", "Order Created", "Order Placed", "submitOrder")),
     Entry("order.paid", "支付订单", "Order paid", "order", ("Order Completed", "Order Paid", "PayOrder", "payOrder", "purchase", "order_completed", "Completed Order"), sign=1),
-    Entry("order.fulfilled", "发货", "Order shipped", "order", ("Order Fulfilled", "Order Shipped")),
+    _said("order.fulfilled", "发货", "Order shipped", "order", ("Order Fulfilled", "Order Shipped")),
     Entry("order.received", "确认收货", "Order received", "order", ("Order Delivered", "ReceiveOrder")),
-    Entry("order.completed", "订单完成", "Order closed", "order", ("Order Closed",)),
+    _said("order.completed", "订单完成", "Order closed", "order", ("Order Closed",)),
     Entry("order.updated", "修改订单", "Order updated", "order", ("Order Updated",)),
     Entry("order.cancelled", "取消订单", "Order cancelled", "order", ("Order Cancelled", "CancelPayOrder", "CancelOrder")),
     Entry("order.refunded", "退款", "Order refunded", "order", ("Order Refunded", "refund", "RefundOrder", "order_refunded"), sign=-1),
     Entry("order.payment_returned", "付款退回", "Payment returned", "order", behaviour=False),
-    Entry("order.voided", "取消订单的余款", "Rest of a cancelled order", "order", sign=-1, behaviour=False),
+    _said("order.voided", "取消订单的余款", "Rest of a cancelled order", "order", sign=-1),
     Entry("order.echoed", "订单重复告知", "Order told again", "order", behaviour=False),
     Entry("order.reviewed", "评价商品", "Product reviewed", "order", ("Product Reviewed", "ProductComment")),
     Entry("coupon.viewed", "看到优惠券", "Coupon viewed", "coupon", ("Coupon Viewed", "Promotion Viewed", "view_promotion")),
     Entry("coupon.claimed", "领取优惠券", "Coupon claimed", "coupon", ("Coupon Entered", "ReceiveCoupon", "GetCoupon", "receiveDiscount")),
-    Entry("coupon.issued", "发放优惠券", "Coupon issued", "coupon", behaviour=False),
+    _said("coupon.issued", "发放优惠券", "Coupon issued", "coupon"),
     Entry("coupon.locked", "锁定优惠券", "Coupon set aside", "coupon"),
-    Entry("coupon.released", "释放优惠券", "Coupon free again", "coupon", behaviour=False),
+    _said("coupon.released", "释放优惠券", "Coupon free again", "coupon"),
     Entry("coupon.applied", "使用优惠券", "Coupon applied", "coupon", ("Coupon Applied", "UseCoupon", "UseDiscount")),
     Entry("coupon.denied", "优惠券不可用", "Coupon denied", "coupon", ("Coupon Denied",)),
     Entry("coupon.redeemed", "核销优惠券", "Coupon redeemed", "coupon", ("Coupon Redeemed",)),
-    Entry("coupon.expired", "优惠券过期", "Coupon expired", "coupon", behaviour=False),
-    Entry("coupon.returned", "退回优惠券", "Coupon returned", "coupon", behaviour=False),
-    Entry("coupon.revoked", "收回优惠券", "Coupon taken back", "coupon", behaviour=False),
+    _said("coupon.expired", "优惠券过期", "Coupon expired", "coupon"),
+    _said("coupon.returned", "退回优惠券", "Coupon returned", "coupon"),
+    _said("coupon.revoked", "收回优惠券", "Coupon taken back", "coupon"),
     Entry("coupon.removed", "取消使用优惠券", "Coupon removed", "coupon", ("Coupon Removed",)),
     Entry("promotion.clicked", "点击活动", "Promotion clicked", "coupon", ("Promotion Clicked", "select_promotion"), entrance=True),
     Entry("checkin", "签到", "Checked in", "member", ("checkin.done", "Checked In", "check_in", "SignIn", "CheckIn")),
     Entry("member.joined", "成为会员", "Membership joined", "member", ("Membership Joined",)),
-    Entry("tier.changed", "等级变化", "Tier changed", "member", ("member.tier_changed", "Tier Changed"), behaviour=False),
+    _said("tier.changed", "等级变化", "Tier changed", "member", ("member.tier_changed", "Tier Changed")),
     Entry("points.earned", "获得积分", "Points earned", "member", ("Points Earned",)),
     Entry("points.spent", "使用积分", "Points spent", "member", ("Points Spent", "spend_virtual_currency")),
-    Entry("points.expired", "积分过期", "Points expired", "member"),
+    _said("points.expired", "积分过期", "Points expired", "member"),
     Entry("mall.redeemed", "兑换积分商城", "Points mall redeemed", "member"),
     Entry("quest.completed", "完成任务", "Quest completed", "member", ("Quest Completed",)),
     Entry("lottery.drawn", "抽奖", "Lottery drawn", "member", ("Lottery Drawn",)),
@@ -125,12 +135,12 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("share.engaged", "好友参与分享", "Friend took part", "share", ("Share Engaged",), entrance=True),
     Entry("invite.sent", "邀请好友", "Invite sent", "share", ("Invite Sent",)),
     Entry("invite.accepted", "接受邀请", "Invite accepted", "share", ("Invite Accepted",), entrance=True),
-    Entry("invite.succeeded", "邀请成功", "Friend joined", "share", behaviour=False),
+    _said("invite.succeeded", "邀请成功", "Friend joined", "share"),
     Entry("assist.started", "发起助力", "Assist started", "share"),
     Entry("assist.given", "助力好友", "Assist given", "share"),
     Entry("groupbuy.opened", "开团", "Group buy opened", "share"),
     Entry("groupbuy.joined", "参团", "Group buy joined", "share"),
-    Entry("groupbuy.completed", "成团", "Group buy completed", "share"),
+    _said("groupbuy.completed", "成团", "Group buy completed", "share"),
     Entry("wecom.contact_added", "添加企业微信好友", "WeCom contact added", "community", (), entrance=True),
     Entry("wecom.contact_deleted", "删除企业微信好友", "WeCom contact deleted", "community"),
     Entry("wecom.group_joined", "加入会员群", "WeCom group joined", "community", (), entrance=True),
@@ -140,11 +150,11 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("official_account.scanned", "扫公众号二维码", "Official account code scanned", "community", (), entrance=True),
     Entry("official_account.messaged", "公众号发消息", "Message to official account", "community"),
     Entry("official_account.menu_clicked", "点击公众号菜单", "Official account menu clicked", "community"),
-    Entry("message.sent", "发送消息", "Message sent", "message", ("Email Sent", "SMS Sent", "Push Notification Sent")),
-    Entry("message.delivered", "消息送达", "Message delivered", "message", ("Email Delivered", "SMS Delivered")),
-    Entry("message.opened", "打开消息", "Message opened", "message", ("Email Opened", "Push Notification Received")),
+    _said("message.sent", "发送消息", "Message sent", "message", ("Email Sent", "SMS Sent", "Push Notification Sent")),
+    _said("message.delivered", "消息送达", "Message delivered", "message", ("Email Delivered", "SMS Delivered", "Push Notification Received")),
+    Entry("message.opened", "打开消息", "Message opened", "message", ("Email Opened",)),
     Entry("message.clicked", "点击消息", "Message clicked", "message", ("Email Link Clicked", "Push Notification Tapped", "$AppPushClick"), entrance=True),
-    Entry("message.failed", "消息失败", "Message failed", "message", ("Email Bounced", "SMS Failed")),
+    _said("message.failed", "消息失败", "Message failed", "message", ("Email Bounced", "SMS Failed", "Push Notification Bounced")),
     Entry("message.unsubscribed", "退订", "Unsubscribed", "message", ("Unsubscribed", "Email Unsubscribed")),
     Entry("form.viewed", "查看表单", "Form viewed", "form", ("Form Viewed",)),
     Entry("form.submitted", "提交表单", "Form submitted", "form", ("Form Submitted", "form_submit", "generate_lead", "Lead Captured")),
@@ -157,11 +167,11 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("user.login", "登录", "Logged in", "account", ("Signed In", "login", "Logged In", "LoginResult")),
     Entry("user.logout", "退出登录", "Logged out", "account", ("Signed Out", "logout", "Logged Out")),
     Entry("consent.updated", "修改授权", "Consent updated", "consent", ("Segment Consent Preference Updated",)),
-    Entry("tag.added", "打标签", "Tag added", "consent", behaviour=False),
-    Entry("tag.removed", "移除标签", "Tag removed", "consent", behaviour=False),
+    _said("tag.added", "打标签", "Tag added", "consent"),
+    _said("tag.removed", "移除标签", "Tag removed", "consent"),
     Entry("profile.updated", "更新资料", "Profile updated", "system", ("identify", "group", "$identify", "$set", "$set_once", "$unset", "$groupidentify", "profile_set", "profile_set_once", "profile_increment", "profile_append", "profile_unset", "profile_delete"), behaviour=False),
-    Entry("segment.entered", "进入人群", "Segment entered", "system", behaviour=False),
-    Entry("segment.left", "离开人群", "Segment left", "system", behaviour=False),
+    _said("segment.entered", "进入人群", "Segment entered", "system"),
+    _said("segment.left", "离开人群", "Segment left", "system"),
     Entry("identity.linked", "关联身份", "Identity linked", "system", ("alias", "$create_alias", "$merge_dangerously", "$BindID", "$UnbindID"), behaviour=False),
     Entry("item.updated", "更新物品", "Item updated", "system", ("item_set", "item_delete"), behaviour=False),
     Entry("error.raised", "出错", "Error", "system", ("$exception", "AppCrashed")),
@@ -173,6 +183,8 @@ BY_NAME: Final[Mapping[str, Entry]] = {name: entry for entry in CATALOGUE for na
 """Canonical name or alias → entry."""
 PURCHASES: Final = sorted(name for name, entry in BY_NAME.items() if entry.sign > 0)
 """Names of events that are a purchase, also when it was free."""
+UNSEEN: Final = frozenset(name for name, entry in BY_NAME.items() if not entry.sighting)
+"""Names of events that say something of a person who need not have been there."""
 
 
 def canonical(name: str) -> str:

@@ -21,8 +21,13 @@ For a refund `refund_fen`, `refund_amount` and `refund_total` come first, and th
 
 **A way in.** On events marked so, `state` (渠道活码) and `scene` in the properties tell where the person came from.
 
-**No behaviour.** Events marked so are messages between an SDK and the server (a changed profile, a linked identity),
-not something a person did.
+**No behaviour.** Events marked so are not something a person did: messages between an SDK and the server (a changed
+profile, a linked identity), or something said of them. They make nobody an active customer, and questions about
+"any event" leave them out.
+
+**No sighting.** Of these the person need not even have been there: a message that was sent to them, a parcel on its
+way, a coupon that ran out. They do not move the day a person was last seen, nor their lifecycle: who sleeps is still
+asleep after the message that is to wake them, and awake when they open it.
 """
 
 
@@ -40,6 +45,7 @@ def _row(entry: Entry) -> str:
         {1: "purchase", -1: "refund"}.get(entry.sign, ""),
         "a way in" if entry.entrance else "",
         "" if entry.behaviour else "no behaviour",
+        "" if entry.sighting else "no sighting",
     ]
     aliases = ", ".join(f"`{alias}`" for alias in entry.aliases)
     return f"| `{entry.name}` | {entry.zh} | {entry.en} | {aliases} | {', '.join(filter(None, notes))} |\n"

@@ -17,11 +17,8 @@ ORDER_VOIDED: Final = "order.voided"
 TIER_CHANGED: Final = "tier.changed"
 INVITE_SUCCEEDED: Final = "invite.succeeded"
 ENROLLED: Final = "person.enrolled"
-"""Somebody was given something and is known since. Not one of `QUIET`: they were there, and have been seen then."""
+"""Somebody was given something and is known since: they were there, and have been seen then."""
 OF_SEGMENTS: Final = (SEGMENT_ENTERED, SEGMENT_LEFT)
-OF_COUPONS: Final = ("coupon.issued", "coupon.expired", "coupon.released", "coupon.returned", "coupon.revoked")
-QUIET: Final = (*OF_SEGMENTS, *OF_COUPONS, TIER_CHANGED, INVITE_SUCCEEDED, ORDER_VOIDED)
-"""Said by Siyu about a person: nobody was seen doing anything."""
 OWN: Final = frozenset((CONSENT_UPDATED, TAG_ADDED, TAG_REMOVED))
 
 

@@ -91,7 +91,9 @@ class AnchorRegistry:
         since."""
         uids = identifier_digests(seen.keys, self._secret)
         until = await self._erased_until(connection, seen.keys, uids)
-        low, high, numbers = np.maximum(seen.low_ms, until + 1), seen.high_ms.copy(), np.zeros(len(uids), np.int64)
+        low, numbers = np.maximum(seen.low_ms, until + 1), np.zeros(len(uids), np.int64)
+        # Of whom something is only said (a message was sent to them) the first that was said is all there is.
+        high = np.maximum(low, seen.high_ms)
         first = low.copy()
         for _ in range(_ATTEMPTS_MAX):
             if not self._surely_new:
@@ -158,7 +160,7 @@ async def _add(connection: Any, seen: Sightings, uids: list[bytes], low_ms: Int6
         [uids[i] for i in places],
         [seen.keys[i] for i in places],
         low_ms[places].tolist(),
-        seen.high_ms[places].tolist(),
+        np.maximum(low_ms[places], seen.high_ms[places]).tolist(),
         [seen.sources[i] for i in places],
     )
     async with connection.transaction():

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from siyu.collect.catalogue import UNSEEN
 from siyu.collect.event import Effects
 from siyu.collect.frame import Frame, effects_decoder
-from siyu.collect.own_events import QUIET
 from siyu.identity.anchors import DAY_MS, Anchors, Int64s, Sightings
 from siyu.processor.json_numbers import readable
 
@@ -54,9 +54,15 @@ class Batch(NamedTuple):
     mentioned: dict[int, list[int]]
     """Row → places of identifiers that its aliases and unbinds name."""
     effects: dict[int, Effects]
+    again: dict[int, tuple[str, int]] = {}
+    """Row of a foreign order's money that was told before (repeats.py) → the name and fen that it was told with."""
 
     def __len__(self) -> int:
         return int(self.events.num_rows)
+
+    def with_events(self, events: pa.Table, again: dict[int, tuple[str, int]]) -> Batch:
+        """The same rows, told otherwise. (`_replace` asks for the length, which is that of the events.)"""
+        return Batch(events, *self[1:-1], again)
 
 
 def texts(batch: Batch, name: str, rows: Sequence[int]) -> list[str]:
@@ -140,7 +146,7 @@ def sightings(batch: Batch) -> Sightings:
     last = at[order[ends]]
     quiet = _quiet(batch)
     if quiet.any():
-        # What we say of a person is no sighting. Of whom nothing else is in the batch, 1970 raises nothing.
+        # What is said of a person is no sighting. Of whom nothing else is in the batch, 1970 raises nothing.
         seen = np.where(quiet[rows], 0, at)[order]
         last = np.maximum.reduceat(seen, starts)
     source = batch.events["source"].combine_chunks()
@@ -153,7 +159,7 @@ def sightings(batch: Batch) -> Sightings:
 def _quiet(batch: Batch) -> npt.NDArray[np.bool_]:
     """Rows that say something of a person who did nothing."""
     column = batch.events["name"].combine_chunks()
-    wanted = [name in QUIET for name in column.dictionary.to_pylist()]
+    wanted = [name in UNSEEN for name in column.dictionary.to_pylist()]
     found: npt.NDArray[np.bool_] = np.array(wanted, np.bool_)[_numpy(column.indices)]
     return found
 

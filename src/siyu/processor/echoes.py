@@ -6,6 +6,7 @@ same order too would double it in every figure; so its event is stored as `order
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ async def with_echoes_marked(connection: Any, batch: Batch, anchors: Anchors) ->
     """The batch, in which a payment, refund or cancellation of one of the teller's own orders in our shop that the
     shop did not tell is an `order.echoed` worth 0, and a refund of a cancelled foreign order whose rest `order.voided`
     has told is worth 0. Reads; three statements for a batch that has any such event."""
-    rows = _told_by_others(batch)
+    rows = told_by_others(batch)
     if not rows:
         return batch
     said = dict(zip(rows, map(object_of, texts(batch, "properties", rows)), strict=True))
@@ -42,25 +43,28 @@ async def with_echoes_marked(connection: Any, batch: Batch, anchors: Anchors) ->
     value = batch.events["value_fen"].to_numpy()
     backs = {row: about for row, about in abouts.items() if row not in own and value[row] < 0}
     gone = await voided_owners(connection, sorted(set(backs.values()))) if backs else {}
-    foreign = {row: owner for row, about in backs.items() if (owner := gone.get(about)) is not None}
+    foreign = [(row, owner) for row, about in backs.items() for owner in gone.get(about, ())]
     if not own and not foreign:
         return batch
-    mine = await _of_who_ordered(connection, batch, anchors, own | foreign)
-    return _marked(batch, {row: said[row] for row in sorted(own) if row in mine}, sorted(foreign.keys() & mine))
+    mine = await _of_who_ordered(connection, batch, anchors, [*own.items(), *foreign])
+    worthless = sorted({row for row, _ in foreign} & mine)
+    return marked(batch, {row: said[row] for row in sorted(own) if row in mine}, worthless)
 
 
-async def _of_who_ordered(connection: Any, batch: Batch, anchors: Anchors, owners: dict[int, int]) -> set[int]:
-    """The rows whose person is the one that this identifier belongs to."""
+async def _of_who_ordered(
+    connection: Any, batch: Batch, anchors: Anchors, owners: Sequence[tuple[int, int]]
+) -> set[int]:
+    """The rows whose person is the one that one of these identifiers belongs to."""
     pairs = []
-    for row, owner in owners.items():
+    for row, owner in owners:
         at = datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC)
         pairs += [(int(anchors[batch.place[row]]), at), (owner, at)]
     persons = [None if one is None else one.person for one in await named_by_anchor(connection, pairs)]
     told = zip(owners, persons[::2], persons[1::2], strict=True)
-    return {row for row, teller, buyer in told if teller is not None and teller == buyer}
+    return {row for (row, _), teller, buyer in told if teller is not None and teller == buyer}
 
 
-def _told_by_others(batch: Batch) -> list[int]:
+def told_by_others(batch: Batch) -> list[int]:
     """Rows that tell of money of orders and do not come from our shop."""
     name, source = batch.events["name"].combine_chunks(), batch.events["source"].combine_chunks()
     money = np.array([one in MONEY for one in name.dictionary.to_pylist()], np.bool_)
@@ -71,7 +75,7 @@ def _told_by_others(batch: Batch) -> list[int]:
     return rows
 
 
-def _marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int]) -> Batch:
+def marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int]) -> Batch:
     """The batch with rows as echoes (with their properties; in rising order), and others worth 0."""
     if not echoes and not worthless:
         return batch
@@ -83,7 +87,7 @@ def _marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int
     events = batch.events
     for column, values in changed.items():
         events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
-    return Batch(events, *batch[1:])
+    return batch.with_events(events, batch.again)
 
 
 def _renamed(batch: Batch, echoes: dict[int, dict[str, Any]]) -> dict[str, pa.Array]:

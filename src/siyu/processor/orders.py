@@ -12,6 +12,7 @@ from siyu.identity.anchors import Anchors
 from siyu.processor.batch import Batch
 from siyu.processor.reactions import named_rows
 from siyu.processor.records import DeadLetter
+from siyu.processor.repeats import as_told
 from siyu.shop.events import SOURCE
 from siyu.shop.foreign import HEARD, NAMES, pack
 from siyu.shop.foreign_records import add_heard
@@ -27,6 +28,7 @@ class OrderReaction:
 
     async def absorb(self, connection: AsyncConnection, batch: Batch, anchors: Anchors) -> list[DeadLetter]:
         """Keep the columns of the steps that are not our own shop's."""
+        again, batch = batch.again, as_told(batch)
         steps = named_rows(batch, NAMES)
         if not steps.any():
             return []
@@ -46,6 +48,7 @@ class OrderReaction:
                 "event_id": chosen["event_id"],
                 "value_fen": chosen["value_fen"],
                 "properties": chosen["properties"],
+                "again": pa.array([row in again for row in rows.tolist()], pa.bool_()),
             },
             schema=HEARD,
         )

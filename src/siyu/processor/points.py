@@ -17,6 +17,7 @@ from siyu.loyalty.earning import Occurrence
 from siyu.processor.batch import Batch, object_of, texts
 from siyu.processor.reactions import absorb_parts, named_rows
 from siyu.processor.records import DeadLetter
+from siyu.processor.repeats import as_told
 from siyu.processor.work import event_as_letter
 from siyu.shop.foreign import ORDER_KEY
 from siyu.store.clickhouse import EventStore
@@ -38,6 +39,7 @@ class PointsReaction:
         """Post what the batch earns; an event that cannot be booked becomes a dead letter."""
         driver = await driver_of(connection)
         rules = await self._rules.live(driver)
+        batch = as_told(batch)
         rows = np.flatnonzero(named_rows(batch, await self._rules.names(driver))).tolist()
         if not rows:
             return []

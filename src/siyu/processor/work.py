@@ -22,6 +22,7 @@ from siyu.processor import records
 from siyu.processor.batch import Batch, hashes_and_days, join_frames, prepare, sightings, stored_rows
 from siyu.processor.echoes import with_echoes_marked
 from siyu.processor.records import DeadLetter
+from siyu.processor.repeats import with_repeats_marked
 from siyu.processor.seen import Seen
 from siyu.profile.rights_records import ERASURE_LOCK
 from siyu.store.clickhouse import EventStore, InsertRefused
@@ -214,6 +215,7 @@ class Worker:
                 batch, anchors = _without_erased(batch, anchors, self._registry.erased_ms)
             if len(batch):
                 batch = await with_echoes_marked(connection, batch, anchors)
+                batch = await with_repeats_marked(connection, batch, anchors)
                 letters += await self._store(batch, anchors, token, upto)
         await self._commit(done, parts, letters, batch, anchors)
 

@@ -45,6 +45,7 @@ HEARD: Final = pa.schema(
         ("event_id", pa.string()),
         ("value_fen", pa.int64()),
         ("properties", pa.string()),
+        ("again", pa.bool_()),
     ]
 )
 """What a batch keeps of the steps it heard of; the columns are read later, beside the processor."""
@@ -67,6 +68,8 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     list_fen: int = 0
     payable_fen: int = 0
     lines: tuple[Line, ...] = ()
+    again: bool = False
+    """Told before by another event: no figure has this one's money (decision 0524)."""
 
 
 ORDER_KEY: Final = "anonymous_id\x1forder:"
@@ -91,6 +94,11 @@ def about_of(said: Mapping[str, Any]) -> About | None:
     return None if order_id is None else About(_first(said, ("shop",)) or UNNAMED, order_id)
 
 
+def reference_of(name: str, said: Mapping[str, Any]) -> str | None:
+    """The number of the refund or payment that an event of this canonical name tells of; None: it names none."""
+    return _first(said, ("refund_id",)) if name == EVENT[State.REFUNDED] else _first(said, ("payment_id",))
+
+
 def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
     """An event, as a row of HEARD; None when it names no order."""
     try:
@@ -100,7 +108,7 @@ def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
     if not isinstance(said, dict) or (about := about_of(said)) is None:
         return None
     name = canonical(row["name"])
-    ref = _first(said, ("refund_id",)) if name == EVENT[State.REFUNDED] else _first(said, ("payment_id",))
+    ref = reference_of(name, said)
     once = "" if name == EVENT[State.REFUNDED] and ref is None else f"{name}\n{ref or ''}"
     return about, Told(
         name,
@@ -115,6 +123,7 @@ def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
         list_fen=_money(said, "list_fen", "list_price"),
         payable_fen=_money(said, "payable_fen", "total"),
         lines=_lines(said) if name in (EVENT[State.CREATED], EVENT[State.PAID]) else (),
+        again=bool(row.get("again")),
     )
 
 
@@ -155,9 +164,10 @@ def _line(one: Mapping[str, Any]) -> Line | None:
 
 
 def merged(known: Iterable[Told], more: Iterable[Told]) -> tuple[Told, ...]:
-    """Steps without repetitions, in the order of time; of equal ones the earliest. Of too many the earliest stay."""
+    """Steps without repetitions, in the order of time; of equal ones the earliest whose money counts in figures. Of too
+    many the earliest stay."""
     first: dict[str, Told] = {}
-    for one in sorted((*known, *more), key=_place):
+    for one in sorted((*known, *more), key=lambda one: (one.again, *_place(one))):
         first.setdefault(one.key, one)
     return tuple(sorted(first.values(), key=_place)[:TOLD_MAX])
 
@@ -198,12 +208,18 @@ def rest_of(told: Sequence[Told]) -> int:
     return max(0, paid - back)
 
 
-def voided(about: About, told: Sequence[Told], before: int) -> Event:
+def counted_of(told: Sequence[Told]) -> int:
+    """What figures have of an order, fen: paid less given back, without what was told again."""
+    sign = {EVENT[State.PAID]: 1, EVENT[State.REFUNDED]: -1}
+    return sum(sign.get(one.name, 0) * one.amount_fen for one in told if not one.again)
+
+
+def voided(about: About, told: Sequence[Told], rest_fen: int, before: int) -> Event:
     """What tells of the rest of a cancelled order, under who paid, from the instant on at which both were known to have
     happened. `before`: fen that were told of it already."""
     paid = next(one for one in told if one.name == EVENT[State.PAID])
     at = max(one.at for one in told if one.name in (EVENT[State.PAID], EVENT[State.CANCELLED]))
-    said: dict[str, Any] = {"order_id": about.order_id, "refund_fen": rest_of(told) - before}
+    said: dict[str, Any] = {"order_id": about.order_id, "refund_fen": rest_fen}
     if about.source != UNNAMED:
         said["shop"] = about.source
     number = derived_key("voided", about.source, about.order_id, before)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zlib import crc32
 
 import msgspec
 
-from siyu.shop.foreign import About, Told, rest_of
+from siyu.shop.claims import Claim
+from siyu.shop.foreign import UNNAMED, About, Told, rest_of
 from siyu.shop.order import Order
 from siyu.shop.order_records import OURS, text_of
 
 HEARD_LOCK: Final = 0x51_0D
 """Advisory lock of the one process that folds what batches heard."""
+CLAIMS_LOCK: Final = 0x51_0E
+"""Advisory locks of orders whose money several partitions of the stream may tell of at once."""
+_CLAIM_LOCKS: Final = 64
 _UPSERT: Final = """
 INSERT INTO shop_orders (source, order_id, anchor, "end", state, version, list_fen, payable_fen, paid_fen,
   refunded_fen, lines, discounts, steps, created_at, changed_at, state_at, rest_fen)
@@ -77,15 +83,49 @@ async def ours(connection: Any, order_ids: Sequence[str]) -> dict[str, int | Non
     return {row[0]: row[1] for row in rows}
 
 
-async def voided_owners(connection: Any, wanted: Sequence[About]) -> dict[About, int]:
-    """Those of which `order.voided` has told, with the identifier of who ordered."""
+async def voided_owners(connection: Any, wanted: Sequence[About]) -> dict[About, list[int]]:
+    """Those of whose number `order.voided` has told, with the identifiers of who ordered. What names no shop is the
+    same as what names one."""
     rows = await connection.fetch(
-        "SELECT o.source, o.order_id, o.anchor FROM unnest($1::text[], $2::text[]) AS n(source, order_id)"
-        " JOIN shop_orders o ON o.source = n.source AND o.order_id = n.order_id"
-        " WHERE o.voided_fen > 0 AND o.anchor IS NOT NULL",
-        [one.source for one in wanted], [one.order_id for one in wanted],
+        "SELECT n.source, n.order_id, o.anchor FROM unnest($1::text[], $2::text[]) AS n(source, order_id)"
+        " JOIN shop_orders o ON o.order_id = n.order_id AND o.source <> 'shop'"
+        " WHERE o.voided_fen > 0 AND o.anchor IS NOT NULL AND (o.source = n.source OR $3 IN (o.source, n.source))",
+        [one.source for one in wanted], [one.order_id for one in wanted], UNNAMED,
     )  # fmt: skip
-    return {About(row[0], row[1]): row[2] for row in rows}
+    found: dict[About, list[int]] = {}
+    for row in rows:
+        found.setdefault(About(row[0], row[1]), []).append(row[2])
+    return found
+
+
+async def lock_claims(connection: Any, order_ids: Iterable[str]) -> None:
+    """Let the money of these orders be claimed by one transaction at a time: who comes second sees the first."""
+    places = sorted({crc32(order_id.encode()) % _CLAIM_LOCKS for order_id in order_ids})
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock($1, place) FROM unnest($2::int[]) place", CLAIMS_LOCK, places
+    )
+
+
+async def find_claims(connection: Any, order_ids: Sequence[str], each_max: int) -> list[Claim]:
+    """What is claimed of these orders, at most so many of each."""
+    rows = await connection.fetch(
+        "SELECT c.order_id, c.shop, c.name, c.reference, c.source, c.anchor, c.event_id, c.at"
+        " FROM unnest($1::text[]) AS n(order_id) CROSS JOIN LATERAL"
+        "  (SELECT * FROM shop_claims c WHERE c.order_id = n.order_id ORDER BY c.key LIMIT $2) c",
+        list(order_ids), each_max,
+    )  # fmt: skip
+    return [Claim(*row) for row in rows]
+
+
+async def add_claims(connection: Any, claims: Mapping[UUID, Claim]) -> None:
+    """Keep first tellings under their keys; of those that are known already the first stay."""
+    await connection.execute(
+        "INSERT INTO shop_claims (order_id, shop, name, reference, source, anchor, event_id, at, key)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],"
+        " $8::timestamptz[], $9::uuid[]) ON CONFLICT DO NOTHING",
+        *(list(column) for column in zip(*claims.values(), strict=True)),
+        list(claims),
+    )
 
 
 async def any_to_void(connection: Any) -> bool:
@@ -94,15 +134,50 @@ async def any_to_void(connection: Any) -> bool:
     return found
 
 
-async def void(connection: Any, orders_max: int) -> list[tuple[About, tuple[Told, ...], int]]:
-    """Note that `order.voided` tells of the rest of these orders: each with its steps and the fen told before."""
+class Cancelled(NamedTuple):
+    """A foreign order that is cancelled, or has the number of one that is."""
+
+    about: About
+    anchor: int
+    at: datetime
+    told: tuple[Told, ...]
+    told_fen: int
+    """What `order.voided` has told of it."""
+
+
+async def void(connection: Any, orders_max: int) -> list[Cancelled]:
+    """Note that the rest of these orders is looked at."""
     rows = await connection.fetch(
-        "UPDATE shop_orders o SET voided_fen = o.rest_fen FROM (SELECT number, voided_fen AS before FROM shop_orders"
+        "UPDATE shop_orders o SET voided_fen = o.rest_fen FROM (SELECT number FROM shop_orders"
         "  WHERE rest_fen > voided_fen ORDER BY number LIMIT $1 FOR UPDATE) n"
-        " WHERE o.number = n.number RETURNING o.source, o.order_id, o.steps, n.before",
+        " WHERE o.number = n.number RETURNING o.source, o.order_id, o.anchor, o.created_at, o.steps, o.told_fen",
         orders_max,
     )
-    return [(About(row[0], row[1]), _told.decode(row[2]), row[3]) for row in rows]
+    return [_cancelled(row) for row in rows]
+
+
+async def numbered(connection: Any, order_ids: Sequence[str]) -> list[Cancelled]:
+    """All foreign orders of these numbers."""
+    rows = await connection.fetch(
+        "SELECT source, order_id, anchor, created_at, steps, told_fen FROM shop_orders"
+        " WHERE order_id = ANY($1::text[]) AND source <> 'shop'",
+        list(order_ids),
+    )
+    return [_cancelled(row) for row in rows]
+
+
+async def add_told(connection: Any, told: Mapping[About, int]) -> None:
+    """`order.voided` tells so many fen more of these orders."""
+    await connection.execute(
+        "UPDATE shop_orders o SET told_fen = o.told_fen + n.fen"
+        " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n(source, order_id, fen)"
+        " WHERE o.source = n.source AND o.order_id = n.order_id",
+        [one.source for one in told], [one.order_id for one in told], list(told.values()),
+    )  # fmt: skip
+
+
+def _cancelled(row: Any) -> Cancelled:
+    return Cancelled(About(row[0], row[1]), row[2], row[3], _told.decode(row[4]), row[5])
 
 
 async def write_orders(connection: Any, orders: Mapping[About, tuple[Order, Sequence[Told]]], at: datetime) -> None:

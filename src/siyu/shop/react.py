@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,9 +18,10 @@ import structlog
 
 from siyu.clock import Now
 from siyu.errors import SiyuError
+from siyu.identity.members import named_by_anchor
 from siyu.identity.outbox import tell
 from siyu.shop import foreign_records as records
-from siyu.shop.foreign import UNNAMED, About, Told, merged, order_of, told_of, unpack, voided
+from siyu.shop.foreign import UNNAMED, About, Told, counted_of, merged, order_of, told_of, unpack, voided
 from siyu.shop.order_records import OURS
 from siyu.store.postgres import Database, driver_of
 
@@ -67,8 +68,34 @@ async def fold(connection: Any, now: datetime, steps_max: int | None) -> int:
 async def void_rests(connection: Any, orders_max: int) -> int:
     """Tell what cancelled orders still count for in figures (`order.voided`); how many. The caller's transaction."""
     orders = await records.void(connection, orders_max)
-    await tell(connection, [voided(*one) for one in orders])
+    if not orders:
+        return 0
+    known = await records.numbered(connection, sorted({one.about.order_id for one in orders}))
+    persons = await _buyers(connection, known)
+    numbered: dict[str, list[records.Cancelled]] = {}
+    for one in known:
+        numbered.setdefault(one.about.order_id, []).append(one)
+    told: dict[About, int] = {}
+    for one in orders:
+        same = [other for other in numbered[one.about.order_id] if _same(one.about, other.about, persons)]
+        counted = sum(counted_of(other.told) - other.told_fen - told.get(other.about, 0) for other in same)
+        if counted > 0:
+            told[one.about] = counted
+    await records.add_told(connection, told)
+    events = [voided(one.about, one.told, told[one.about], one.told_fen) for one in orders if one.about in told]
+    await tell(connection, events)
     return len(orders)
+
+
+async def _buyers(connection: Any, orders: Sequence[records.Cancelled]) -> dict[About, object]:
+    """The persons of orders; of who was erased the order stands for itself."""
+    named = await named_by_anchor(connection, [(one.anchor, one.at) for one in orders])
+    return {one.about: one.about if who is None else who.person for one, who in zip(orders, named, strict=True)}
+
+
+def _same(one: About, other: About, persons: Mapping[About, object]) -> bool:
+    """Whether they, of one number, are one order: told by ends of which one names its shop and the other does not."""
+    return one == other or (UNNAMED in (one.source, other.source) and persons[one] == persons[other])
 
 
 class Listener:

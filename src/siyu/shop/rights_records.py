@@ -29,6 +29,7 @@ async def forget(connection: Any, anchors: Sequence[int]) -> dict[str, int]:
     removed["shop_orders"] = _count(await connection.execute(_ORDERS, list(anchors), OURS))
     for name, table in (
         ("foreign_orders", "shop_orders"),
+        ("shop_claims", "shop_claims"),
         ("shop_carts", "shop_carts"),
         ("mall_redemptions", "mall_redemptions"),
     ):

@@ -92,7 +92,8 @@ orders = Table(
         server_default="0",
         comment="of a cancelled foreign order: not told back",
     ),
-    Column("voided_fen", BigInteger, nullable=False, server_default="0", comment="of it: what order.voided has told"),
+    Column("voided_fen", BigInteger, nullable=False, server_default="0", comment="of it: looked at, to be told"),
+    Column("told_fen", BigInteger, nullable=False, server_default="0", comment="of it: what order.voided has told"),
     UniqueConstraint("source", "order_id"),
     CheckConstraint(
         "state IN ('created', 'paid', 'fulfilled', 'received', 'completed', 'cancelled', 'refunded')", name="state"
@@ -100,12 +101,29 @@ orders = Table(
     CheckConstraint("refunded_fen BETWEEN 0 AND paid_fen", name="kept"),
     CheckConstraint("payable_fen BETWEEN 0 AND list_fen", name="payable"),
     Index("ix_shop_orders_anchor", "anchor"),
+    Index("ix_shop_orders_order_id", "order_id", postgresql_where=text("source <> 'shop'")),
     Index("ix_shop_orders_state", "state", "number"),
     Index("ix_shop_orders_created_at", "created_at"),
     Index("ix_shop_orders_due", "expires_at", postgresql_where=text("state = 'created'")),
     Index("ix_shop_orders_to_void", "number", postgresql_where=text("rest_fen > voided_fen")),
     Index("ix_shop_orders_under_way", "state", "state_at", postgresql_where=text("state IN ('fulfilled', 'received')")),
 )
+
+claims = Table(
+    "shop_claims",
+    metadata,
+    Column("order_id", SORTED, primary_key=True),
+    Column("key", UUID(as_uuid=True), primary_key=True, comment="claims.key_of"),
+    Column("name", Text, nullable=False, comment="order.paid or order.refunded"),
+    Column("shop", Text, nullable=False),
+    Column("reference", Text, nullable=False, comment="payment_id, refund_id; empty: none was named"),
+    Column("source", Text, nullable=False, comment="write key that told first under this identifier"),
+    Column("anchor", BigInteger, nullable=False),
+    Column("event_id", Text, nullable=False, comment="of the first event"),
+    Column("at", TIME, nullable=False),
+    Index("ix_shop_claims_anchor", "anchor"),
+)
+"""First tellings of the money of foreign orders (claims.py)."""
 
 payments = Table(
     "shop_payments",

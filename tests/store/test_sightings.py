@@ -1,0 +1,48 @@
+"""Who was there: what is only said of a person wakes nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from siyu.analytics.overview import figures, person_of_event
+from siyu.store.clickhouse import EventStore
+from siyu.store.postgres import Database
+from tests.store.membership_house import NOON, House
+
+SAID = ("message.sent", "Email Sent", "Push Notification Received", "SMS Failed", "Order Shipped", "coupon.expired")
+
+
+@pytest.fixture
+async def house(db: Database, events: EventStore) -> House:
+    return await House.build(db, events)
+
+
+async def test_who_sleeps_is_asleep_after_the_message_and_awake_when_they_open_it(house: House) -> None:
+    await house.happen("page", ago=timedelta(days=100))
+    for name in SAID:
+        await house.happen(name)
+    asleep = await house.portrait()
+    assert (asleep.lifecycle, asleep.last_seen) == ("sleeping", NOON - timedelta(days=100))
+    assert await _active(house) == 0
+    await house.happen("Email Opened")
+    assert await _active(house) == 1
+    awake = await house.portrait()
+    assert (awake.lifecycle, awake.last_seen) == ("active", NOON)
+
+
+async def test_of_whom_something_is_only_said_is_as_old_as_that(house: House) -> None:
+    await house.happen("message.sent", "email=li@example.com", ago=timedelta(days=2))
+    await house.happen("message.delivered", "email=li@example.com")
+    told = await house.portrait("email=li@example.com")
+    assert (told.lifecycle, told.first_seen, told.last_seen) == ("new", *[NOON - timedelta(days=2)] * 2)
+    await house.happen("message.clicked", "email=li@example.com", ago=timedelta(days=1))
+    assert (await house.portrait("email=li@example.com")).last_seen == NOON - timedelta(days=1)
+
+
+async def _active(house: House) -> int:
+    """The active customers that the overview shows for today."""
+    today = (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+    (shown,) = await figures(house.events, await person_of_event(house.events), [today])
+    return shown.persons
