@@ -9,9 +9,9 @@ from msgspec import structs
 
 from siyu.analytics.kinds import parse_question
 from siyu.analytics.question import condition_of
+from siyu.chinese import worded
 from siyu.errors import InvalidQuestion
 from siyu.loyalty.earning import EarnRule, check_rule
-from siyu.rules.chinese import worded
 from siyu.rules.parse import parse_rule
 from siyu.rules.possible import asked_rule, asked_sentence
 from siyu.rules.rule import InvalidRule

@@ -134,7 +134,7 @@ def test_the_rests_that_are_told_add_up_to_what_was_paid_and_not_told_back(steps
     for one in sorted(steps, key=lambda one: one.name != "order.refunded"):
         known = merged(known, [one])
         if (rest := rest_of(known)) > before:
-            event = voided(About("mall", "O1"), known, before)
+            event = voided(About("mall", "O1"), known, rest - before, before)
             assert (event.properties["refund_fen"], event.name) == (rest - before, "order.voided")
             numbers.append(event.event_id)
             before = rest

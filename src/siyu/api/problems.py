@@ -11,8 +11,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from siyu.api.titles import TITLES_ZH
+from siyu.chinese import said_in_chinese
 from siyu.errors import Busy, EngineUnavailable, SiyuError
-from siyu.rules.chinese import in_chinese
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ def _body(status: int, code: str, detail: str, more: Mapping[str, Any]) -> dict[
     body |= {"code": code, "detail": detail}
     if code in TITLES_ZH:
         body["title_zh"] = TITLES_ZH[code]
-    if (said := in_chinese(detail)) is not None:
+    if (said := said_in_chinese(detail, more)) is not None:
         body["detail_zh"] = said
     return body | {name: value for name, value in more.items() if name not in _DETAILS_HIDDEN}
 

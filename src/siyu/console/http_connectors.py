@@ -141,7 +141,7 @@ async def store(request: AnyRequest, visit: Visit, db: Database, secret: bytes) 
                 keep = actions.change if there and not (typed or made) else actions.put
                 await keep(await driver_of(conn), name, wanted, secret, visit.moment.now)
         except WrongMapping as error:
-            fields.refuse("mapping", WRONG_JSON, str(error))
+            fields.refuse("mapping", WRONG_JSON, visit.said(error))
     if fields.wrong:
         return await _page(visit, db, fields=fields, chosen=name if there else "")
     if made:

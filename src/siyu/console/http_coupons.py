@@ -26,7 +26,6 @@ from siyu.coupons.template_records import Stored
 from siyu.errors import Conflict, MalformedRequest, NotFound, Refused, WrongValue
 from siyu.loyalty.newcomers import Call, EnrolmentPending, Newcomers
 from siyu.loyalty.request import Identifier
-from siyu.rules.chinese import worded
 from siyu.rules.sentence import say
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
@@ -197,7 +196,7 @@ async def _save(
         except Conflict as error:
             refused(fields, error, seen)
         except MalformedRequest as error:
-            fields.refuse("", worded(error, lang_of(visit)))
+            fields.refuse("", visit.said(error))
     editor = editor_from(form, "audience", lang_of(visit), vocabulary="coupons")
     return _form_page(visit, before, Entry(fields.values, fields.wrong, editor), wanted)
 

@@ -82,7 +82,7 @@ async def store(request: AnyRequest, visit: Visit, db: Database) -> Response[str
             said = {"TAKEN": ("code", taken), "CURRENCY_IMMUTABLE": ("lots", FIXED)}.get(error.code, ("", FULL))
             fields.refuse(*said)
         except MalformedRequest as error:
-            fields.refuse("", str(error))
+            fields.refuse("", visit.said(error))
     return await _page(visit, db, fields, None, code if there else "")
 
 

@@ -25,7 +25,6 @@ from siyu.loyalty.earning import DEFAULTS, EarnRule, Once, audience_of
 from siyu.loyalty.estimate import Estimate, House, estimate
 from siyu.loyalty.react import all_rules, store_rule
 from siyu.loyalty.request import POINTS
-from siyu.rules.chinese import worded
 from siyu.rules.sentence import say
 from siyu.rules.vocabulary import Lang
 from siyu.segments.words import WORDS
@@ -246,7 +245,7 @@ async def estimated(request: AnyRequest, visit: Visit, db: Database, events: Eve
         except QueryTooExpensive:
             fields.refuse("", TOO_MUCH)
         except MalformedRequest as error:
-            fields.refuse("", worded(error, lang_of(visit)))
+            fields.refuse("", visit.said(error))
     editor = editor_from(form, "audience", lang_of(visit))
     return await _page(visit, db, before, Entry(fields.values, fields.wrong, editor), found)
 
@@ -269,7 +268,7 @@ async def _save(
             text = _("Somebody saved another version meanwhile. Reload the page and look again.")
             fields.refuse("" if before else "id", text if before else _("There is one of this number already."))
         except MalformedRequest as error:
-            fields.refuse("", worded(error, lang_of(visit)))
+            fields.refuse("", visit.said(error))
     return await _page(
         visit, db, before, Entry(fields.values, fields.wrong, editor_from(form, "audience", lang_of(visit)))
     )

@@ -76,7 +76,7 @@ async def change(request: AnyRequest, visit: Visit, db: Database) -> Response[st
             found = _WHERE.search(str(error.details.get("path", "")))
             place = places[int(found[1])] if found and int(found[1]) < len(places) else None
             if place is None:
-                fields.refuse("", CONTRADICTS, str(error))
+                fields.refuse("", CONTRADICTS, visit.said(error))
             else:
                 fields.refuse(f"rule{place}", WRONG_RULE)
     many = fields.whole("tiers", 0, 20) or 0

@@ -84,7 +84,7 @@ async def check(
     try:
         await actions.check(db, wechat, setting, appid)
     except SiyuError as error:
-        return await _page(visit, db, problem=str(error))
+        return await _page(visit, db, problem=visit.said(error))
     return redirect("/console/mini-programs?said=right")
 
 

@@ -30,7 +30,6 @@ from siyu.coupons.pricing import Pricing
 from siyu.coupons.quote import Stage
 from siyu.coupons.template import PriceRule, stage_of
 from siyu.errors import Conflict, MalformedRequest, NotFound
-from siyu.rules.chinese import worded
 from siyu.store.postgres import Database
 from siyu.store.replies import Asked, once
 
@@ -170,7 +169,7 @@ async def _save(
         except Conflict as error:
             refused(fields, error, seen)
         except MalformedRequest as error:
-            fields.refuse("", worded(error, lang_of(visit)))
+            fields.refuse("", visit.said(error))
     editor = editor_from(form, "condition", lang_of(visit), vocabulary="coupons")
     return await _form_page(visit, db, before, Entry(fields.values, fields.wrong, editor))
 

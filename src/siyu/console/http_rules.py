@@ -11,6 +11,7 @@ from litestar import Response, get, post
 
 from siyu.analytics import overview as reads
 from siyu.calendar.actions import days_known, missing
+from siyu.chinese import worded
 from siyu.collect.catalogue import CATALOGUE, GROUPS
 from siyu.console.page import SECURITY_HEADERS
 from siyu.console.rule_draft import DEPTH_MAX, Made, checked
@@ -30,7 +31,6 @@ from siyu.console.visit import AnyRequest, Visit
 from siyu.coupons.template import FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.profile import operate
-from siyu.rules.chinese import worded
 from siyu.rules.moments import CALENDAR
 from siyu.rules.phrases import PHRASES
 from siyu.rules.possible import asked_rule, asked_sentence

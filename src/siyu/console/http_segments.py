@@ -16,7 +16,6 @@ from siyu.console.rule_form import Editor, editor_of, rule_from
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
 from siyu.profile.many import portraits_of
-from siyu.rules.chinese import worded
 from siyu.rules.parse import parse_rule
 from siyu.rules.read import read_sentence
 from siyu.rules.rule import Rule
@@ -65,7 +64,7 @@ def _shown(segment: Segment, visit: Visit) -> Shown:
     try:
         return Shown(segment, _sentence(parse_rule(segment.rule, WORDS), visit), segment.problem)
     except MalformedRequest as error:
-        return Shown(segment, "", worded(error, lang_of(visit)))
+        return Shown(segment, "", visit.said(error))
 
 
 def _said(request: AnyRequest, visit: Visit) -> str | None:

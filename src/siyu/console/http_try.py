@@ -81,7 +81,7 @@ async def price(request: AnyRequest, visit: Visit, db: Database, pricing: Pricin
         except NotFound:
             fields.refuse("value", NO_PERSON)
         except MalformedRequest as error:
-            fields.refuse("", str(error))
+            fields.refuse("", visit.said(error))
     if tried is None:
         return visit.page("price_tried.html", quote=None, wrong=fields.wrong)
     return await _shown(visit, db, tried)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from siyu.chinese import worded
 from siyu.collect.catalogue import label as event_label
 from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
 from siyu.errors import SiyuError
 from siyu.ids import base_kind
-from siyu.rules.chinese import worded
 
 KINDS: Final = {
     "user_id": (_("User ID"), "user-circle"),

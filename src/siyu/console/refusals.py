@@ -58,7 +58,7 @@ def reason(visit: Visit, error: SiyuError) -> str:
     if code == "NOT_ELIGIBLE" and error.details.get("because") == "person":
         code = "PERSON_NEEDED"
     if code not in REASONS:
-        return str(error)
+        return visit.said(error)
     why = error.details.get("why")
     said = msgspec.convert(why, tuple[Reason, ...]) if isinstance(why, list) else ()
     return _with(visit, visit.face.text(REASONS[code]), said)

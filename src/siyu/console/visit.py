@@ -15,7 +15,7 @@ from siyu.console.i18n import known_locale, translate
 from siyu.console.operator import Operator
 from siyu.console.page import html, render
 from siyu.console.session import Session, csrf_matches, csrf_token, unseal
-from siyu.errors import Forbidden, Unauthorized
+from siyu.errors import Forbidden, SiyuError, Unauthorized
 from siyu.profile.portrait import Moment
 from siyu.settings import Settings
 from siyu.store.postgres import Database
@@ -88,6 +88,10 @@ class Visit:
     def locale(self) -> str:
         """zh_CN or en."""
         return self.face.locale
+
+    def said(self, error: SiyuError) -> str:
+        """The error's own words, in the reader's language where they are there in it."""
+        return labels.Labels(self.locale).said(error)
 
     def page(
         self, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any

@@ -1,18 +1,11 @@
-"""What is wrong with a rule or a condition, in Chinese: beside each English sentence that this room refuses with.
-
-Errors are raised in English, in one place each; the reader's language is known only where they are shown.
-`tests/rules/test_rule_errors.py` looks that no sentence is missing here."""
+"""What is wrong with a rule, a condition or a question, in Chinese."""
 
 # ruff: noqa: E501 - a table: one sentence, one line.
 from __future__ import annotations
 
-import re
 from typing import Final
 
-from siyu.errors import SiyuError
-from siyu.rules.vocabulary import Lang
-
-_SENTENCES: Final[tuple[tuple[str, str], ...]] = (
+SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"A rule has at most (\d+) levels and (\d+) parts\.", r"一条规则最多 \1 层、\2 个部分。"),
     (r"A rule is a JSON object\.", "规则是一个 JSON 对象。"),
     (r"A rule has one of: (.+)\.", r"规则要有其中之一：\1。"),
@@ -76,19 +69,3 @@ _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"This is no rule of the builder\.", "这不是规则编辑器的内容，请刷新页面后再试。"),
     (r"The rule is too large\.", "规则太大了。"),
 )  # fmt: skip
-_COMPILED: Final = tuple((re.compile(english, re.DOTALL), chinese) for english, chinese in _SENTENCES)
-
-
-def worded(error: SiyuError, lang: Lang) -> str:
-    """What is wrong, in the reader's language where the sentence is there in it: `details["detail_zh"]`, or above."""
-    if lang != "zh":
-        return str(error)
-    return str(error.details.get("detail_zh") or in_chinese(str(error)) or error)
-
-
-def in_chinese(message: str) -> str | None:
-    """The Chinese of a sentence that rules and conditions are refused with; None for any other."""
-    for english, chinese in _COMPILED:
-        if (found := english.fullmatch(message)) is not None:
-            return found.expand(chinese)
-    return None
