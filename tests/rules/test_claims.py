@@ -38,10 +38,13 @@ def test_what_repeats_what(one: Claim, first: Claim, same: bool) -> None:
 
 def test_the_earliest_of_the_same_person_is_the_first() -> None:
     early = SITE._replace(source="app", event_id="e0", at=NOON - timedelta(hours=1))
-    known = [(SITE, "li"), (early, "wang"), (early._replace(order_id="O2"), "li")]
-    assert first_of(HOOK, "li", known) == SITE
-    assert first_of(HOOK, "wang", known) == early
-    assert first_of(HOOK, "nobody", known) is None
+    li, wang = 1, 2
+    known = [(SITE, {li}), (early, {wang}), (early._replace(order_id="O2"), {li})]
+    assert first_of(HOOK, {li}, known) == SITE
+    assert first_of(HOOK, {wang}, known) == early
+    assert first_of(HOOK, {li, wang}, known) == early
+    assert first_of(HOOK, {3}, known) is None
+    assert first_of(HOOK, set(), known) is None
 
 
 @pytest.mark.parametrize(

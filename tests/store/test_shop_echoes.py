@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from siyu.coupons.pricing import Pricing
+from siyu.ids import identifier_key
 from siyu.loyalty.request import Identifier
 from siyu.shop import Orders
 from siyu.shop.placing import Tools
@@ -72,6 +73,14 @@ async def test_an_order_of_ours_that_an_end_tells_again_counts_once_in_every_fig
     await house.pay(5_000, "u2", order="O1")
     await house.happen("order.paid", value_fen=2_000, properties={"order_id": "O1", "shop": "mall"})
     assert await figures(house) == (14_000, 17_000, 3)
+
+
+async def test_an_echo_in_the_batch_that_first_ties_its_teller_to_the_buyer(house: House) -> None:
+    await bought(house, "O1")
+    openid = "openid:wx1=o-1"
+    said = {"order_id": "O1"}
+    await house.happen("PayOrder", openid, value_fen=10_000, properties=said, others=identifier_key("user_id", "u1"))
+    assert await figures(house) == (10_000, 10_000, 1)
 
 
 async def figures(house: House) -> tuple[int, ...]:

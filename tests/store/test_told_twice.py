@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from siyu.errors import EngineUnavailable
+from siyu.ids import identifier_key
 from siyu.shop.rights_records import forget
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
@@ -92,6 +93,15 @@ async def test_under_another_identifier_of_the_same_person(house: House) -> None
     await house.merge("u1", "phone=+8613800138000")
     await site_pays(house)
     await hook_pays(house, user="phone=+8613800138000")
+    assert await figures(house) == (10_000, 1, 10_000, 1)
+
+
+async def test_in_the_batch_that_first_ties_the_buyer_to_their_phone(house: House) -> None:
+    phone = identifier_key("phone", "+8613800138000")
+    said = {"order_id": "O1"}
+    await house.send("Order Completed", value_fen=10_000, properties=said, others=phone, **SITE)
+    await house.send("order.paid", "phone=+8613800138000", value_fen=10_000, properties=said | {"shop": "mall"}, **HOOK)
+    await house.worker.step(1)
     assert await figures(house) == (10_000, 1, 10_000, 1)
 
 

@@ -55,13 +55,19 @@ async def _of_who_ordered(
     connection: Any, batch: Batch, anchors: Anchors, owners: Sequence[tuple[int, int]]
 ) -> set[int]:
     """The rows whose person is the one that one of these identifiers belongs to."""
-    pairs = []
+    asked = []
     for row, owner in owners:
         at = datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC)
-        pairs += [(int(anchors[batch.place[row]]), at), (owner, at)]
-    persons = [None if one is None else one.person for one in await named_by_anchor(connection, pairs)]
-    told = zip(owners, persons[::2], persons[1::2], strict=True)
-    return {row for (row, _), teller, buyer in told if teller is not None and teller == buyer}
+        asked += [(row, (teller, at), (owner, at)) for teller in carried(batch, anchors, row)]
+    wanted = sorted({pair for _, *pairs in asked for pair in pairs})
+    named = zip(wanted, await named_by_anchor(connection, wanted), strict=True)
+    persons = {pair: one.person for pair, one in named if one is not None}
+    return {row for row, teller, buyer in asked if teller in persons and persons[teller] == persons.get(buyer)}
+
+
+def carried(batch: Batch, anchors: Anchors, row: int) -> tuple[int, ...]:
+    """The identifiers that an event carries, the one it stands under first."""
+    return tuple(int(anchors[place]) for place in (batch.place[row], *batch.others.get(row, ())))
 
 
 def told_by_others(batch: Batch) -> list[int]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from siyu.identity.anchors import Anchors
 from siyu.identity.members import named_by_anchor
 from siyu.processor.batch import Batch, object_of, texts
-from siyu.processor.echoes import marked, told_by_others
+from siyu.processor.echoes import carried, marked, told_by_others
 from siyu.shop.claims import TELLERS_MAX, Claim, claim_of, first_of, key_of
 from siyu.shop.foreign_records import add_claims, find_claims, lock_claims
 
@@ -28,10 +28,17 @@ FIRST: Final = "first_event_id"
 class _Telling(NamedTuple):
     key: UUID
     claim: Claim
+    anchors: tuple[int, ...]
+    """All identifiers that the event carries: what ties them together is stored after it."""
     said: dict[str, Any]
 
 
-_Known = dict[str, dict[UUID, Claim]]
+class _Known(NamedTuple):
+    claim: Claim
+    anchors: tuple[int, ...]
+
+
+_Orders = dict[str, dict[UUID, _Known]]
 """Order id → its claims."""
 
 
@@ -83,30 +90,30 @@ def _tellings(batch: Batch, anchors: Anchors) -> dict[int, _Telling]:
     found = {}
     columns = (texts(batch, column, rows) for column in ("name", "properties", "source", "event_id"))
     for row, name, properties, source, event_id in zip(rows, *columns, strict=True):
-        said, anchor = object_of(properties), int(anchors[batch.place[row]])
+        said, mine = object_of(properties), carried(batch, anchors, row)
         at = datetime.fromtimestamp(batch.occurred_ms[row] / 1000, UTC)
-        claim = claim_of(name, said, source=source, anchor=anchor, event_id=event_id, at=at)
+        claim = claim_of(name, said, source=source, anchor=mine[0], event_id=event_id, at=at)
         if claim is not None:
-            found[row] = _Telling(key_of(claim), claim, said)
+            found[row] = _Telling(key_of(claim), claim, mine, said)
     return found
 
 
-def _by_order(claims: Iterable[Claim]) -> _Known:
-    known: _Known = {}
+def _by_order(claims: Iterable[Claim]) -> _Orders:
+    known: _Orders = {}
     for one in claims:
-        known.setdefault(one.order_id, {})[key_of(one)] = one
+        known.setdefault(one.order_id, {})[key_of(one)] = _Known(one, (one.anchor,))
     return known
 
 
-def _twice(stored: _Known, tellings: Mapping[int, _Telling]) -> set[str]:
+def _twice(stored: _Orders, tellings: Mapping[int, _Telling]) -> set[str]:
     """Orders whose money may have been told twice: several claims (not more than an order can have), or several events
     that name one number."""
     keys = {order_id: set(claims) for order_id, claims in stored.items()}
     numbers: dict[UUID, set[str]] = {
-        key: {one.event_id} for claims in stored.values() for key, one in claims.items() if one.reference
+        key: {one.claim.event_id} for claims in stored.values() for key, one in claims.items() if one.claim.reference
     }
     found = set()
-    for key, one, _ in tellings.values():
+    for key, one, *_ in tellings.values():
         mine = keys.setdefault(one.order_id, set())
         mine.add(key)
         if one.reference:
@@ -117,31 +124,34 @@ def _twice(stored: _Known, tellings: Mapping[int, _Telling]) -> set[str]:
 
 
 async def _persons(
-    connection: Any, asked: set[str], stored: _Known, tellings: Mapping[int, _Telling]
+    connection: Any, asked: set[str], stored: _Orders, tellings: Mapping[int, _Telling]
 ) -> dict[tuple[int, datetime], int]:
     """Whose an identifier was at an instant, for all claims of these orders."""
-    claims = [one for order_id in asked for one in stored.get(order_id, {}).values()]
-    claims += [one.claim for one in tellings.values() if one.claim.order_id in asked]
-    wanted = sorted({(one.anchor, one.at) for one in claims})
+    known = [_Known(one.claim, one.anchors) for one in tellings.values() if one.claim.order_id in asked]
+    known += [one for order_id in asked for one in stored.get(order_id, {}).values()]
+    wanted = sorted({(anchor, claim.at) for claim, anchors in known for anchor in anchors})
     named = await named_by_anchor(connection, wanted) if wanted else []
     return {whose: one.person for whose, one in zip(wanted, named, strict=True) if one is not None}
 
 
 def _decided(
-    known: _Known, tellings: Mapping[int, _Telling], persons: Mapping[tuple[int, datetime], int]
+    known: _Orders, tellings: Mapping[int, _Telling], persons: Mapping[tuple[int, datetime], int]
 ) -> tuple[dict[int, Claim], dict[UUID, Claim]]:
     """Row → the claim that it repeats; and the new claims by their keys. In the order of arrival."""
+
+    def whose(claim: Claim, anchors: Iterable[int]) -> set[int]:
+        return {persons[anchor, claim.at] for anchor in anchors if (anchor, claim.at) in persons}
+
     firsts, new = {}, {}
-    for row, (key, one, _) in tellings.items():
+    for row, (key, one, anchors, _) in tellings.items():
         claims = known.setdefault(one.order_id, {})
         kept = claims.get(key)
-        person = persons.get((one.anchor, one.at))
-        itself = kept is not None and kept.event_id == one.event_id
-        if person is not None and not itself:
-            candidates = ((other, persons.get((other.anchor, other.at))) for other in claims.values())
-            if (first := first_of(one, person, candidates)) is not None:
+        itself = kept is not None and kept.claim.event_id == one.event_id
+        if not itself and (mine := whose(one, anchors)):
+            candidates = ((other.claim, whose(*other)) for other in claims.values())
+            if (first := first_of(one, mine, candidates)) is not None:
                 firsts[row] = first
                 continue
         if kept is None and len(claims) < TELLERS_MAX:
-            claims[key] = new[key] = one
+            claims[key], new[key] = _Known(one, anchors), one
     return firsts, new

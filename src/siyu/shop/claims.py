@@ -5,7 +5,7 @@ The site's SDK, the shop's webhook and the till may all tell of one payment, eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -72,7 +72,8 @@ def repeats(one: Claim, first: Claim) -> bool:
     return one.source != first.source
 
 
-def first_of(one: Claim, person: object, known: Iterable[tuple[Claim, object]]) -> Claim | None:
-    """The earliest of the claims known (each with its person) that `one` of `person` repeats."""
-    found = [first for first, whose in known if whose == person and repeats(one, first)]
+def first_of(one: Claim, whose: Set[int], known: Iterable[tuple[Claim, Set[int]]]) -> Claim | None:
+    """The earliest of the claims known that `one` repeats. `whose`: the persons of the identifiers that an event
+    carries, mostly one; one in common and the events are of the same person."""
+    found = [first for first, persons in known if not whose.isdisjoint(persons) and repeats(one, first)]
     return min(found, key=lambda first: (first.at, first.source, first.event_id), default=None)
