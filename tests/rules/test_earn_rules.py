@@ -14,6 +14,7 @@ from siyu.loyalty.earning import (
     Money,
     Occurrence,
     Told,
+    all_received,
     check_rule,
     condition_of,
     money_keys,
@@ -120,3 +121,23 @@ def test_the_points_of_two_shops_are_of_two_orders() -> None:
     assert points_of(ORDER, both) == 2
     assert points_of(ORDER, [*both, money(-(10**15), "b")]) == 1
     assert points_of(ORDER, [*both, money(-98, "")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("money", "received"),
+    [
+        ([("", 100)], False),
+        ([("", 100), ("", 0)], True),
+        ([("a", 100), ("a", 0), ("a", -30)], True),
+        ([("a", 100), ("", 0)], True),
+        ([("", 100), ("a", 0)], True),
+        ([("a", 100), ("b", 50), ("a", 0)], False),
+        ([("a", 100), ("b", 50), ("a", 0), ("b", 0)], True),
+        ([("b", 0), ("a", 100)], False),
+        ([("b", 50), ("a", 100), ("a", 0), ("b", -50)], True),
+        ([("a", 0)], True),
+    ],
+)
+def test_points_come_when_the_parcels_of_all_shops_have(money: list[tuple[str, int]], received: bool) -> None:
+    told = [Money(UUID(int=0), "order/7", 1, fen, "r", shop=shop) for shop, fen in money]
+    assert all_received(told) == received

@@ -165,13 +165,13 @@ class House:
         async with self.db.driver() as connection:
             return (await named_by_uid(connection, [self.uid(user)]))[self.uid(user)]
 
-    async def available(self, currency: str, user: str = "u1") -> int:
-        """What the person can use."""
+    async def available(self, currency: str, user: str = "u1", *, pending: bool = True) -> int:
+        """What the person can use, or will."""
         async with self.db.driver() as connection:
             holders = list((await find_wallets(connection, self.uid(user), self.now)).holders)
             held, lots = await balances(connection, holders), await lots_seen(connection, holders)
             views = accounts_of(held, lots, await self.ledger.currencies(connection), self.now)
-        return sum(view.available + view.pending for view in views if view.currency == currency)
+        return sum(view.available + view.pending * pending for view in views if view.currency == currency)
 
     async def told(self, name: str) -> list[dict[str, Any]]:
         """The properties of events of this name in the store, in order."""

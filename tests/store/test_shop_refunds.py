@@ -87,6 +87,15 @@ async def test_one_person_has_orders_of_one_number_in_two_shops(house: House) ->
     assert await standing(house, "u1") == (240, 240)
 
 
+async def test_points_come_when_the_parcels_of_both_shops_have(house: House) -> None:
+    await house.happen("page", "u1", others="openid:a\x1f9\x1eopenid:b\x1f3")
+    await paid(house, "a")
+    await paid(house, "b", "openid:b=3")
+    for shop, usable in (("a", 0), ("b", 400)):
+        await house.happen("order.received", "u1", properties={"order_id": "77", "shop": shop})
+        assert await house.available("points", pending=False) == usable
+
+
 async def test_a_refund_that_the_buyer_and_the_shop_tell_is_one(house: House) -> None:
     await paid(house, "a")
     said = {"order_id": "77", "refund_id": "R1"}

@@ -300,6 +300,19 @@ def news_of(money: Money, keys: Keys, known: Mapping[UUID, Told], mine: Collecti
     return money._replace(key=second) if first in known else money
 
 
+def all_received(money: Iterable[Money]) -> bool:
+    """Whether everything paid under an order's number has arrived: of two shops that number alike, both parcels.
+    Which points are of which shop is not kept, so none of them come before all may."""
+    left: dict[str, int] = {}
+    received = set[str]()
+    for one in money:
+        left[one.shop] = left.get(one.shop, 0) + one.fen
+        if one.fen == 0:
+            received.add(one.shop)
+    kept = {shop for shop, fen in left.items() if fen > 0}
+    return bool(received) and ("" in kept | received or kept <= received)
+
+
 def points_of(rule: EarnRule, money: Sequence[Money]) -> int:
     """Points of a person for orders of one number: those of two shops are two orders."""
     shops = {one.shop for one in money}

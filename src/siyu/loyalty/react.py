@@ -25,6 +25,7 @@ from siyu.loyalty.earning import (
     Money,
     Occurrence,
     Told,
+    all_received,
     audience_of,
     cause_of,
     check_rule,
@@ -276,7 +277,7 @@ async def _orders(connection: Any, ledger: Ledger, rule: EarnRule, earners: Sequ
         given = [row for row in earned[subject] if row.holder in one.wallets.holders]
         stamp = Stamp(derived_key("change", rule.id, money.key), request, now, _by(rule))
         commands += _change(rule, one, points, given, stamp)
-        if any(row.fen == 0 for row in mine):
+        if all_received(mine):
             received.append((one, subject))
     await ledger.post(connection, commands)
     if received:
