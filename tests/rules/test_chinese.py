@@ -31,6 +31,8 @@ PASSED_ON = {
     "The coupon does not apply: 7.",
     "1 to 7 event names are needed.",
     "1 to 7 ends are needed.",
+    "'7' in the address is not an id (a UUID).",
+    "'7' in the address is not a whole number.",
 }
 """Put together where this does not look."""
 INSIDE = {"Other processors register the same identifiers."}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -26,6 +27,7 @@ _HTTP_CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     429: "BUSY",
 }
+_KINDS: Mapping[type, str] = {UUID: "an id (a UUID)", int: "a whole number"}
 DEFECT = "Something went wrong on our side; the log of the server has the details."
 _DETAILS_HIDDEN = frozenset({"status", "title", "title_zh", "code", "type"})
 
@@ -72,10 +74,38 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     if error.status_code >= 500:
         log.error("request failed", path=request.url.path, exc_info=error)
     more: dict[str, Any] = {}
+    if error.status_code == 404 and (misfit := _misfit(request)) is not None:
+        return problem(404, _HTTP_CODES[404], misfit[1], path=misfit[0])
     if isinstance(error, ValidationException) and error.extra:
         more["errors"] = error.extra
     code = _HTTP_CODES.get(error.status_code, "MALFORMED_REQUEST" if error.status_code < 500 else "INTERNAL")
     return problem(error.status_code, code, error.detail + _first_wrong(more.get("errors")), **more)
+
+
+def _misfit(request: Request[Any, Any, Any]) -> tuple[str, str] | None:
+    """The part of the address that is not of its type, by name, and what it should be. To the framework an address with
+    such a part is one it does not know."""
+    segments = request.url.path.strip("/").split("/")
+    for route in request.app.routes:
+        components = route.path_components
+        if len(components) != len(segments) or not all(
+            component == segment
+            for component, segment in zip(components, segments, strict=True)
+            if isinstance(component, str)
+        ):
+            continue
+        for component, segment in zip(components, segments, strict=True):
+            if not isinstance(component, str) and component.type in _KINDS and not _fits(component.type, segment):
+                return component.name, f"{segment[:60]!r} in the address is not {_KINDS[component.type]}."
+    return None
+
+
+def _fits(kind: type, segment: str) -> bool:
+    try:
+        kind(segment)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_wrong(errors: Any) -> str:

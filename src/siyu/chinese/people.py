@@ -54,6 +54,8 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"(.+) is no day\.", r"\1 不是日期。"),
     (r"There is no calendar of this year\.", "没有这一年的日历。"),
     # access
+    (r"'(.+)' in the address is not an id \(a UUID\)\.", r"地址中的“\1”不是编号（UUID）。"),
+    (r"'(.+)' in the address is not a whole number\.", r"地址中的“\1”不是整数。"),
     (r"An API token of the scope (\w+) may not do this\.", r"范围为 \1 的 API 令牌不能这样做。"),
     (r"Send the API token as `Authorization: Bearer <token>`; `siyu keys create` makes one\.", "请用 Authorization: Bearer <令牌> 发送 API 令牌；siyu keys create 可以创建。"),
     (r"This API token is not known or was revoked\.", "这个 API 令牌不存在或已吊销。"),
