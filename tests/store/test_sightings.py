@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from siyu.analytics.overview import figures, person_of_event
+from siyu.analytics.overview import Wanted, by_end, days, figures, newest, person_of_event, persons_listed
+from siyu.profile.lifecycle import DEFAULTS, Lifecycle
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from tests.store.membership_house import NOON, House
@@ -39,6 +40,38 @@ async def test_of_whom_something_is_only_said_is_as_old_as_that(house: House) ->
     assert (told.lifecycle, told.first_seen, told.last_seen) == ("new", *[NOON - timedelta(days=2)] * 2)
     await house.happen("message.clicked", "email=li@example.com", ago=timedelta(days=1))
     assert (await house.portrait("email=li@example.com")).last_seen == NOON - timedelta(days=1)
+
+
+async def test_the_list_of_persons_says_what_the_portrait_says(house: House) -> None:
+    await house.happen("page", ago=timedelta(days=100))
+    await house.happen("message.sent")
+    await house.happen("message.sent", "email=li@example.com", ago=timedelta(days=2))
+    assert await _listed(house, "sleeping") == [NOON - timedelta(days=100)]
+    assert await _listed(house, "new") == [NOON - timedelta(days=2)]
+    await house.happen("order.paid", value_fen=0)
+    assert await _listed(house, "active") == [NOON]
+
+
+async def test_the_overview_counts_free_purchases_and_no_event_that_is_only_said(house: House) -> None:
+    for name in (*SAID, "page", "order.paid"):
+        await house.happen(name)
+    person = await person_of_event(house.events)
+    day = (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+    (shown,) = await figures(house.events, person, [day])
+    assert (shown.persons, shown.events, shown.orders, shown.revenue_fen) == (1, 2, 1, 0)
+    (one,) = await days(house.events, person, *day, "Asia/Shanghai")
+    assert (one.persons, one.events, one.orders) == (1, 2, 1)
+    assert {one.name for one in await newest(house.events, person, NOON, 10)} == {"page", "order.paid"}
+    assert [(one.end, one.persons, one.events) for one in await by_end(house.events, person, *day)] == [("web", 1, 2)]
+
+
+async def _listed(house: House, stage: Lifecycle) -> list[datetime]:
+    """When the listed persons of a stage were last seen."""
+    wanted = Wanted(lifecycle=stage)
+    rows, _ = await persons_listed(
+        house.events, await person_of_event(house.events), wanted, DEFAULTS, NOON + timedelta(seconds=1)
+    )
+    return [row.last_seen for row in rows]
 
 
 async def _active(house: House) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from siyu.analytics.scope import NOT_BEHAVIOUR
-from siyu.collect.catalogue import spellings
+from siyu.collect.catalogue import PURCHASES, UNSEEN, spellings
 from siyu.identity.mirror import person_sql
 from siyu.profile.lifecycle import Lifecycle, Thresholds
 from siyu.store.clickhouse import EventStore
@@ -22,8 +22,12 @@ from siyu.store.clickhouse import EventStore
 NAMES_MAX: Final = 1_000
 ARRIVALS_MAX: Final = 200
 PROPERTY_SAMPLE_EVENTS: Final = 500
-_PAID: Final = "value_fen > 0"
+_PAID: Final = "(value_fen > 0 OR name IN {paid:Array(String)})"
+"""A free purchase is one too."""
 _BEHAVIOUR: Final = "name NOT IN {hidden:Array(String)}"
+_SEEN: Final = "name NOT IN {unseen:Array(String)}"
+"""Not what is only said of a person (a segment entered, a message sent): nobody was there."""
+_NAMES: Final = {"hidden": NOT_BEHAVIOUR, "unseen": sorted(UNSEEN), "paid": PURCHASES}
 
 
 class Figures(NamedTuple):
@@ -32,6 +36,7 @@ class Figures(NamedTuple):
     persons: int
     new_persons: int
     events: int
+    """Without what is only said of persons."""
     orders: int
     revenue_fen: int
 
@@ -116,10 +121,10 @@ async def figures(events: EventStore, person: str, stretches: Sequence[tuple[dat
         inside = f"occurred_at >= {_at(f'a{n}')} AND occurred_at < {_at(f'b{n}')}"
         params |= {f"a{n}": _ms(start), f"b{n}": _ms(end)}
         behaviour = f"{inside} AND {_BEHAVIOUR}"
-        columns += [f"uniqExactIf(p, {behaviour})", f"countIf({inside})"]
+        columns += [f"uniqExactIf(p, {behaviour})", f"countIf({inside} AND {_SEEN})"]
         columns += [f"countIf({inside} AND {_PAID})", f"sumIf(value_fen, {inside})"]
         firsts.append(f"countIf(first >= {_at(f'a{n}')} AND first < {_at(f'b{n}')})")
-    params |= {"hidden": NOT_BEHAVIOUR, "low": _ms(min(start for start, _ in stretches))}
+    params |= _NAMES | {"low": _ms(min(start for start, _ in stretches))}
     source = f"SELECT {person} AS p, name, occurred_at, value_fen FROM events WHERE occurred_at >= {_at('low')}"
     (row,) = await events.rows(f"SELECT {', '.join(columns)} FROM ({source})", params)
     seen = f"SELECT {person} AS p, min(occurred_at) AS first FROM events GROUP BY p"
@@ -131,10 +136,10 @@ async def days(events: EventStore, person: str, start: datetime, end: datetime, 
     """One row per local day of [start, end) on which something happened, oldest first."""
     rows = await events.rows(
         f"""SELECT toDate(occurred_at, {{zone:String}}) AS d, uniqExactIf({person}, {_BEHAVIOUR}),
-                   count(), countIf({_PAID}), sum(value_fen)
+                   countIf({_SEEN}), countIf({_PAID}), sum(value_fen)
             FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
             GROUP BY d ORDER BY d""",
-        {"zone": zone, "a": _ms(start), "b": _ms(end), "hidden": NOT_BEHAVIOUR},
+        _NAMES | {"zone": zone, "a": _ms(start), "b": _ms(end)},
     )
     new = await events.rows(
         f"""SELECT toDate(first, {{zone:String}}) AS d, count()
@@ -149,23 +154,23 @@ async def days(events: EventStore, person: str, start: datetime, end: datetime, 
 async def by_end(events: EventStore, person: str, start: datetime, end: datetime) -> list[EndShare]:
     """What each end brought in [start, end), most persons first."""
     rows = await events.rows(
-        f"""SELECT end, uniqExactIf({person}, {_BEHAVIOUR}) AS persons, count(), sum(value_fen)
+        f"""SELECT end, uniqExactIf({person}, {_BEHAVIOUR}) AS persons, countIf({_SEEN}), sum(value_fen)
             FROM events WHERE occurred_at >= {_at("a")} AND occurred_at < {_at("b")}
             GROUP BY end ORDER BY persons DESC, end LIMIT 12""",
-        {"a": _ms(start), "b": _ms(end), "hidden": NOT_BEHAVIOUR},
+        _NAMES | {"a": _ms(start), "b": _ms(end)},
     )
     return [EndShare(*row) for row in rows]
 
 
 async def newest(events: EventStore, person: str, now: datetime, limit: int) -> list[NewestEvent]:
-    """The events received last. Looks at the last hour, and only when that is empty at the last 60 days."""
+    """The events received last, without what is only said. Looks at the last hour; when that is empty, at 60 days."""
     hour = f"occurred_at >= {_at('low')} AND received_at >= {_at('low')}"
     for back, where in ((timedelta(hours=1), hour), (timedelta(days=60), f"received_at >= {_at('low')}")):
         rows = await events.rows(
             f"""SELECT {person} AS p, name, end, value_fen, occurred_at, received_at, event_id, source, properties
-                FROM events WHERE {where}
+                FROM events WHERE {where} AND {_SEEN}
                 ORDER BY received_at DESC, occurred_at DESC, event_id LIMIT {{n:UInt32}}""",
-            {"low": _ms(now - back), "n": limit},
+            _NAMES | {"low": _ms(now - back), "n": limit},
         )
         if rows:
             break
@@ -247,7 +252,7 @@ async def persons_listed(
     """A page of persons with events, and how many there are; lifecycle by the rules of `profile.lifecycle`."""
     borders = ("lost_days", "sleeping_days", "new_days")
     params: dict[str, Any] = {name: _ms(now - timedelta(days=getattr(limits, name))) for name in borders}
-    params |= {"window": _ms(now - timedelta(days=limits.vip_window_days))}
+    params |= _NAMES | {"window": _ms(now - timedelta(days=limits.vip_window_days))}
     params |= {"vip_spend": limits.vip_spend_fen, "vip_orders": limits.vip_orders}
     params |= {"limit": wanted.limit, "offset": wanted.offset}
     conditions = []
@@ -259,8 +264,9 @@ async def persons_listed(
     recent = f"occurred_at >= {_at('window')}"
     having = f"HAVING {' AND '.join(conditions)}" if conditions else ""
     rows = await events.rows(
-        f"""SELECT {person} AS p, max(occurred_at) AS last, sum(value_fen) AS spend, countIf({_PAID}) AS orders,
-                   count() AS n, min(occurred_at) AS first, sumIf(value_fen, {recent}) AS recent_spend,
+        f"""SELECT {person} AS p, greatest(maxIf(occurred_at, {_SEEN}), min(occurred_at)) AS last,
+                   sum(value_fen) AS spend, countIf({_PAID}) AS orders, count() AS n,
+                   min(occurred_at) AS first, sumIf(value_fen, {recent}) AS recent_spend,
                    countIf({_PAID} AND {recent}) AS recent_orders, count() OVER () AS total
             FROM events GROUP BY p {having}
             ORDER BY {SORTS[wanted.sort]} DESC, p LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
@@ -284,7 +290,6 @@ def _did_sql(did: Did, only: Mapping[Column, str], params: dict[str, Any]) -> st
     if did.what == "bought":
         inside += f" AND {_PAID}"
     elif did.what == "active":
-        params["hidden"] = NOT_BEHAVIOUR
         inside += f" AND {_BEHAVIOUR}"
     for column, value in only.items():
         params[f"only_{column}"] = value
