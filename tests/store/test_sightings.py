@@ -62,6 +62,11 @@ async def test_the_overview_counts_free_purchases_and_no_event_that_is_only_said
     (one,) = await days(house.events, person, *day, "Asia/Shanghai")
     assert (one.persons, one.events, one.orders) == (1, 2, 1)
     assert {one.name for one in await newest(house.events, person, NOON, 10)} == {"page", "order.paid"}
+    await house.happen("page.left", ago=timedelta(hours=5))
+    await house.happen("page.closed", ago=timedelta(days=5))
+    for limit, last in ((2, "page"), (3, "page.left"), (4, "page.closed"), (9, "page.closed")):
+        found = [one.name for one in await newest(house.events, person, NOON, limit)]
+        assert (len(found), last in found) == (min(limit, 4), True)
     assert [(one.end, one.persons, one.events) for one in await by_end(house.events, person, *day)] == [("web", 1, 2)]
 
 

@@ -163,16 +163,21 @@ async def by_end(events: EventStore, person: str, start: datetime, end: datetime
 
 
 async def newest(events: EventStore, person: str, now: datetime, limit: int) -> list[NewestEvent]:
-    """The events received last, without what is only said. Looks at the last hour; when that is empty, at 60 days."""
-    hour = f"occurred_at >= {_at('low')} AND received_at >= {_at('low')}"
-    for back, where in ((timedelta(hours=1), hour), (timedelta(days=60), f"received_at >= {_at('low')}")):
+    """The events received last, without what is only said. Looks at the last hour, and further back when there are
+    fewer: this is asked every two seconds, and where much happens an hour is enough."""
+    near = f"occurred_at >= {_at('low')} AND received_at >= {_at('low')}"
+    for back, where in (
+        (timedelta(hours=1), near),
+        (timedelta(days=1), near),
+        (timedelta(days=60), f"received_at >= {_at('low')}"),
+    ):
         rows = await events.rows(
             f"""SELECT {person} AS p, name, end, value_fen, occurred_at, received_at, event_id, source, properties
                 FROM events WHERE {where} AND {_SEEN}
                 ORDER BY received_at DESC, occurred_at DESC, event_id LIMIT {{n:UInt32}}""",
             _NAMES | {"low": _ms(now - back), "n": limit},
         )
-        if rows:
+        if len(rows) == limit:
             break
     return [NewestEvent(*row) for row in rows]
 
