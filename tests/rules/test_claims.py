@@ -63,6 +63,12 @@ def test_what_an_event_claims(name: str, said: dict[str, Any], claims: tuple[str
     assert (None if found is None else found[:4]) == claims
 
 
+def test_what_cannot_be_stored_is_left_out() -> None:
+    said = {"order_id": "O\x001", "payment_id": "p\x00"}
+    found = claim_of("order.paid", said, source="site", anchor=1, event_id="e\x001", at=NOON)
+    assert found == Claim("O1", UNNAMED, "order.paid", "p", "site", 1, "e1", NOON)
+
+
 def test_of_one_identifier_and_source_the_first_is_kept() -> None:
     assert key_of(SITE) == key_of(SITE._replace(event_id="e9", at=NOON + timedelta(days=1)))
     assert len({key_of(one) for one in (SITE, HOOK, SITE._replace(anchor=9), SITE._replace(reference="p"))}) == 4

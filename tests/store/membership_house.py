@@ -98,11 +98,11 @@ class House:
     ) -> None:
         """The same, and nobody has processed it yet."""
         self.sent += 1
-        source = more.pop("source", "key1")
+        source, event_id = more.pop("source", "key1"), more.pop("event_id", f"e{self.sent}")
         at_ms = int((self.now - ago).timestamp() * 1000)
         if "properties" in more:
             more["properties"] = json.dumps(more["properties"])
-        event = Event(f"e{self.sent}", name, at_ms, _key(user), end=end, **more)
+        event = Event(event_id, name, at_ms, _key(user), end=end, **more)
         await self.stream.append(frames_of([Arrival([event], [], source, end, at_ms)], 1, 10**7))
 
     async def pay(self, fen: int, user: str = "u1", *, order: str | None = None, **more: Any) -> None:

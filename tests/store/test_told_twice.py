@@ -206,6 +206,14 @@ async def test_a_cancellation_of_the_shop_alone_takes_off_what_counted(house: Ho
     assert [tuple(row) for row in listed] == [("events", "paid", 10_000), ("mall", "cancelled", 10_000)]
 
 
+async def test_numbers_that_no_text_can_hold_stop_nothing(house: House) -> None:
+    for event_id in ("a\x00b", "a\x00c"):
+        await house.happen(
+            "order.paid", event_id=event_id, value_fen=100, properties={"order_id": "O\x001", "payment_id": "\x00p"}
+        )
+    assert (await figures(house))[:2] == (100, 1)
+
+
 async def test_an_erased_person_leaves_no_claim(house: House) -> None:
     await hook_pays(house)
     async with house.db.driver() as connection:

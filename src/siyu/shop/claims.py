@@ -33,6 +33,7 @@ class Claim(NamedTuple):
     source: str
     anchor: int
     event_id: str
+    """Without NUL, which PostgreSQL keeps in no text."""
     at: datetime
 
 
@@ -47,7 +48,7 @@ def claim_of(
     reference = reference_of(name, said) or ""
     if name != PAID and (name != EVENT[State.REFUNDED] or not reference):
         return None
-    return Claim(about.order_id, about.source, name, reference, source, anchor, event_id, at)
+    return Claim(about.order_id, about.source, name, reference, source, anchor, event_id.replace("\x00", ""), at)
 
 
 def key_of(one: Claim) -> UUID:
