@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -165,8 +166,8 @@ async def checkin_rules(request: AnyRequest, visit: Visit, db: Database) -> Resp
     by_day = dict(counts)
     days = [today - timedelta(days=n) for n in range(29, -1, -1)]
     return visit.page(
-        "checkins.html", rules=versions[0].rules, versions=versions, days=[(day, by_day.get(day, 0)) for day in days],
-        most=max([1, *by_day.values()]), total=sum(by_day.values()), said=said_of(request, visit),
+        "checkins.html", rules=versions[0].rules, versions=versions, chart=_chart(visit, days, by_day),
+        total=sum(by_day.values()), said=said_of(request, visit),
     )  # fmt: skip
 
 
@@ -216,6 +217,15 @@ def rules_from(form: Any) -> Rules:
         month=on("month"),
         make_up=make_up,
     )  # fmt: skip
+
+
+def _chart(visit: Visit, days: Sequence[date], by_day: Mapping[date, int]) -> dict[str, Any]:
+    series = {
+        "name": visit.face.text(_("Check-ins by day")),
+        "values": [by_day.get(day, 0) for day in days],
+        "tone": "jade",
+    }
+    return {"kind": "bars", "labels": [day.isoformat() for day in days], "series": [series]}
 
 
 @post("/checkins", include_in_schema=False, status_code=303)
