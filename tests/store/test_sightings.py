@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from siyu.analytics.overview import Wanted, by_end, days, figures, newest, person_of_event, persons_listed
+from siyu.ids import identifier_key
 from siyu.profile.lifecycle import DEFAULTS, Lifecycle
+from siyu.profile.rights import Order, erase
+from siyu.profile.rights_records import Record
 from siyu.store.clickhouse import EventStore
 from siyu.store.postgres import Database
 from tests.store.membership_house import NOON, House
@@ -40,6 +44,29 @@ async def test_of_whom_something_is_only_said_is_as_old_as_that(house: House) ->
     assert (told.lifecycle, told.first_seen, told.last_seen) == ("new", *[NOON - timedelta(days=2)] * 2)
     await house.happen("message.clicked", "email=li@example.com", ago=timedelta(days=1))
     assert (await house.portrait("email=li@example.com")).last_seen == NOON - timedelta(days=1)
+
+
+async def test_what_is_said_of_an_erased_person_brings_nobody_back(house: House) -> None:
+    await house.happen("page")
+    await house.happen("page", "u2")
+    house.now += timedelta(minutes=1)
+    order = Order(Record(uuid4(), [], house.now, "test"), "asked", (), 200)
+    await erase(house.db, house.events, house.uid(), order)
+    house.now += timedelta(minutes=1)
+    await house.happen("message.sent")
+    await house.happen("message.sent", "u2", others=identifier_key("user_id", "u1"))
+    assert await _stored(house) == [("page", "u2")]
+    await house.happen("message.opened")
+    await house.happen("message.sent")
+    assert await _stored(house) == [("message.opened", "u1"), ("message.sent", "u1"), ("page", "u2")]
+
+
+async def _stored(house: House) -> list[tuple[str, str | None]]:
+    """Name and identifier of all events; None: of nobody."""
+    async with house.db.driver() as connection:
+        values = dict(await connection.fetch("SELECT id, value FROM identifiers"))
+    rows = await house.events.rows("SELECT name, anchor FROM events")
+    return sorted((name, values.get(anchor)) for name, anchor in rows)
 
 
 async def test_the_list_of_persons_says_what_the_portrait_says(house: House) -> None:

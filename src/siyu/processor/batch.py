@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -69,6 +69,24 @@ def texts(batch: Batch, name: str, rows: Sequence[int]) -> list[str]:
     """A column of text at some rows. As plain text: a value of a dictionary costs twenty times as much."""
     found: list[str] = batch.events[name].take(pa.array(rows, pa.int64())).cast(pa.string()).to_pylist()
     return found
+
+
+def retold(batch: Batch, names: Mapping[int, str], fen: Mapping[int, int]) -> pa.Table:
+    """The events with other names and other money in some rows."""
+    name = batch.events["name"].combine_chunks()
+    known = name.dictionary.to_pylist()
+    known += sorted(set(names.values()) - set(known))
+    codes, value = name.indices.to_numpy().copy(), batch.events["value_fen"].to_numpy().copy()
+    codes[list(names)] = [known.index(called) for called in names.values()]
+    value[list(fen)] = list(fen.values())
+    encoded = pa.DictionaryArray.from_arrays(pa.array(codes, name.type.index_type), pa.array(known, pa.string()))
+    return replaced(replaced(batch.events, "name", encoded), "value_fen", pa.array(value))
+
+
+def replaced(events: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """The events with another column in the place of this one."""
+    place = events.schema.get_field_index(name)
+    return events.set_column(place, events.schema.field(place), values)
 
 
 def object_of(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ same order too would double it in every figure; so its event is stored as `order
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from siyu.identity.anchors import Anchors
 from siyu.identity.members import named_by_anchor
-from siyu.processor.batch import Batch, object_of, texts
+from siyu.processor.batch import Batch, object_of, replaced, retold, texts
 from siyu.shop.events import SOURCE
 from siyu.shop.foreign import MONEY, UNNAMED, about_of
 from siyu.shop.foreign_records import ours, voided_owners
@@ -81,34 +81,19 @@ def told_by_others(batch: Batch) -> list[int]:
     return rows
 
 
-def marked(batch: Batch, echoes: dict[int, dict[str, Any]], worthless: list[int]) -> Batch:
+def marked(batch: Batch, echoes: Mapping[int, dict[str, Any]], worthless: Sequence[int]) -> Batch:
     """The batch with rows as echoes (with their properties; in rising order), and others worth 0."""
     if not echoes and not worthless:
         return batch
-    value = batch.events["value_fen"].to_numpy().copy()
-    value[[*echoes, *worthless]] = 0
-    changed: dict[str, pa.Array] = {"value_fen": pa.array(value)}
-    if echoes:
-        changed |= _renamed(batch, echoes)
-    events = batch.events
-    for column, values in changed.items():
-        events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
-    return batch.with_events(events, batch.again)
-
-
-def _renamed(batch: Batch, echoes: dict[int, dict[str, Any]]) -> dict[str, pa.Array]:
-    """The columns of names and properties with these rows as echoes."""
     rows = list(echoes)
-    name = batch.events["name"].combine_chunks()
-    codes, names = name.indices.to_numpy().copy(), name.dictionary.to_pylist()
-    said = [msgspec.json.encode(one | {ECHO_OF: names[codes[row]]}).decode() for row, one in echoes.items()]
-    if ECHO not in names:
-        names.append(ECHO)
-    codes[rows] = names.index(ECHO)
-    mask = np.zeros(len(batch), np.bool_)
-    mask[rows] = True
-    properties = batch.events["properties"].combine_chunks()
-    return {
-        "name": pa.DictionaryArray.from_arrays(pa.array(codes, name.type.index_type), pa.array(names, pa.string())),
-        "properties": pc.replace_with_mask(properties, pa.array(mask), pa.array(said, pa.string())),
-    }
+    events = retold(batch, dict.fromkeys(rows, ECHO), dict.fromkeys([*rows, *worthless], 0))
+    if rows:
+        called = zip(echoes.values(), texts(batch, "name", rows), strict=True)
+        said = [msgspec.json.encode(one | {ECHO_OF: name}).decode() for one, name in called]
+        mask = np.zeros(len(batch), np.bool_)
+        mask[rows] = True
+        properties = events["properties"].combine_chunks()
+        events = replaced(
+            events, "properties", pc.replace_with_mask(properties, pa.array(mask), pa.array(said, pa.string()))
+        )
+    return batch.with_events(events, batch.again)

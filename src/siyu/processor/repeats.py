@@ -12,11 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import pyarrow as pa
-
 from siyu.identity.anchors import Anchors
 from siyu.identity.members import named_by_anchor
-from siyu.processor.batch import Batch, object_of, texts
+from siyu.processor.batch import Batch, object_of, retold, texts
 from siyu.processor.echoes import carried, marked, told_by_others
 from siyu.shop.claims import TELLERS_MAX, Claim, claim_of, first_of, key_of
 from siyu.shop.foreign_records import add_claims, find_claims, lock_claims
@@ -70,18 +68,9 @@ def as_told(batch: Batch) -> Batch:
     """The batch with the names and money that repetitions were told with."""
     if not batch.again:
         return batch
-    rows = list(batch.again)
-    name = batch.events["name"].combine_chunks()
-    codes, names = name.indices.to_numpy().copy(), name.dictionary.to_pylist()
-    value = batch.events["value_fen"].to_numpy().copy()
-    names += sorted({called for called, _ in batch.again.values()} - set(names))
-    codes[rows] = [names.index(batch.again[row][0]) for row in rows]
-    value[rows] = [batch.again[row][1] for row in rows]
-    encoded = pa.DictionaryArray.from_arrays(pa.array(codes, name.type.index_type), pa.array(names, pa.string()))
-    events = batch.events
-    for column, values in (("name", encoded), ("value_fen", pa.array(value))):
-        events = events.set_column(events.schema.get_field_index(column), events.schema.field(column), values)
-    return batch.with_events(events, {})
+    names = {row: name for row, (name, _) in batch.again.items()}
+    fen = {row: value for row, (_, value) in batch.again.items()}
+    return batch.with_events(retold(batch, names, fen), {})
 
 
 def _tellings(batch: Batch, anchors: Anchors) -> dict[int, _Telling]:

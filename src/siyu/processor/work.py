@@ -271,8 +271,10 @@ def _decoded(stored: StreamFrame) -> Part:
 
 
 def _without_erased(batch: Batch, anchors: Anchors, erased_ms: dict[str, int]) -> tuple[Batch, Anchors]:
-    """Drop events of erased people that happened before their erasure."""
+    """Drop events of erased people that happened before their erasure, and what is said of them (no sighting) while
+    they have not come back: then they have no anchor."""
     until = np.array([erased_ms.get(key, -1) for key in batch.keys], np.int64)
+    until[anchors == 0] = np.iinfo(np.int64).max
     keep = batch.occurred_ms > until[batch.place]
     for row, places in batch.others.items():
         keep[row] &= bool(all(batch.occurred_ms[row] > until[place] for place in places))
