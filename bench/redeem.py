@@ -21,11 +21,12 @@ from uuid import uuid4
 
 import uvloop
 
-from bench.disk import add_option, delay_commits
+from bench import disk
+from bench.disk import delay_commits
 from bench.ledger import ASKING, CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, ZONE, Measured, person, report
 from bench.load import request as http_request
 from bench.load import send_all
-from bench.server import API_TOKEN, WRITE_KEY, Server, running_server
+from bench.server import API_TOKEN, WRITE_KEY, Server, add_option, running_server
 from siyu.app.__main__ import settle_memory
 from siyu.clock import system_now
 from siyu.coupons.code import Vault
@@ -193,10 +194,11 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
     arguments.add_argument("--codes", type=int, default=1_000_000)
+    disk.add_option(arguments)
     add_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
-    with running_server() as server:
+    with running_server(wanted.workers) as server:
         dsn = json.loads((server.home / "run" / "engines.json").read_text())["database_url"]
         uvloop.run(prepare(dsn, server))
         delay_commits(server.home, dsn, wanted.commit_ms)

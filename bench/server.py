@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,8 +141,13 @@ def own_engines() -> Iterator[tuple[Path, Engines]]:
         remove_home(home)
 
 
+def add_option(parser: ArgumentParser) -> None:
+    """`--workers`."""
+    parser.add_argument("--workers", type=int, default=2, help="web processes, as `siyu serve --workers`")
+
+
 @contextmanager
-def running_server(**settings: str) -> Iterator[Server]:
+def running_server(workers: int = 1, **settings: str) -> Iterator[Server]:
     """Start `siyu serve --no-demo` on a free port; everything is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="siyu-bench-"))
     with socket.socket() as probe:
@@ -157,7 +163,8 @@ def running_server(**settings: str) -> Iterator[Server]:
     }
     log = (home / "server.log").open("wb")
     siyu = Path(sys.executable).with_name("siyu")
-    process = subprocess.Popen([str(siyu), "serve", "--no-demo"], env=env, stdout=log, stderr=subprocess.STDOUT)
+    words = [str(siyu), "serve", "--no-demo", "--workers", str(workers)]
+    process = subprocess.Popen(words, env=env, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, process.pid, home)
     try:
         _wait_ready(server, process, home)
