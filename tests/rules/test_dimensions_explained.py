@@ -18,11 +18,16 @@ def said(key: str, lang: Lang) -> str:
 @pytest.mark.parametrize(
     ("key", "lang", "sentence"),
     [
-        ("items_bought", "en", "[the sum of “quantity” of “Order paid” ever]"),
+        (
+            "items_bought",
+            "en",
+            "[the sum of “quantity” or “qty” or “commodity_quantity” or “item_count” (of its lines)"
+            " of “Order paid” ever]",
+        ),
         (
             "largest_basket",
             "zh",
-            "[累计“支付订单”的“quantity” 或 “qty” 或 “commodity_quantity” 或 “item_count”的最大值]",
+            "[累计“支付订单”的“quantity” 或 “qty” 或 “commodity_quantity” 或 “item_count”（含各商品行）的最大值]",
         ),
         (
             "review_stars",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,12 +16,15 @@ from siyu.dimensions import records as dimension_records
 from siyu.dimensions.actions import of_person
 from siyu.dimensions.catalogue import DIMENSIONS, GROUPS, PREFIX, catalogue
 from siyu.dimensions.dimension import Aggregate, Band, Dimension, Ratio, Ref, walk
-from siyu.dimensions.evaluate import value_of
+from siyu.dimensions.evaluate import aggregate_of, value_of
 from siyu.dimensions.expressions import base, count, figure, next_after, regularity
+from siyu.dimensions.instants import aggregates_at
 from siyu.dimensions.records import Reading, aggregates_of, columns, passes
 from siyu.identity.spans import touched_by
+from siyu.profile.actions import spans_of
 from siyu.profile.attributes import Column
 from siyu.rules.condition import parse_condition
+from siyu.rules.pieces import Look
 from siyu.rules.window import Window
 from siyu.segments.words import WORDS
 from siyu.store.clickhouse import EventStore
@@ -38,6 +42,12 @@ PROPERTIES = {
     "stars": (3, 5),
     "order_id": ("o1", "o2", "o3", "o4"), "points": (1, 10, "y"), "query": ("茶", "milk"), "inviter": ("u1",),
     "product": ("奶", "茶", "茶 2"), "payment_method": ("wechat", "alipay"), "to": ("gold",), "channel": ("sms", ""),
+    "products": (
+        [{"sku": "milk", "quantity": 2, "category": "cat"}, {"product_id": "p[1]", "category": "dog", "brand": "x"}],
+        [{"sku": "tea", "name": "茶", "quantity": "3"}, {"sku": "tea", "quantity": 2.5, "category": "cat"}],
+        [{"quantity": "two"}, 7], [], "[x]",
+    ),
+    "lines": ([{"sku": "cup", "qty": 4, "brand": "y"}], None),
 }  # fmt: skip
 
 
@@ -144,18 +154,20 @@ fields = st.sampled_from([("sku",), ("category", "sku"), ("quantity",), ("@end",
 @st.composite
 def aggregates(draw: st.DrawFn, numeric: bool = False) -> Aggregate:
     kinds = ["metric", "largest", "smallest", "first_day", "last_day", "run", "gap_squares", "gap_median"]
-    kinds += ["gap_shortest", "gap_longest"] + ([] if numeric else ["commonest", "earliest", "latest"])
+    kinds += ["gap_shortest", "gap_longest", "sum", "said", "different"]
+    kinds += [] if numeric else ["commonest", "earliest", "latest"]
     kind: Any = draw(st.sampled_from(kinds))
     condition = draw(wheres)
     looked = base(draw(events_of), draw(windows), None if condition is None else parse_condition(condition))
     hours = draw(st.sampled_from([(), (0, 1, 2, 22, 23)]))
     weekdays = draw(st.sampled_from([(), (6, 7)]))
     of: tuple[str, ...] = ()
-    if kind in ("largest", "smallest"):
-        of = draw(st.sampled_from([("quantity",), ("@value_fen",)]))
-    elif kind in ("commonest", "earliest", "latest"):
+    if kind in ("largest", "smallest", "sum", "said"):
+        of = draw(st.sampled_from([("quantity",), ("qty", "quantity"), ("@value_fen",)]))
+    elif kind in ("commonest", "different", "earliest", "latest"):
         of = draw(fields if kind == "commonest" else fields.filter(lambda some: some[0] not in ("@hour", "@weekday")))
-    return Aggregate(kind, looked, of, hours, weekdays)
+    lines = bool(of) and not of[0].startswith("@") and draw(st.booleans())
+    return Aggregate(kind, looked, of, hours, weekdays, lines)
 
 
 numbers = aggregates(numeric=True)
@@ -185,6 +197,52 @@ async def test_any_expression_agrees(house: House, zone: str, made: list[Any]) -
             if table.get(person, kind.default) != expected:
                 wrong.append((one.expression, person, table.get(person), expected))
     assert wrong[:3] == []
+
+
+@settings(
+    phases=[Phase.explicit, Phase.generate], max_examples=EXAMPLES, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+@given(asked=st.lists(aggregates(), min_size=6, max_size=6, unique=True), ago=st.lists(st.integers(0, 40), min_size=4))
+async def test_at_any_instant_an_aggregate_is_what_the_events_before_say(
+    house: House, asked: list[Aggregate], ago: list[int]
+) -> None:
+    reading, zone = house.reading(ZONES[0]), setting(ZONES[0])
+    async with house.db.driver() as connection:
+        spans = {person: await spans_of(connection, uid_of(person)) for person in (1, 4)}
+    looks = [Look(n % 2 * 3 + 1, zone._replace(now=zone.now - timedelta(days=days))) for n, days in enumerate(ago)]
+    found = await aggregates_at(reading, asked, spans, looks)
+    for look, figures in zip(looks, found, strict=True):
+        mine = house.world.events_of(look.person)
+        assert figures == {one: aggregate_of(one, mine, look.setting, WORDS) for one in asked}
+
+
+async def test_an_order_counts_the_lines_it_lists(db: Database, events: EventStore) -> None:
+    """As SDKs send them: Segment's `Order Completed` has no quantity, product or category of its own."""
+    products = [
+        {
+            "product_id": "p-1",
+            "sku": "TEA",
+            "name": "龙井",
+            "category": "茶",
+            "brand": "茗爪",
+            "quantity": 2,
+            "price": 128,
+        },
+        {"product_id": "p-2", "sku": "CAT", "name": "猫粮", "category": "宠物", "brand": "茗爪", "price": 89},
+    ]
+    orders = [{"order_id": "o1", "total": 345, "products": products}, {"order_id": "o2", "products": products[1:]}]
+    done = [Happening(1, "Order Completed", NOW_MS - n * DAY_MS, one, 0, "web", 1) for n, one in enumerate(orders, 1)]
+    await settle(db, events, World(done, [], [1]))
+    found = await of_person(db, Reading(events, WORDS, setting(ZONES[0]), 60), uid_of(1))
+    assert {key: found[key] for key in BOUGHT} == BOUGHT
+
+
+BOUGHT = {
+    "orders": 2, "items_bought": 4, "basket_size": 2.0, "largest_basket": 3, "products_bought": 2,
+    "categories_bought": 2, "favourite_product": "猫粮", "first_product": "猫粮", "last_product": "龙井",
+    "bought_category": "宠物", "bought_brand": "茗爪", "preferred_category": "宠物", "preferred_product": "CAT",
+}  # fmt: skip
 
 
 def test_a_catalogue_that_cannot_be_is_refused() -> None:

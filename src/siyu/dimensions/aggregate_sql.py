@@ -5,42 +5,86 @@ A number is Int64, NULL where it is absent; a text is a String, '' where it is a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from siyu.dimensions.dimension import HOUR, WEEKDAY, Aggregate
-from siyu.rules.clickhouse import field_text_sql, numeric_sql
-from siyu.rules.condition import parse_field
+from siyu.rules.clickhouse import field_text_sql, listed_lines_sql, numeric_sql
+from siyu.rules.condition import Field, line_field, parse_field
 from siyu.rules.metric_sql import Compiling, counts_sql, day_sql, figure_sql, matches_sql
 from siyu.rules.metric_sql import piece_sql as metric_piece_sql
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
 
-_TEXTS: Final = ("commonest", "earliest", "latest")
+_TEXTS: Final = ("commonest", "different", "earliest", "latest")
+_NUMBERS: Final = ("largest", "smallest", "sum", "said")
 
 
-def aggregate_sql(aggregate: Aggregate, compiling: Compiling) -> str:
-    """The expression of an aggregate."""
+def value_sql(aggregate: Aggregate, compiling: Compiling) -> str:
+    """What an aggregate reads of an event: a text ('': none), with `lines` an array of them, or a figure (NULL: none).
+    '' where its condition is all it reads, or `figure_sql` reads."""
+    if aggregate.kind in _NUMBERS:
+        return _figure_sql(aggregate, compiling)
+    if aggregate.kind not in _TEXTS:
+        return ""
+    if local := {HOUR: _hour, WEEKDAY: _weekday}.get(aggregate.fields[0]):
+        return f"toInt64({local(compiling)})"
+    return _texts(aggregate, compiling) if aggregate.lines else _own_text(aggregate, compiling)
+
+
+def aggregate_sql(aggregate: Aggregate, compiling: Compiling, value: str) -> str:
+    """The expression of an aggregate. `value`: the column in which its `value_sql` stands, since it is named often."""
     if aggregate.kind == "metric" and not (aggregate.hours or aggregate.weekdays):
         return figure_sql(aggregate.base, compiling)
     condition = _condition(aggregate, compiling)
     if aggregate.kind == "metric":
         return f"toInt64(countIf({condition}))"
     if aggregate.kind in _TEXTS:
-        return _text_sql(aggregate, condition, compiling)
-    if aggregate.kind in ("largest", "smallest"):
-        function = "max" if aggregate.kind == "largest" else "min"
-        if aggregate.fields == (MONEY,):
-            return f"{function}OrNullIf(value_fen, {condition})"
-        number = numeric_sql(_first_text(aggregate.fields, compiling))
-        return f"{function}OrNullIf({_scaled(number)}, {condition} AND {_summable(number, compiling)})"
-    return _days_sql(aggregate, condition, compiling)
+        return _text_sql(aggregate, condition, value)
+    if aggregate.kind not in _NUMBERS:
+        return _days_sql(aggregate, condition, compiling)
+    if aggregate.kind == "said":
+        return f"toInt64(countIf({condition} AND isNotNull({value})))"
+    if aggregate.kind == "sum":
+        return f"toInt64(sumIf(ifNull({value}, 0), {condition}))"
+    return f"{'max' if aggregate.kind == 'largest' else 'min'}OrNullIf({value}, {condition})"
 
 
-def _summable(number: str, compiling: Compiling) -> str:
-    return f"ifNull(abs({number}) <= {compiling.params.add(SUMMAND_MAX, 'Float64')}, 0)"
+def _figure_sql(aggregate: Aggregate, compiling: Compiling) -> str:
+    """The figure of an event (`evaluate._figure`), NULL when it has none."""
+    if aggregate.fields == (MONEY,):
+        return "value_fen"
+    # A text is bound to a name: it is long, and its number is named often.
+    own = f"arrayMap(text -> {_scaled('NULL', compiling)}, [{_own_text(aggregate, compiling)}])[1]"
+    if not aggregate.lines:
+        return own
+    lines = listed_lines_sql(compiling.params)
+    of_lines = f"arrayMap(line -> {_line_text(aggregate, compiling)}, {lines})"
+    together = f"arraySum(text -> assumeNotNull({_scaled(str(SUM_SCALE), compiling)}), {of_lines})"
+    return f"if(notEmpty({lines}), {together}, {own})"
 
 
-def _scaled(number: str) -> str:
-    return f"toInt64(roundBankers(ifNull({number}, 0) * {SUM_SCALE}))"
+def _scaled(otherwise: str, compiling: Compiling) -> str:
+    """The number that `text` is, in ten-thousandths."""
+    number = numeric_sql("text")
+    summable = f"ifNull(abs({number}) <= {compiling.params.add(SUMMAND_MAX, 'Float64')}, 0)"
+    return f"if({summable}, toInt64(roundBankers(ifNull({number}, 0) * {SUM_SCALE})), {otherwise})"
+
+
+def _line_text(aggregate: Aggregate, compiling: Compiling) -> str:
+    return _first_text([line_field(name) for name in aggregate.fields], compiling)
+
+
+def _own_text(aggregate: Aggregate, compiling: Compiling) -> str:
+    return _first_text([parse_field(name) for name in aggregate.fields], compiling)
+
+
+def _texts(aggregate: Aggregate, compiling: Compiling) -> str:
+    """What an event says (`evaluate._texts`): an array of different texts."""
+    texts = f"[{_own_text(aggregate, compiling)}]"
+    if aggregate.lines:
+        found = f"arrayMap(line -> {_line_text(aggregate, compiling)}, {listed_lines_sql(compiling.params)})"
+        texts = f"arrayFirst(texts -> arrayExists(text -> text != '', texts), [{found}, {texts}])"
+    return f"arrayDistinct(arrayFilter(text -> text != '', {texts}))"
 
 
 def piece_sql(aggregate: Aggregate, compiling: Compiling) -> tuple[str, str]:
@@ -48,16 +92,14 @@ def piece_sql(aggregate: Aggregate, compiling: Compiling) -> tuple[str, str]:
     counted = _at_hours(counts_sql(aggregate.base, compiling), aggregate, compiling)
     if aggregate.kind == "metric":
         return counted, metric_piece_sql(aggregate.base, compiling)
-    if aggregate.kind in ("largest", "smallest"):
-        if aggregate.fields == (MONEY,):
-            return counted, "value_fen"
-        number = numeric_sql(_first_text(aggregate.fields, compiling))
-        return counted, f"if({_summable(number, compiling)}, {_scaled(number)}, NULL)"
+    if aggregate.kind in _NUMBERS:
+        return counted, _figure_sql(aggregate, compiling)
     if aggregate.kind not in _TEXTS:
         return counted, day_sql(compiling)
     if local := {HOUR: _hour, WEEKDAY: _weekday}.get(aggregate.fields[0]):
         return counted, local(compiling)
-    return counted, f"arrayFilter(text -> text != '', [{_first_text(aggregate.fields, compiling)}])"
+    texts = _texts(aggregate, compiling)
+    return counted, f"arraySlice({texts}, 1, 1)" if aggregate.kind in ("earliest", "latest") else texts
 
 
 def _condition(aggregate: Aggregate, compiling: Compiling) -> str:
@@ -81,28 +123,29 @@ def _weekday(compiling: Compiling) -> str:
     return f"toDayOfWeek(occurred_at, 0, {compiling.params.add(compiling.setting.zone.key)})"
 
 
-def _first_text(fields: tuple[str, ...], compiling: Compiling) -> str:
+def _first_text(fields: Sequence[Field], compiling: Compiling) -> str:
     """The text of the first field that has one."""
-    texts = [field_text_sql(parse_field(name), compiling.params) for name in fields]
+    texts = [field_text_sql(field, compiling.params) for field in fields]
     if len(texts) == 1:
         return texts[0]
     tests = ", ".join(f"{text} != '', {text}" for text in texts[:-1])
     return f"multiIf({tests}, {texts[-1]})"
 
 
-def _text_sql(aggregate: Aggregate, condition: str, compiling: Compiling) -> str:
-    local = {HOUR: _hour, WEEKDAY: _weekday}.get(aggregate.fields[0])
+def _text_sql(aggregate: Aggregate, condition: str, value: str) -> str:
+    local = aggregate.fields[0] in (HOUR, WEEKDAY)
+    counted = condition if local else f"{condition} AND notEmpty({value})"
     if aggregate.kind == "commonest":
-        value = f"toInt64({local(compiling)})" if local else _first_text(aggregate.fields, compiling)
-        counted = condition if local else f"{condition} AND {value} != ''"
+        once = f"mapFromArrays({value}, arrayWithConstant(length({value}), toUInt64(1)))"
         # Keys come sorted, so the first of the most frequent is the smallest.
-        table = f"sumMapIf(map({value}, toUInt64(1)), {counted})"
+        table = f"sumMapIf({once if aggregate.lines else f'map({value}, toUInt64(1))'}, {counted})"
         place = f"indexOf(mapValues({table}), arrayMax(mapValues({table})))"
         none = "CAST(NULL AS Nullable(Int64))" if local else "''"
         return f"if(empty({table}), {none}, mapKeys({table})[{place}])"
-    text = _first_text(aggregate.fields, compiling)
-    function = "argMin" if aggregate.kind == "earliest" else "argMax"
-    return f"{function}If({text}, (occurred_at, {text}), {condition} AND {text} != '')"
+    if aggregate.kind == "different":
+        return f"toInt64(uniqExact{'Array' if aggregate.lines else ''}If({value}, {counted}))"
+    text = f"{value}[1]" if aggregate.lines else value
+    return f"{'argMin' if aggregate.kind == 'earliest' else 'argMax'}If({text}, (occurred_at, {text}), {counted})"
 
 
 def _days_sql(aggregate: Aggregate, condition: str, compiling: Compiling) -> str:

@@ -13,7 +13,7 @@ from siyu.rules.rule import Metric
 from siyu.rules.vocabulary import Choice
 
 AggregateKind: TypeAlias = Literal[
-    "metric", "largest", "smallest", "commonest", "earliest", "latest",
+    "metric", "largest", "smallest", "sum", "said", "commonest", "different", "earliest", "latest",
     "first_day", "last_day", "gap_shortest", "gap_longest", "gap_median", "gap_squares", "run",
 ]  # fmt: skip
 HOUR: Final = "@hour"
@@ -26,7 +26,9 @@ class Aggregate(NamedTuple):
 
     metric              what `base` is
     largest, smallest   of the fen of an event, or of a property (kept in ten-thousandths); absent without any
+    sum, said           of the figures of a property: together (in ten-thousandths), and how many events have one
     commonest           the text most events have; of several the smallest
+    different           how many different texts
     earliest, latest    the text of the first or last event that has one; at one instant the smallest, largest
     first_day, last_day the local day; absent without any event
     gap_*               days between a local day with an event and the next: shortest, longest, twice the median, sum of
@@ -42,6 +44,9 @@ class Aggregate(NamedTuple):
     """Only events of these local hours."""
     weekdays: tuple[int, ...] = ()
     """Only events of these local weekdays."""
+    lines: bool = False
+    """Whether the lines that an event lists (`condition.LINE_LISTS`) are looked into before the event itself. Each text
+    of them counts once, for first and last the first one; figures of all of them are added, 1 where a line has none."""
 
 
 class Ref(NamedTuple):

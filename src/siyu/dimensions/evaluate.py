@@ -26,8 +26,8 @@ from siyu.dimensions.dimension import (
     Since,
     Total,
 )
-from siyu.rules.condition import parse_field
-from siyu.rules.evaluate import numeric, read_field, text_of
+from siyu.rules.condition import Field, line_field, parse_field
+from siyu.rules.evaluate import listed_lines, numeric, read_field, text_of
 from siyu.rules.measure import counted_events, measure, names_of
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
 from siyu.rules.vocabulary import Vocabulary
@@ -135,27 +135,57 @@ def aggregate_of(aggregate: Aggregate, events: Sequence[Event], setting: Setting
     if aggregate.kind == "metric":
         return measure(aggregate.base, events, setting, words)
     counted = list(counted_events(aggregate.base, events, setting, words))
-    if aggregate.kind in ("largest", "smallest"):
-        figures = [figure for event in counted if (figure := _figure(event, aggregate.fields)) is not None]
-        return (max if aggregate.kind == "largest" else min)(figures, default=None)
+    if aggregate.kind in ("largest", "smallest", "sum", "said"):
+        figures = (_figure(event, aggregate) for event in counted)
+        return _of_figures(aggregate.kind, [figure for figure in figures if figure is not None])
     if aggregate.kind == "commonest":
         return _commonest(aggregate, counted, zone)
+    if aggregate.kind == "different":
+        return len({text for event in counted for text in _texts(event, aggregate)})
     if aggregate.kind in ("earliest", "latest"):
-        texts = [(event["at_ms"], text.encode()) for event in counted if (text := _text(event, aggregate.fields))]
+        texts = [(event["at_ms"], text.encode()) for event in counted for text in _texts(event, aggregate)[:1]]
         chosen = (min if aggregate.kind == "earliest" else max)(texts, default=None)
         return None if chosen is None else chosen[1].decode()
     return days_figure(aggregate.kind, sorted({local_day(event["at_ms"], zone) for event in counted}))
 
 
-def _text(event: Event, fields: Sequence[str]) -> str:
-    texts = (text_of(read_field(parse_field(name), event)) for name in fields)
-    return next((text for text in texts if text), "")
+def _of_figures(kind: str, figures: Sequence[int]) -> int | None:
+    if kind in ("sum", "said"):
+        return sum(figures) if kind == "sum" else len(figures)
+    return (max if kind == "largest" else min)(figures, default=None)
 
 
-def _figure(event: Event, fields: Sequence[str]) -> int | None:
-    if fields == (MONEY,):
+def _text(event: Event, fields: Iterable[Field]) -> str:
+    """The text of the first field that has one."""
+    return next((text for field in fields if (text := text_of(read_field(field, event)))), "")
+
+
+def _own_text(event: Event, aggregate: Aggregate) -> str:
+    return _text(event, map(parse_field, aggregate.fields))
+
+
+def _line_texts(event: Event, aggregate: Aggregate) -> list[str]:
+    """Of each line that an event lists."""
+    lines = listed_lines(event.get("properties") or {}) if aggregate.lines else ()
+    return [_text({"line": line}, map(line_field, aggregate.fields)) for line in lines]
+
+
+def _texts(event: Event, aggregate: Aggregate) -> list[str]:
+    """What an event says: different texts, in the order of its lines."""
+    texts = [text for text in _line_texts(event, aggregate) if text] or [_own_text(event, aggregate)]
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def _figure(event: Event, aggregate: Aggregate) -> int | None:
+    if aggregate.fields == (MONEY,):
         return int(event["value_fen"])
-    number = numeric(_text(event, fields))
+    if texts := _line_texts(event, aggregate):
+        return sum(SUM_SCALE if (figure := _scaled(text)) is None else figure for text in texts)
+    return _scaled(_own_text(event, aggregate))
+
+
+def _scaled(text: str) -> int | None:
+    number = numeric(text)
     return None if number is None or not abs(number) <= SUMMAND_MAX else round(number * SUM_SCALE)
 
 
@@ -165,7 +195,7 @@ def _commonest(aggregate: Aggregate, counted: Sequence[Event], zone: ZoneInfo) -
         moments = [_local(event, zone) for event in counted]
         times = Counter(moment.hour if of == HOUR else moment.isoweekday() for moment in moments)
         return min(times, key=lambda value: (-times[value], value), default=None)
-    often = Counter(text for event in counted if (text := _text(event, aggregate.fields)))
+    often = Counter(text for event in counted for text in _texts(event, aggregate))
     return min(often, key=lambda text: (-often[text], text.encode()), default=None)
 
 

@@ -26,13 +26,16 @@ from siyu.rules.vocabulary import Lang, Vocabulary
 
 _KINDS: Final = {
     "zh": {
-        "largest": "{of}的最大值", "smallest": "{of}的最小值", "commonest": "最常见的{of}", "earliest": "最早的{of}",
+        "largest": "{of}的最大值", "smallest": "{of}的最小值", "sum": "{of}之和", "said": "注明{of}的次数",
+        "commonest": "最常见的{of}", "different": "不同{of}的个数", "earliest": "最早的{of}",
         "latest": "最近的{of}", "first_day": "首日", "last_day": "末日", "gap_shortest": "最短间隔天数",
         "gap_longest": "最长间隔天数", "gap_median": "间隔天数中位数的两倍", "gap_squares": "间隔天数的平方和",
         "run": "最长连续天数",
     },
     "en": {
-        "largest": "largest {of}", "smallest": "smallest {of}", "commonest": "commonest {of}", "earliest": "first {of}",
+        "largest": "largest {of}", "smallest": "smallest {of}", "sum": "sum of {of}",
+        "said": "number that say {of}", "commonest": "commonest {of}", "different": "number of different {of}",
+        "earliest": "first {of}",
         "latest": "last {of}", "first_day": "first local day", "last_day": "last local day",
         "gap_shortest": "shortest gap in days", "gap_longest": "longest gap in days",
         "gap_median": "doubled median of the gaps in days", "gap_squares": "sum of the squared gaps in days",
@@ -48,14 +51,14 @@ _FORMS: Final = {
         "ratio": "{a} ÷ {b}", "times": " × {n}", "most": "，至多 {n}", "less": "{a} − {b}", "floor": "，不低于 {n}",
         "since": "今天 − {a}", "after": "{a} + {b}", "regular": "100 − 间隔的标准差 ÷ 间隔的平均数 × 100（{a}）",
         "band": "{a}：{bands}", "below": "低于 {n} 为{name}", "else": "其余为{name}", "hours": "，{n} 点",
-        "weekdays": "，周 {n}", "or": " 或 ", "list": "，",
+        "weekdays": "，周 {n}", "or": " 或 ", "list": "，", "lines": "（含各商品行）",
     },
     "en": {
         "ratio": "{a} ÷ {b}", "times": " × {n}", "most": ", at most {n}", "less": "{a} − {b}",
         "floor": ", at least {n}", "since": "today − {a}", "after": "{a} + {b}",
         "regular": "100 − standard deviation of the gaps ÷ their mean × 100 ({a})", "band": "{a}: {bands}",
         "below": "below {n} {name}", "else": "else {name}", "hours": ", hours {n}", "weekdays": ", weekdays {n}",
-        "or": " or ", "list": ", ",
+        "or": " or ", "list": ", ", "lines": " (of its lines)",
     },
 }  # fmt: skip
 
@@ -71,7 +74,7 @@ def _in_parts(expression: Expression) -> TypeGuard[Aggregate]:
         return False
     if expression.kind == "metric":
         return expression.base.kind == "sum" and expression.base.of != MONEY
-    return expression.kind in ("largest", "smallest") and expression.fields != (MONEY,)
+    return expression.kind in ("largest", "smallest", "sum") and expression.fields != (MONEY,)
 
 
 def _quotient(ratio: Ratio) -> tuple[Expression, Expression | None, Fraction]:
@@ -157,7 +160,8 @@ class _Teller:
         fields = [_FIELDS[self._lang].get(name) or quoted(name) for name in aggregate.fields]
         measure = None
         if aggregate.kind != "metric":
-            measure = _KINDS[self._lang][aggregate.kind].format(of=self._forms["or"].join(fields))
+            of = self._forms["or"].join(fields) + (self._forms["lines"] if aggregate.lines else "")
+            measure = _KINDS[self._lang][aggregate.kind].format(of=of)
         local = ""
         if aggregate.hours:
             local += self._say("hours", n=" ".join(map(str, aggregate.hours)))

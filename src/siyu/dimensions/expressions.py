@@ -103,6 +103,11 @@ def figure(kind: AggregateKind, events: Events = (), *fields: str, window: Windo
     return Aggregate(kind, base(events, window), fields)
 
 
+def of_lines(kind: AggregateKind, events: Events, *fields: str, window: Window = EVER) -> Aggregate:
+    """The same of the lines that an event lists, else of the event."""
+    return Aggregate(kind, base(events, window), fields, lines=True)
+
+
 def since(events: Events = (), kind: AggregateKind = "last_day") -> Since:
     """Local days since the last time."""
     return Since(figure(kind, events))
@@ -141,3 +146,7 @@ def next_after(events: Events) -> After:
 def ref(key: str) -> Ref:
     """Another dimension."""
     return Ref(key)
+
+
+ITEMS: Final = Ratio(of_lines("sum", PAID, *QUANTITY), Const(SUM_SCALE), 1)
+"""The items of all paid orders."""

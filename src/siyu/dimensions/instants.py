@@ -119,6 +119,12 @@ def _figures(aggregate: Aggregate, pieces: Pieces, looks: Sequence[Look]) -> Seq
 
     def figure(low: int, high: int) -> Raw:
         mine = values[low:high]
+        if aggregate.kind == "said":
+            return high - low
+        if aggregate.kind == "sum":
+            return int(mine.sum())
+        if aggregate.kind == "different":
+            return len(np.unique(mine))
         if aggregate.kind not in ("largest", "smallest", "commonest", "earliest", "latest"):
             return days_figure(aggregate.kind, np.unique(mine).tolist())
         if low == high:

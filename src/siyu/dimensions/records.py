@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from siyu.dimensions.aggregate_sql import aggregate_sql
+from siyu.dimensions.aggregate_sql import aggregate_sql, value_sql
 from siyu.dimensions.arithmetic import Ints, Numbers, Texts, column
 from siyu.dimensions.dimension import Aggregate, Dimension, walk
 from siyu.dimensions.evaluate import Raw, raws_of
@@ -35,6 +35,8 @@ FIGURES_PER_PASS: Final = 10_000_000
 EVENTS_FETCHED_MAX: Final = 2_000
 """Of a person with more events the engine computes the dimensions."""
 _STORED: Final = "SELECT (SELECT count() > 0 FROM person_spans), max(anchor) FROM events"
+_COUNTED: Final = frozenset({"run", "gap_squares", "different", "sum", "said"})
+"""Kinds that are 0 of who did nothing."""
 _ARROW: Final = {"output_format_arrow_compression_method": "none"}
 
 
@@ -94,7 +96,8 @@ class _Part(NamedTuple):
     aggregates: Sequence[Aggregate]
     selected: str
     tested: str
-    """Columns c0, c1 …: whether an event counts. Many aggregates ask the same, so it is asked once."""
+    """Columns c0, c1 …: whether an event counts, and x0, x1 …: what is read of it; many aggregates ask the same, so it
+    is asked once."""
     where: str
     params: Mapping[str, Any]
 
@@ -111,12 +114,15 @@ def _parts(aggregates: Sequence[Aggregate], reading: Reading) -> list[_Part]:
         some = aggregates[start : start + AGGREGATES_PER_STATEMENT]
         compiling = Compiling(Params(), reading.setting, reading.words)
         tests: dict[str, str] = {}
+        values: dict[str, str] = {}
         selected = []
         for n, one in enumerate(some):
             test = matches_sql(one.base, compiling)
             name = tests.setdefault(test, f"c{len(tests)}")
-            selected.append(f"{aggregate_sql(one, compiling).replace(test, name)} AS v{n}")
-        tested = ", ".join(f"{test} AS {name}" for test, name in tests.items())
+            read = value_sql(one, compiling)
+            value = values.setdefault(read, f"x{len(values)}") if read else ""
+            selected.append(f"{aggregate_sql(one, compiling, value).replace(test, name)} AS v{n}")
+        tested = ", ".join(f"{text} AS {name}" for text, name in (tests | values).items())
         where = prefilter_sql([one.base for one in some], compiling)
         parts.append(_Part(some, ", ".join(selected), tested, where, compiling.params.values))
     return parts
@@ -149,7 +155,7 @@ def _read(aggregate: Aggregate, found: pa.Array, places: Ints, size: int) -> Num
         return Texts(codes, texts)
     values = np.zeros(size, np.int64)
     # Who has no event that the statement looks at was counted 0 times, and has no instant, day or extreme.
-    counted = aggregate.kind in ("run", "gap_squares") or (aggregate.kind == "metric" and not aggregate.base.is_time)
+    counted = aggregate.kind in _COUNTED or (aggregate.kind == "metric" and not aggregate.base.is_time)
     known = np.full(size, counted)
     values[places] = found.fill_null(0).to_numpy(zero_copy_only=False)
     known[places] = found.is_valid().to_numpy(zero_copy_only=False)

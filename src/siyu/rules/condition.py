@@ -127,6 +127,11 @@ def parse_field(name: object, path: str = "property", *, line: bool = False) -> 
     return Field(name, root, keys)
 
 
+def line_field(name: str) -> Field:
+    """A property of a line as it stands there: nothing is worked out."""
+    return Field(LINE + name, "line", tuple(name.split(".")))
+
+
 def fields_of(condition: Condition) -> Iterator[Field]:
     """Every field that a condition reads."""
     if isinstance(condition, Compare):

@@ -99,11 +99,18 @@ def lines_of(event: Mapping[str, Any], condition: Condition | None = None) -> It
             yield one
 
 
-def _lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def listed_lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The lines that an event lists."""
     for name in LINE_LISTS:
         found = properties.get(name)
         if isinstance(found, list) and (lines := [one for one in found[:LINES_MAX] if isinstance(one, Mapping)]):
             return lines
+    return []
+
+
+def _lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    if lines := listed_lines(properties):
+        return lines
     return [properties] if any(text_of(properties.get(name)) for name in PRODUCT_PROPERTIES) else []
 
 
