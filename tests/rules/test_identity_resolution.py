@@ -49,6 +49,22 @@ def test_numbers_of_identifiers_do_not_matter(facts: list[Fact], chooser: random
     assert {names[n]: named_spans(spans, names) for n, spans in resolution.spans.items()} == expected(facts)[0]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_value_of_unknown_kind_is_first_the_user_of_that_name(turned: bool) -> None:
+    """Whichever of its kinds was told first: user u1 gets the unionid, the anonymous id u1 stays with u2."""
+    facts = [
+        Seen(1, ("user_id=u1", "device=d1")),
+        Said(1, "alias", "anonymous_id=u1", "user_id=u2"),
+        Said(2, "alias", "any=u1", "unionid=n1"),
+    ]
+    numbers = numbered(facts)
+    identifiers = {n: Identifier(n, t.partition("=")[0], identifier_key(*t.split("="))) for t, n in numbers.items()}
+    links = sorted((link for link, _ in links_of(facts, numbers).values()), key=lambda link: link.a, reverse=turned)
+    spans = resolve(identifiers, links, 1000).spans
+    assert spans[numbers["unionid=n1"]] == spans[numbers["user_id=u1"]]
+    assert spans[numbers["anonymous_id=u1"]] == spans[numbers["user_id=u2"]] != spans[numbers["user_id=u1"]]
+
+
 @given(st.lists(st.one_of(seen, seen, seen, alias), min_size=1, max_size=25))
 def test_no_person_ever_holds_two_values_of_a_single_kind(facts: list[Fact]) -> None:
     held: dict[tuple[str, str], set[str]] = {}
