@@ -329,7 +329,8 @@ def test_a_foreign_shop_delivers_twice_and_in_disorder(server: Server) -> None:
     unknown, signed = shopify("products/update", {"id": 1})
     assert deliver(server, "my-shop", unknown, **signed)[1]["kept"] is False
     wait_for(lambda: seen_kept(server, "my-shop", "77") == ("fulfilled", 5_000, 2_000))
-    shown = server.get("/api/orders/77?source=my-shop")
+    shown = server.get("/api/orders/77")
+    assert shown == server.get("/api/orders/77?source=my-shop")
     assert (shown["source"], shown["lines"][0]["sku"], len(shown["steps"])) == ("my-shop", "F1", 4)
     person = server.get("/api/persons/lookup?kind=openid:my-shop&value=9")["person_id"]
     assert [one["order_id"] for one in server.get(f"/api/persons/{person}/orders")["items"]] == ["77"]
@@ -423,6 +424,15 @@ def test_orders_of_events_stand_in_the_list_and_earn_as_ours_do(server: Server) 
     events(server, step("order.paid", amount_fen=5_000), step("order.paid", amount_fen=5_000))
     wait_for(lambda: seen_kept(server, "till-7", "EV1") == ("received", 5_000, 1_000))
     assert standing(server, 3) == (40, 0)
+    # Two shops have an order of this id: whose is asked for must be said.
+    events(server, step("order.paid", shop="till-8", amount_fen=100))
+    wait_for(lambda: seen_kept(server, "till-8", "EV1") is not None)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        server.get("/api/orders/EV1")
+    problem = json.loads(refused.value.read())
+    assert (problem["status"], problem["code"]) == (404, "ORDER_NOT_FOUND")
+    assert problem["detail"] == "2 shops have an order EV1; say whose as source: till-7, till-8."
+    assert problem["detail_zh"] == "2 家店铺都有订单 EV1，请用 source 指明店铺：till-7, till-8。"
     # Our own order that an end tells of is no second order.
     assert call(server, "/api/orders", order("OWN1", "any", 1, 700, person=user(3)))[0] == 200
     events(server, {"userId": "U3", "event": "order.paid", "properties": {"order_id": "OWN1", "amount_fen": 700}})

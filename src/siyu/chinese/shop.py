@@ -42,6 +42,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     (r"There is nothing left to take off\.", "已没有可优惠的金额。"),
     (r"The order (.+) has no refund (.+)\.", r"订单 \1 没有退款 \2。"),
     (r"There is no order (.+)\.", r"没有订单 \1。"),
+    (r"(\d+) shops have an order (.+); say whose as source: (.+)\.", r"\1 家店铺都有订单 \2，请用 source 指明店铺：\3。"),
     (r"An order of a foreign shop is changed there\.", "外部店铺的订单请在该店铺修改。"),
     (r"There is no such step\.", "没有这一步操作。"),
     (r"The amount is no amount of money\.", "这不是有效的金额。"),

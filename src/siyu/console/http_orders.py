@@ -17,8 +17,8 @@ from siyu.errors import Conflict, MalformedRequest, SiyuError
 from siyu.identity.members import named_by_uid
 from siyu.profile.many import portraits_of
 from siyu.shop import Orders, intent_records, order_records, retrying
-from siyu.shop.order import Order, OrderNotFound, State
-from siyu.shop.order_records import OURS, Filter
+from siyu.shop.order import OURS, Order, OrderNotFound, State
+from siyu.shop.order_records import Filter
 from siyu.shop.request import BackLine, GiveBack, Move, Pay, Retry
 from siyu.store.postgres import Database
 

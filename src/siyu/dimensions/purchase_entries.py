@@ -41,6 +41,7 @@ from siyu.rules.window import Window
 
 REFUND: Final = "order.refunded"
 _SAVING: Final = ("discount_fen", "saved_fen", "coupon_fen")
+_STARS: Final = ("stars", "rating", "score")
 _YUAN_SAVING: Final = ("discount", "discount_amount", "coupon_amount")
 _CHEAPER: Final = parse_condition(
     {"any": [
@@ -147,7 +148,7 @@ PURCHASE: Final = (
     Dimension("last_refund_at", "最近退款时间", "Refunded last at", "service", "", latest(REFUND), "When money was given back last.", "最近一次退款的时间。"),
     Dimension("reviews", "评价次数", "Reviews", "service", "times", count("order.reviewed"), "Products reviewed.", "评价商品的次数。"),
     Dimension("review_share", "评价率", "Review share", "service", "percent", percent(count("order.reviewed"), count(PAID), 100), "Reviews for a hundred paid orders.", "每百单中评价的次数。"),
-    Dimension("review_stars", "平均评价星级", "Mean stars", "service", "", Ratio(Ratio(Aggregate("metric", base("order.reviewed", kind="sum", of="stars")), Const(SUM_SCALE // 10), 1), count("order.reviewed", condition=parse_condition({"property": "stars", "op": "exists"})), 1), "Mean of the stars given (property stars).", "评价的平均星级（属性 stars）。", 1),
+    Dimension("review_stars", "平均评价星级", "Mean stars", "service", "", Ratio(Ratio(figure("sum", "order.reviewed", *_STARS), Const(SUM_SCALE // 10), 1), figure("said", "order.reviewed", *_STARS), 1), "Mean of the stars given.", "评价的平均星级。", 1),
     Dimension("bookings", "预约次数", "Bookings", "service", "times", count("booking.made"), "Bookings made.", "预约的次数。"),
     Dimension("bookings_attended", "预约到店次数", "Bookings attended", "service", "times", count("booking.attended"), "Bookings attended.", "预约后到店的次数。"),
     Dimension("booking_share", "预约到店率", "Booking attendance", "service", "percent", percent(count("booking.attended"), count("booking.made"), 100), "Of the bookings, those attended.", "预约中到店的比例。"),

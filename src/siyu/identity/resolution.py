@@ -158,8 +158,8 @@ class _Weighing:
         self.refused.setdefault(link.link_id, reason)
 
     def join_declared(self) -> None:
-        """Aliases, by (time, id). A named value stands for the identifiers that have it, the strongest kind first; if none
-        has, for nobody."""
+        """Aliases, by (time, id). A named value stands for the identifiers that have it, the strongest kind first; if
+        none has, for nobody."""
         for named in self._named.values():
             named.sort(key=lambda one: rank(self._kind(one)))
         for link in sorted(self._tiers[Tier.DECLARED], key=lambda link: (link.times[0], link.link_id)):

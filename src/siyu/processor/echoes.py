@@ -21,7 +21,7 @@ from siyu.processor.batch import Batch, object_of, replaced, retold, texts
 from siyu.shop.events import SOURCE
 from siyu.shop.foreign import MONEY, UNNAMED, about_of
 from siyu.shop.foreign_records import ours, voided_owners
-from siyu.shop.order_records import OURS
+from siyu.shop.order import OURS
 
 ECHO: Final = "order.echoed"
 ECHO_OF: Final = "echo_of"

@@ -18,7 +18,7 @@ from siyu.ledger import Desk
 from siyu.shop import arriving, order_records, payment
 from siyu.shop.arriving import Arrival
 from siyu.shop.holding import hold
-from siyu.shop.order import Order, State
+from siyu.shop.order import OURS, Order, State, only_source
 from siyu.shop.placing import Asked, Tools, place_all
 from siyu.shop.quoted import needs_quote, place_quoted
 from siyu.shop.request import GiveBack, Move, OrderView, Pay, Place
@@ -86,8 +86,11 @@ class Orders:
         except Exception as error:
             log.warning("a payment waits to be settled", reference=came.taken.reference, error=str(error))
 
-    async def show(self, order_id: str, source: str = order_records.OURS) -> Order:
-        """An order as it stands now. Raises OrderNotFound."""
+    async def show(self, order_id: str, source: str | None = OURS) -> Order:
+        """An order as it stands now; without a source ours, else the only one of this id. Raises OrderNotFound."""
+        if source is None:
+            async with self._db.driver() as connection:
+                source = only_source(order_id, await order_records.sources_of(connection, order_id))
         return await fresh(self._db, self.tools, order_id, source, self._now)
 
     async def _ask(self, request: Asked | Do, key: str | None, number: UUID) -> OrderView:

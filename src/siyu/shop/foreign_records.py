@@ -12,8 +12,8 @@ import msgspec
 
 from siyu.shop.claims import Claim
 from siyu.shop.foreign import UNNAMED, About, Told, rest_of
-from siyu.shop.order import Order
-from siyu.shop.order_records import OURS, text_of
+from siyu.shop.order import OURS, Order
+from siyu.shop.order_records import text_of
 
 HEARD_LOCK: Final = 0x51_0D
 """Advisory lock of the one process that folds what batches heard."""

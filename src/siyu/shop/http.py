@@ -18,7 +18,7 @@ from siyu.loyalty.newcomers import Call, Newcomers
 from siyu.shop import order_records
 from siyu.shop.desk import Orders
 from siyu.shop.order import Order, State
-from siyu.shop.order_records import OURS, Filter
+from siyu.shop.order_records import Filter
 from siyu.shop.request import GiveBack, Move, OrderPage, OrderView, Pay, PaymentView, Place, page, view
 from siyu.shop.retrying import with_money
 from siyu.store.postgres import Database
@@ -90,8 +90,9 @@ async def refund_order(
 
 @get("/api/orders/{order_id:str}", summary="An order", tags=["orders"])
 async def show_order(order_id: str, db: Database, orders: Orders, source: Short = None) -> OrderView:
-    """With its lines, discounts, steps and money. `source` names the foreign shop of an order that is not ours."""
-    found = await orders.show(order_id, source or OURS)
+    """With its lines, discounts, steps and money. `source` names the foreign shop of an order that is not ours, where
+    several shops have an order of this id."""
+    found = await orders.show(order_id, source)
     async with db.driver() as connection:
         booked = await order_records.payments_of(connection, found.number)
         uids = await _persons(connection, [found])

@@ -45,6 +45,8 @@ EVENT: Final = {
     State.CANCELLED: "order.cancelled",
     State.REFUNDED: "order.refunded",
 }
+OURS: Final = "shop"
+"""Source of the orders that were made here."""
 LAPSED: Final = "lapsed"
 """Why an unpaid order was cancelled by time."""
 
@@ -53,6 +55,18 @@ class OrderNotFound(NotFound):
     """There is no such order."""
 
     code = "ORDER_NOT_FOUND"
+
+
+def only_source(order_id: str, sources: Sequence[str]) -> str:
+    """Whose order is meant where nobody says it, of the shops that have one of this id: ours first. Raises
+    OrderNotFound."""
+    if OURS in sources or not sources:
+        return OURS
+    if len(sources) > 1:
+        raise OrderNotFound(
+            f"{len(sources)} shops have an order {order_id}; say whose as source: {', '.join(sources)}."
+        )
+    return sources[0]
 
 
 class WrongRefund(MalformedRequest):

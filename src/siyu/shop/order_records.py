@@ -10,10 +10,8 @@ from uuid import UUID
 import msgspec
 
 from siyu.errors import Contended
-from siyu.shop.order import Back, Discount, Line, Order, State, Step
+from siyu.shop.order import OURS, Back, Discount, Line, Order, State, Step
 
-OURS: Final = "shop"
-"""Source of the orders that were made here."""
 STUCK: Final = 3
 """Attempts in vain after which money is shown as stuck."""
 
@@ -119,6 +117,14 @@ async def find_order(connection: Any, order_id: str, source: str = OURS, *, lock
         source, order_id,
     )  # fmt: skip
     return None if row is None else _order(row)
+
+
+async def sources_of(connection: Any, order_id: str) -> list[str]:
+    """The shops that have an order of this id, in their order; some of very many."""
+    rows = await connection.fetch(
+        "SELECT source FROM shop_orders WHERE order_id = $1 ORDER BY source LIMIT 100", order_id
+    )
+    return [row[0] for row in rows]
 
 
 async def name_of(connection: Any, number: int) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ from siyu.ledger.read_records import balances, due_of
 from siyu.loyalty.posting import settlements
 from siyu.loyalty.request import uid_of
 from siyu.shop import events, order_records, product_records, stock
-from siyu.shop.order import EVENT, Line, Order, State, Step, tracked_units
+from siyu.shop.order import EVENT, OURS, Line, Order, State, Step, tracked_units
 from siyu.shop.product import Offer, listed_price
 from siyu.shop.request import OrderView, Place, view
 
@@ -84,7 +84,7 @@ def order_of(asked: Asked, offers: Mapping[str, Offer], buyer: Owner | None, too
     expires_at = now + timedelta(seconds=place.pay_within_s or tools.pay_seconds)
     anchor = buyer.anchor if buyer is not None else None
     return Order(
-        0, 1, order_records.OURS, place.order_id, anchor, place.end, State.CREATED, total, total, 0, 0, tuple(lines),
+        0, 1, OURS, place.order_id, anchor, place.end, State.CREATED, total, total, 0, 0, tuple(lines),
         (), (step,), made_at, expires_at, None, None,
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from siyu.identity.members import named_by_anchor
 from siyu.identity.outbox import tell
 from siyu.shop import foreign_records as records
 from siyu.shop.foreign import UNNAMED, About, Told, counted_of, merged, order_of, told_of, unpack, voided
-from siyu.shop.order_records import OURS
+from siyu.shop.order import OURS
 from siyu.store.postgres import Database, driver_of
 
 log = structlog.get_logger()

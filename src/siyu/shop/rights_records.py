@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from siyu.shop.order_records import OURS
+from siyu.shop.order import OURS
 
 _ORDERS: Final = """
 UPDATE shop_orders SET anchor = NULL, request = NULL, version = version + 1,
