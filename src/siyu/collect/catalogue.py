@@ -79,7 +79,9 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("page.viewed", "浏览页面", "Page viewed", "browse", ("page", "screen", "$pageview", "$screen", "$MPViewScreen", "$AppViewScreen", "page_view", "Page Viewed", "Screen Viewed")),
     Entry("page.left", "离开页面", "Page left", "browse", ("$pageleave", "$WebStay", "$WebPageLeave", "$MPPageLeave", "$AppPageLeave")),
     Entry("element.clicked", "点击元素", "Element clicked", "browse", ("$autocapture", "$WebClick", "$AppClick", "$MPClick", "Clicked", "$rageclick")),
-    Entry("app.opened", "打开应用", "App opened", "browse", ("$AppStart", "$MPLaunch", "$MPShow", "Application Opened", "Application Foregrounded", "$app_opened"), entrance=True),
+    Entry("app.opened", "打开应用", "App opened", "browse", ("$AppStart", "$MPShow", "Application Opened", "Application Foregrounded", "$app_opened"), entrance=True),
+    # A start of a mini-program is told twice: as a launch, and as coming to the front, which every opening is.
+    Entry("app.launched", "启动小程序", "Mini-program launched", "browse", ("$MPLaunch",), entrance=True),
     Entry("app.closed", "离开应用", "App closed", "browse", ("$AppEnd", "$MPHide", "Application Backgrounded", "$app_backgrounded")),
     Entry("app.installed", "安装应用", "App installed", "browse", ("$AppInstall", "Application Installed", "$app_installed"), entrance=True),
     Entry("product.viewed", "浏览商品", "Product viewed", "browse", ("Product Viewed", "ViewProduct", "CommodityDetail", "view_item", "product_viewed")),

@@ -97,7 +97,7 @@ class Shopping:
         book, person = self._book, visitor.person
         channel = self._channel[person]
         if visitor.end == MP:
-            self._accounts.track(visitor, "$MPLaunch", at, self._scene(person, first, channel))
+            self._accounts.track(visitor, "$MPShow", at, self._scene(person, first, channel))
             return
         stamp = book.segment_stamp(person, at)
         if visitor.end == APP:
