@@ -32,8 +32,8 @@ def said(key: str, lang: Lang) -> str:
         (
             "review_stars",
             "en",
-            "[the sum of “stars” of “Product reviewed” ever] ÷ "
-            "[the number of “Product reviewed” where (“stars” has a value) ever]",
+            "[the sum of “stars” or “rating” or “score” of “Product reviewed” ever] ÷ "
+            "[the number with “stars” or “rating” or “score” of “Product reviewed” ever]",
         ),
         ("order_gap_median", "en", "[the doubled median of the gaps in days of “Order paid” ever] ÷ 2"),
         (

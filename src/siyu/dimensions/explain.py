@@ -34,7 +34,7 @@ _KINDS: Final = {
     },
     "en": {
         "largest": "largest {of}", "smallest": "smallest {of}", "sum": "sum of {of}",
-        "said": "number that say {of}", "commonest": "commonest {of}", "different": "number of different {of}",
+        "said": "number with {of}", "commonest": "commonest {of}", "different": "number of different {of}",
         "earliest": "first {of}",
         "latest": "last {of}", "first_day": "first local day", "last_day": "last local day",
         "gap_shortest": "shortest gap in days", "gap_longest": "longest gap in days",
