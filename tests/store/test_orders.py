@@ -175,6 +175,12 @@ async def test_steps_out_of_turn_are_refused_with_their_reason(world: ShopWorld)
     await world.orders.pay("O2", Pay(), None, "api")
     await world.orders.move("fulfil", "O2", Move(), None, "api")
     assert await code(world.orders.move("cancel", "O2", Move(), None, "api")) == "ALREADY_FULFILLED"
+    # What went back wholly is over: nothing is left to be cancelled.
+    await world.orders.place(order("O3", ("T1", 2, None)), None, "api")
+    await world.orders.pay("O3", Pay(), None, "api")
+    await world.orders.move("refund", "O3", GiveBack(), None, "api")
+    assert await code(world.orders.move("cancel", "O3", Move(), None, "api")) == "ORDER_REFUNDED"
+    assert [one["name"] for one in await world.told()].count("order.cancelled") == 1
 
 
 async def test_the_last_item_has_one_buyer(world: ShopWorld) -> None:

@@ -147,6 +147,8 @@ class Machine(RuleBasedStateMachine):
             one.state, one.kept = "cancelled", 0
         elif one.state in ("fulfilled", "received", "completed"):
             assert code in ("ALREADY_FULFILLED", "COMPLETED")
+        else:
+            assert code == ("ORDER_REFUNDED" if one.state == "refunded" else "")
 
     @precondition(lambda self: self.orders)
     @rule(number=NUMBERS, sku=st.sampled_from(sorted(PRICES)), units=st.integers(1, 2))

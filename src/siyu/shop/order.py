@@ -251,16 +251,14 @@ def pay(order: Order, amount_fen: int | None, step: Step) -> Order:
     return advance(paid, State.PAID, step)
 
 
-def cancel(order: Order, step: Step) -> Order:
-    """The order is given up; itself when it was before. What was paid must have gone back first. Raises Refused."""
+def cancel(order: Order, step: Step, *, given_back: bool = False) -> Order:
+    """The order is given up; itself when it was before. `given_back`: what was paid just went back. Raises Refused."""
     if order.state is State.CANCELLED:
         return order
-    if order.state not in (State.CREATED, State.PAID) and not (
-        order.state is State.REFUNDED and not order.reached(State.FULFILLED)
-    ):
-        code = "ORDER_REFUNDED" if order.state is State.REFUNDED else "COMPLETED"
-        if order.state in (State.FULFILLED, State.RECEIVED):
-            code = "ALREADY_FULFILLED"
+    if not given_back:
+        _refuse_ended(order)
+    if order.reached(State.FULFILLED):
+        code = "COMPLETED" if order.state is State.COMPLETED else "ALREADY_FULFILLED"
         raise Refused(code, f"The order is {order.state.value}: refund it instead.", state=order.state.value)
     return msgspec.structs.replace(order, state=State.CANCELLED, expires_at=None, steps=(*order.steps, step))
 

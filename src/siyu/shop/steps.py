@@ -152,13 +152,14 @@ async def _return_lock(connection: Any, found: Order, giving: Giving, tools: Too
 async def _cancel(connection: Any, found: Order, do: Do, tools: Tools, now: datetime) -> OrderView:
     assert isinstance(do.body, Move)
     _refuse_lapsed(found, now)
-    if found.state is State.PAID:
+    paid = found.state is State.PAID
+    if paid:
         await _give_back(connection, found, _all_of(found, do), tools, now)
         again = await order_records.find_order(connection, do.order_id, lock=True)
         assert again is not None
         found = again
     step = Step(order.EVENT[State.CANCELLED], now, do.by, do.body.note)
-    after = order.cancel(found, step)
+    after = order.cancel(found, step, given_back=paid)
     if after is found:
         return view(after)
     if found.stock is not None and not found.reached(State.PAID):
