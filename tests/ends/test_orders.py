@@ -201,7 +201,12 @@ def test_who_waits_for_the_stream_waits_for_what_calls_told(server: Server) -> N
 def test_an_unpaid_order_lapses_when_the_clock_moves(server: Server) -> None:
     sell(server, "W1", 100, 1)
     assert call(server, "/api/orders", order("W-1", "W1", pay_within_s=300, person=user(1)))[0] == 200
+    assert call(server, "/api/stock/W1/adjust", {"qty": 1, "reason": "delivery"})[0] == 200
+    assert call(server, "/api/stock/W1/hold", {"qty": 1, "ttl_s": 300})[0] == 200
+    assert server.get("/api/stock/W1") == {"sku": "W1", "stock": 2, "available": 0, "reserved": 2, "sold": 0}
     server.post("/api/clock", {"advance_s": 301})
+    # What was set aside is free at once, not when somebody has tidied up.
+    assert server.get("/api/stock/W1") == {"sku": "W1", "stock": 2, "available": 2, "reserved": 0, "sold": 0}
     assert call(server, "/api/orders/W-1/pay", {})[1]["code"] == "ENDED"
     assert server.get("/api/orders/W-1")["state"] == "cancelled"
     assert call(server, "/api/orders", order("W-2", "W1"))[0] == 200

@@ -107,10 +107,9 @@ async def put_collection(key: str, data: CollectionName, db: Database, now: Now,
 
 
 @get("/api/stock/{sku:str}", summary="Units of a SKU", tags=["products"])
-async def show_stock(sku: str, db: Database) -> StockView:
-    """sold + reserved + available = stock."""
-    async with db.driver() as connection:
-        return (await products.stock_of(connection, [_clean(sku)]))[sku]
+async def show_stock(sku: str, stock_desk: Stock) -> StockView:
+    """sold + reserved + available = stock. What was set aside for a time that is over is available."""
+    return await stock_desk.there(_clean(sku))
 
 
 class Move(msgspec.Struct, frozen=True):

@@ -235,7 +235,12 @@ async def reserve_all(connection: Any, drafts: Sequence[Draft], tools: Tools, no
 async def settle_stock(connection: Any, ledger: Ledger, commands: Sequence[Command], now: datetime) -> None:
     """What was set aside and whose time is over comes back first."""
     holders = {leg.source.holder for command in commands for part in command.parts for leg in getattr(part, "legs", ())}
-    due = await due_of(connection, sorted(holders), now)
+    await settle_holders(connection, ledger, sorted(holders), now)
+
+
+async def settle_holders(connection: Any, ledger: Ledger, holders: Sequence[str], now: datetime) -> None:
+    """The same for holders of stock."""
+    due = await due_of(connection, holders, now)
     if due:
         await ledger.post(connection, settlements(due, {}, now))
 

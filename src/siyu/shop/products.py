@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ import msgspec
 
 from siyu.clock import Now
 from siyu.coupons.owner import find_owner
-from siyu.errors import Conflict, NotFound, Refused
+from siyu.errors import Conflict, Contended, NotFound, Refused
 from siyu.identity.members import Named
 from siyu.identity.outbox import tell
 from siyu.ledger import Command, Desk, Ledger, Outcome, Role, derived_key
@@ -20,7 +21,7 @@ from siyu.ledger.records import legs_of
 from siyu.loyalty.request import PersonRef
 from siyu.shop import product_records, stock
 from siyu.shop.events import CartChange, cart_event
-from siyu.shop.placing import settle_stock
+from siyu.shop.placing import settle_holders, settle_stock
 from siyu.shop.product import (
     Code,
     Counted,
@@ -137,6 +138,14 @@ class Stock:
         return StockAnswer(
             outcome.transfer, outcome.at, sums.get("stock.available", 0), sums.get("stock.locked", 0), ends_at
         )
+
+    async def there(self, sku: str) -> StockView:
+        """Units of a SKU now: what was set aside for a time that is over is free."""
+        with suppress(Contended):  # somebody else is at it
+            async with self._db.transaction() as connection:
+                await settle_holders(connection, self._ledger, [stock.holder(sku)], self._now())
+        async with self._db.driver() as connection:
+            return (await stock_of(connection, [sku]))[sku]
 
     async def _sku_of(self, hold: int) -> str:
         async with self._db.driver() as connection:
