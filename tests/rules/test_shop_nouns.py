@@ -198,6 +198,12 @@ def test_a_shopify_delivery() -> None:
     assert refund is not None and refund.anchor == "anonymous_id\x1forder:my-shop:820982911946154500"
     assert json.loads(event.properties)["shop"] == "my-shop"
     assert event_of(SHOPIFY, shopify(body, "products/update"), "my-shop", ZONE) is None
+    # Paid by two cards, it goes back to both; goods that come back without money have no transactions.
+    for amounts, said in ((["12.00", "7.99"], 1_999), ([], 0)):
+        parts = back | {"transactions": [{"amount": amount} for amount in amounts]}
+        refund = event_of(SHOPIFY, shopify(json.dumps(parts).encode(), "refunds/create"), "my-shop", ZONE)
+        assert refund is not None
+        assert (refund.value_fen, json.loads(refund.properties)["refund_fen"]) == (-said, said)
     with pytest.raises(UnreadableDelivery):
         event_of(SHOPIFY, shopify(b"{}", "orders/paid"), "my-shop", ZONE)
     for wrong in (

@@ -99,6 +99,36 @@ async def test_an_order_that_was_not_paid_or_wholly_refunded_leaves_nothing_to_t
     assert (await house.told("order.voided"), await net(house)) == ([], 0)
 
 
+async def test_a_refund_that_says_no_amount_gives_back_all_that_is_left(house: House) -> None:
+    """Segment's full refund is `Order Refunded` with the order's number alone."""
+    await tell(house, "paid", "F0")
+    await tell(house, "paid", "F1")
+    await tell(house, "r1", "F1")
+    back = {"order_id": "F1", "shop": "mall"}
+    await house.happen("Order Refunded", properties=back)
+    await house.hear()
+    await house.look()
+    assert await house.told("order.voided") == [{"order_id": "F1", "refund_fen": 7_000, "shop": "mall"}]
+    assert (await net(house), await spent(house), await house.tier()) == (12_000, 12_000, "普通")
+    assert (await house.available("points"), await house.available("growth")) == (120, 120)
+    # The same with its amount, and once more without: it went back already.
+    await tell(house, "r2", "F1")
+    await house.happen("Order Refunded", properties=back)
+    await house.hear()
+    assert (await net(house), len(await house.told("order.voided"))) == (12_000, 1)
+
+
+async def test_goods_that_come_back_without_money_take_nothing(house: House) -> None:
+    await tell(house, "paid", "F1")
+    await house.happen("Order Refunded", properties={"order_id": "F1", "shop": "mall", "total": 0})
+    await house.hear()
+    assert (await house.told("order.voided"), await net(house)) == ([], 12_000)
+    assert (await house.available("points"), await house.available("growth")) == (120, 120)
+    async with house.db.driver() as connection:
+        orders = await connection.fetch("SELECT state, paid_fen, refunded_fen FROM shop_orders")
+    assert [tuple(one) for one in orders] == [("paid", 12_000, 0)]
+
+
 async def test_while_a_batch_was_begun_and_left_nothing_is_told(house: House) -> None:
     await tell(house, "paid", "F1")
     await tell(house, "cancelled", "F1")

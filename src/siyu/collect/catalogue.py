@@ -8,10 +8,12 @@ docs/events.md is written from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, DecimalException
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+from siyu.rules.evaluate import listed_lines
 
 FEN_MAX: Final = 10**13
 """A hundred thousand million yuan: more is a mistake of the sender."""
@@ -108,7 +110,7 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("order.cancelled", "取消订单", "Order cancelled", "order", ("Order Cancelled", "CancelPayOrder", "CancelOrder")),
     Entry("order.refunded", "退款", "Order refunded", "order", ("Order Refunded", "refund", "RefundOrder", "order_refunded"), sign=-1),
     Entry("order.payment_returned", "付款退回", "Payment returned", "order", behaviour=False),
-    _said("order.voided", "取消订单的余款", "Rest of a cancelled order", "order", sign=-1),
+    _said("order.voided", "退回的订单余款", "Rest of an order given back", "order", sign=-1),
     Entry("order.echoed", "订单重复告知", "Order told again", "order", behaviour=False),
     Entry("order.reviewed", "评价商品", "Product reviewed", "order", ("Product Reviewed", "ProductComment")),
     Entry("coupon.viewed", "看到优惠券", "Coupon viewed", "coupon", ("Coupon Viewed", "Promotion Viewed", "view_promotion")),
@@ -230,12 +232,18 @@ def fen(amount: object, *, unit_fen: int) -> int | None:
 def value_fen(name: str, properties: Mapping[str, Any]) -> int:
     """The money an event moved: positive for a purchase, negative for a refund, 0 for everything else, for amounts that
     are none and for other currencies than renminbi (a dollar is not counted as a yuan)."""
-    entry = BY_NAME.get(name)
-    if entry is None or entry.sign == 0:
-        return 0
     currency = properties.get("currency")
     if isinstance(currency, str) and currency.strip().upper() not in _RENMINBI:
         return 0
+    return BY_NAME[name].sign * amount if (amount := named_fen(name, properties)) else 0
+
+
+def named_fen(name: str, properties: Mapping[str, Any]) -> int | None:
+    """The amount that a purchase or refund names, in hundredths, whatever its currency, not below 0: where no property
+    says it, what its lines cost, if each has a price. None: it names none, or is neither purchase nor refund."""
+    entry = BY_NAME.get(name)
+    if entry is None or entry.sign == 0:
+        return None
     purchase = entry.sign > 0
     for fields, unit_fen in (
         (_FEN_FIELDS if purchase else _REFUND_FEN_FIELDS, 1),
@@ -243,5 +251,17 @@ def value_fen(name: str, properties: Mapping[str, Any]) -> int:
     ):
         for field in fields:
             if field in properties and (amount := fen(properties[field], unit_fen=unit_fen)) is not None:
-                return entry.sign * abs(amount)
-    return 0
+                return abs(amount)
+    return _cost(listed_lines(properties))
+
+
+def _cost(lines: Sequence[Mapping[str, Any]]) -> int | None:
+    total = 0
+    for line in lines:
+        price = fen(line.get("price_fen"), unit_fen=1)
+        price = fen(line.get("price"), unit_fen=100) if price is None else price
+        units = fen(line.get("quantity", 1), unit_fen=1)
+        if price is None or units is None:
+            return None
+        total += abs(price * units)
+    return total if lines and total <= FEN_MAX else None

@@ -16,7 +16,9 @@ the money of a purchase or refund stands. Unknown names are welcome: they are st
 
 **Money.** A purchase or refund moves `amount_fen`, `payable_fen` or `total_fen` (whole fen), else `total`, `revenue`,
 `order_actual_amount`, `actual_amount`, `pay_amount`, `order_amount`, `amount` or `value` (yuan, converted exactly).
-For a refund `refund_fen`, `refund_amount` and `refund_total` come first, and the sign is negative. An event with a
+For a refund `refund_fen`, `refund_amount` and `refund_total` come first, and the sign is negative. Where none of these
+is there, its lines (`products`, `lines`, `items`, `line_items`) say it, if each has a `price_fen` or `price`: times
+`quantity`, added up. A refund that says no amount at all gives back what is left of its order. An event with a
 `currency` other than renminbi moves no money: a dollar is not counted as a yuan.
 
 **A way in.** On events marked so, `state` (渠道活码) and `scene` in the properties tell where the person came from.

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from siyu.collect.catalogue import FEN_MAX, spellings
+from siyu.collect.catalogue import FEN_MAX, named_fen, spellings
 from siyu.ledger import derived_key
 from siyu.loyalty.request import GROWTH, POINTS
 from siyu.rules import Condition, InvalidCondition, parse_condition
@@ -251,6 +251,8 @@ def money_of(rule: EarnRule, one: Occurrence, keys: Keys, percent: int = 100) ->
     if gives(rule, one):
         return Money(key, cause, one.anchor, one.value_fen, rule.id, percent, shop) if one.value_fen > 0 else None
     if _takes_back(rule, one):
+        if named_fen(one.name, one.properties) == 0:  # goods came back, and no money
+            return None
         return Money(key, cause, one.anchor, one.value_fen or -FEN_MAX, rule.id, shop=shop)
     return Money(key, cause, one.anchor, 0, rule.id, shop=shop)
 

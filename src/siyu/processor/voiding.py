@@ -1,4 +1,5 @@
-"""Cancelled orders of foreign shops: what was paid for them and never told back leaves the figures (decision 0501).
+"""Foreign orders that are cancelled, or given back by a refund without an amount: what was paid for them and never told
+back leaves the figures (decisions 0501 and 0527).
 
 The rest is told once, as `order.voided`, at an instant at which everything that is stored is in the orders too: no
 batch is in work (they hold the lock of erasures, shared), none was begun and left, and all that was heard is folded.

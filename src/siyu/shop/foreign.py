@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from siyu.collect.catalogue import canonical, fen, spellings
+from siyu.collect.catalogue import canonical, fen, named_fen, spellings
 from siyu.collect.own_events import ORDER_VOIDED
 from siyu.identity.outbox import Told as Event
 from siyu.ledger import derived_key
@@ -70,6 +70,13 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[Line, ...] = ()
     again: bool = False
     """Told before by another event: no figure has this one's money (decision 0524)."""
+    nothing: bool = False
+    """A refund that says that it gives back no money."""
+
+    @property
+    def gives_all(self) -> bool:
+        """Whether it is a refund of all that is left: it says no amount (decision 0527)."""
+        return self.name == EVENT[State.REFUNDED] and not self.amount_fen and not self.nothing
 
 
 ORDER_KEY: Final = "anonymous_id\x1forder:"
@@ -124,6 +131,7 @@ def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
         payable_fen=_money(said, "payable_fen", "total"),
         lines=_lines(said) if name in (EVENT[State.CREATED], EVENT[State.PAID]) else (),
         again=bool(row.get("again")),
+        nothing=name == EVENT[State.REFUNDED] and named_fen(row["name"], said) == 0,
     )
 
 
@@ -182,8 +190,9 @@ def order_of(about: About, told: Sequence[Told]) -> Order:
     for one in told:
         by_state.setdefault(STEPS[one.name], []).append(one)
     paid = sum(one.amount_fen for one in by_state.get(State.PAID, ()))
-    backs = [one.amount_fen for one in by_state.get(State.REFUNDED, ())]
-    refunded = min(paid, paid if 0 in backs else sum(backs))
+    backs = by_state.get(State.REFUNDED, ())
+    all_of = any(one.gives_all for one in backs)
+    refunded = min(paid, paid if all_of else sum(one.amount_fen for one in backs))
     payable = next((one.payable_fen for one in told if one.payable_fen), paid)
     lines = next((one.lines for one in told if one.lines), ())
     listed = max(payable, *(one.list_fen for one in told), sum(line.list_fen for line in lines))
@@ -198,14 +207,17 @@ def order_of(about: About, told: Sequence[Told]) -> Order:
 
 
 def rest_of(told: Sequence[Told]) -> int:
-    """Of a cancelled order what was paid and not told back, fen; 0 of any other. A refund that names no amount moved
-    no money in any figure, so it is none here."""
-    names = {one.name for one in told}
-    if EVENT[State.CANCELLED] not in names:
+    """Of an order that is cancelled, or of which a refund that says no amount gives back all, what was paid and not
+    told back, fen; 0 of any other. Such a refund moved no money in any figure, so it is none here."""
+    if not any(_ends(one) for one in told):
         return 0
     paid = sum(one.amount_fen for one in told if one.name == EVENT[State.PAID])
     back = sum(one.amount_fen for one in told if one.name == EVENT[State.REFUNDED])
     return max(0, paid - back)
+
+
+def _ends(one: Told) -> bool:
+    return one.name == EVENT[State.CANCELLED] or one.gives_all
 
 
 def counted_of(told: Sequence[Told]) -> int:
@@ -215,10 +227,10 @@ def counted_of(told: Sequence[Told]) -> int:
 
 
 def voided(about: About, told: Sequence[Told], rest_fen: int, before: int) -> Event:
-    """What tells of the rest of a cancelled order, under who paid, from the instant on at which both were known to have
-    happened. `before`: fen that were told of it already."""
+    """What tells of the rest of an order that ended, under who paid, from the instant on at which both were known to
+    have happened. `before`: fen that were told of it already."""
     paid = next(one for one in told if one.name == EVENT[State.PAID])
-    at = max(one.at for one in told if one.name in (EVENT[State.PAID], EVENT[State.CANCELLED]))
+    at = max(one.at for one in told if one.name == EVENT[State.PAID] or _ends(one))
     said: dict[str, Any] = {"order_id": about.order_id, "refund_fen": rest_fen}
     if about.source != UNNAMED:
         said["shop"] = about.source

@@ -127,7 +127,7 @@ SHOPIFY: Final = Mapping(
         "openid": ("customer.id",),
     },
     money=("current_total_price", "total_price"),
-    refund_money=("transactions.0.amount",),
+    refund_money=("transactions.*.amount",),
     currency=("currency", "transactions.0.currency"),
     lines=("line_items",),
     line_sku=("sku", "variant_id", "product_id"),
@@ -230,9 +230,9 @@ def _properties(mapping: Mapping, said: Any, name: str, order_id: str) -> dict[s
     unit = 100 if mapping.money_unit == "yuan" else 1
     found: dict[str, Any] = {"order_id": order_id}
     refund = name == "order.refunded"
-    money = _first(said, mapping.refund_money if refund else mapping.money)
-    if (amount := fen(money, unit_fen=unit)) is not None:
-        found["refund_fen" if refund else "amount_fen" if name == "order.paid" else "payable_fen"] = abs(amount)
+    amount = _money(said, mapping.refund_money if refund else mapping.money, unit)
+    if amount is not None:
+        found["refund_fen" if refund else "amount_fen" if name == "order.paid" else "payable_fen"] = amount
     if (currency := _text(_first(said, mapping.currency))) is not None:
         found["currency"] = currency
     listed = _first(said, mapping.lines)
@@ -262,6 +262,18 @@ def _at(said: Any, path: str) -> Any:
         else:
             return None
     return said
+
+
+def _money(said: Any, paths: tuple[str, ...], unit: int) -> int | None:
+    """Fen, not below 0. `list.*.amount` adds up what the items of a list say; of an empty list that is 0."""
+    for path in paths:
+        where, several, inner = path.partition(".*.")
+        found = _at(said, where)
+        items = found if several and isinstance(found, list) else [found]
+        amounts = [fen(_at(one, inner) if several else one, unit_fen=unit) for one in items[:LINES_MAX]]
+        if None not in amounts:
+            return sum(abs(amount) for amount in amounts if amount is not None)
+    return None
 
 
 def _first(said: Any, paths: tuple[str, ...]) -> Any:
