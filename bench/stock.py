@@ -20,11 +20,10 @@ from zoneinfo import ZoneInfo
 
 import uvloop
 
-from bench import disk
-from bench.disk import delay_commits
+from bench.disk import add_option, delay_commits
 from bench.ledger import _TABLES, ASKING, CONNECTIONS, Measured, check, floor, in_a_transaction, report
 from bench.load import send_all
-from bench.server import API_TOKEN, Server, add_option, running_server
+from bench.server import API_TOKEN, Server, add_workers_option, running_server
 from siyu.app.__main__ import settle_memory
 from siyu.coupons.pricing import Pricing
 from siyu.ledger import Ledger
@@ -122,8 +121,8 @@ def main() -> None:
     arguments.add_argument("--cells", default="hold,order,http")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=4)
-    disk.add_option(arguments)
     add_option(arguments)
+    add_workers_option(arguments)
     wanted = arguments.parse_args()
     settle_memory()  # as in the server: what runs in this process does so on the same terms
     with running_server(wanted.workers) as server:

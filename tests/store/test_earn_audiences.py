@@ -163,6 +163,32 @@ async def test_an_audience_that_cannot_be_is_refused_with_its_place(house: House
         assert refused.value.details["path"] == path
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({}, 0),
+        ({"total": 0}, 4_000),
+        ({"refund_fen": "0"}, 4_000),
+        ({"refund_amount": "none", "total": "￥0.00元"}, 4_000),
+        ({"total": "none"}, 0),
+        ({"refund_fen": 0, "total": 7}, 4_000),
+        ({"refund_fen": 7, "total": 0}, 0),
+        ({"products": [{"sku": "gift", "price": "0.00"}]}, 4_000),
+        ({"products": [{"sku": "gift", "price": 0}, {"sku": "tea"}]}, 0),
+    ],
+)
+async def test_a_refund_that_names_no_money_takes_nothing_in_an_estimate_either(
+    house: House, said: dict[str, Any], kept: int
+) -> None:
+    back = ("order.refunded", "order.cancelled")
+    one = rule("yuan", None, points=0, points_per_yuan=100, subject=("order_id",), take_back_on=back)
+    await store(house, one)
+    await house.pay(4_000, "u1", order="O1")
+    await house.happen("order.refunded", properties={"order_id": "O1"} | said)
+    found = await estimate(EstimateHouse(house.db, house.events, ZONE), one, 30, house.now)
+    assert (found.points, (await given(house))["yuan"]) == (kept, kept)
+
+
 async def test_an_estimate_is_what_the_rule_gives(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rule is estimated of the events for which it gave."""
     second = ORDERS | {"op": "eq", "value": 1}

@@ -31,6 +31,8 @@ _YUAN_FIELDS: Final = (
 _FEN_FIELDS: Final = ("amount_fen", "payable_fen", "total_fen")
 _REFUND_FIELDS: Final = ("refund_amount", "refund_total", *_YUAN_FIELDS)
 _REFUND_FEN_FIELDS: Final = ("refund_fen", *_FEN_FIELDS)
+REFUND_FIELDS: Final = (*_REFUND_FEN_FIELDS, *_REFUND_FIELDS)
+"""Where the amount of a refund may stand: the first that has one says it."""
 _RENMINBI: Final = frozenset(("", "CNY", "RMB", "CNH", "¥", "￥", "元", "人民币"))
 
 
@@ -217,16 +219,24 @@ def label(name: str, locale: str = "zh_CN") -> str:
 def fen(amount: object, *, unit_fen: int) -> int | None:
     """An amount as whole fen, exactly: 19.9 yuan (`unit_fen` 100) → 1990. Halves of a fen go up. None when it is no
     amount: a text without a number, infinite, over `FEN_MAX`."""
+    number = _number(amount)
+    return None if number is None else _whole_fen(number * unit_fen)
+
+
+def _number(amount: object) -> Decimal | None:
+    """A number of at most `FEN_MAX`; None for what is none."""
     if isinstance(amount, bool) or not isinstance(amount, int | float | str):
         return None
     text = str(amount).strip().lstrip("¥￥").replace(",", "").removesuffix("元").strip()
     try:
         number = Decimal(text)
-        if not number.is_finite() or abs(number) * unit_fen > FEN_MAX:
-            return None
-        return int((number * unit_fen).to_integral_value(ROUND_HALF_UP))
+        return number if number.is_finite() and abs(number) <= FEN_MAX else None
     except DecimalException:
         return None
+
+
+def _whole_fen(amount: Decimal) -> int | None:
+    return None if abs(amount) > FEN_MAX else int(amount.to_integral_value(ROUND_HALF_UP))
 
 
 def value_fen(name: str, properties: Mapping[str, Any]) -> int:
@@ -256,12 +266,13 @@ def named_fen(name: str, properties: Mapping[str, Any]) -> int | None:
 
 
 def _cost(lines: Sequence[Mapping[str, Any]]) -> int | None:
-    total = 0
+    """Exactly, unlike the figure `@line.value_fen` of rules, which SQL has to agree with."""
+    total = Decimal(0)
     for line in lines:
-        price = fen(line.get("price_fen"), unit_fen=1)
-        price = fen(line.get("price"), unit_fen=100) if price is None else price
-        units = fen(line.get("quantity", 1), unit_fen=1)
+        price, units = _number(line.get("price_fen")), _number(line.get("quantity", 1))
+        if price is None and (yuan := _number(line.get("price"))) is not None:
+            price = yuan * 100
         if price is None or units is None:
             return None
         total += abs(price * units)
-    return total if lines and total <= FEN_MAX else None
+    return _whole_fen(total) if lines else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final, TypeGuard
+from typing import Final
 
 from siyu.dimensions.dimension import (
     HOUR,
@@ -68,7 +68,7 @@ def explain(dimension: Dimension, words: Vocabulary, lang: Lang) -> str:
     return _Teller(words, lang).tell(dimension.expression, 10**dimension.decimals)
 
 
-def _in_parts(expression: Expression) -> TypeGuard[Aggregate]:
+def _in_parts(expression: Expression) -> bool:
     """Whether it is kept in ten-thousandths: sums, largest and smallest of a property."""
     if not isinstance(expression, Aggregate):
         return False

@@ -14,12 +14,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from siyu.collect.catalogue import FEN_MAX, spellings
+from siyu.collect.catalogue import FEN_MAX, REFUND_FIELDS, spellings
 from siyu.identity.members import named_by_anchor
 from siyu.identity.mirror import person_sql
 from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import EarnRule, Once, audience_of, check_rule, condition_of
-from siyu.rules import Params, condition_sql
+from siyu.rules import Params, condition_sql, field_text_sql, numeric_sql
+from siyu.rules.clickhouse import listed_lines_sql
+from siyu.rules.condition import line_field, parse_field
 from siyu.rules.metric_sql import during_sql
 from siyu.rules.rule import Rule
 from siyu.rules.window import UNIT_MS, Interval, epoch_ms
@@ -131,6 +133,19 @@ async def _fitting(house: House, audience: Rule, judged: list[_Giving]) -> list[
     return [one for (one, _), found in zip(known, held, strict=True) if found]
 
 
+def _nothing_sql(params: Params) -> str:
+    """Whether an event is a refund that names an amount of 0 (`catalogue.named_fen`)."""
+    texts = [field_text_sql(parse_field(name), params) for name in REFUND_FIELDS]
+    amounts = ", ".join(numeric_sql(f"replaceRegexpAll({text}, '[¥￥,元 ]', '')") for text in texts)
+    fields = [field_text_sql(line_field(name), params) for name in ("price_fen", "price")]
+    price = f"coalesce({', '.join(map(numeric_sql, fields))})"
+    lines = listed_lines_sql(params)
+    free = f"notEmpty({lines}) AND arrayAll(line -> ifNull({price} = 0, 0), {lines})"
+    amount = f"arrayFirst(amount -> isNotNull(amount), [{amounts}])"
+    refund = f"name IN {params.add(sorted(spellings('order.refunded')), 'Array(String)')}"
+    return f"({refund} AND ifNull({amount} = 0, {free}))"
+
+
 def _givings_sql(rule: EarnRule, span: Interval, params: Params, person: str, zone: ZoneInfo) -> str:
     """Rows (p, k, n, points, first): what the rule gives once for, with its events and the first of them."""
     paid = f"name IN {params.add(sorted(spellings(rule.event)), 'Array(String)')}"
@@ -153,7 +168,7 @@ def _givings_sql(rule: EarnRule, span: Interval, params: Params, person: str, zo
     token = f"if(gives, JSONExtractString(properties, 'payment_id'), if({refund} != '', {refund}, {event}))"
     rows = (
         f"SELECT {person} AS p, {paid} AS gives, {subject if rule.points_per_yuan else key} AS k, {token} AS token,"
-        f" if(gives, value_fen, if(value_fen = 0, -{FEN_MAX}, value_fen)) AS fen,"
+        f" if(gives OR value_fen != 0 OR {_nothing_sql(params)}, value_fen, -{FEN_MAX}) AS fen,"
         " (toUnixTimestamp64Milli(occurred_at), event_id, source, anchor) AS place"
         f" FROM events WHERE {during_sql(span, params)} AND ({paid} OR {taken})"
     )

@@ -30,7 +30,7 @@ ECHO_OF: Final = "echo_of"
 
 async def with_echoes_marked(connection: Any, batch: Batch, anchors: Anchors) -> Batch:
     """The batch, in which a payment, refund or cancellation of one of the teller's own orders in our shop that the
-    shop did not tell is an `order.echoed` worth 0, and a refund of a cancelled foreign order whose rest `order.voided`
+    shop did not tell is an `order.echoed` worth 0, and a refund of a foreign order whose rest `order.voided`
     has told is worth 0. Reads; three statements for a batch that has any such event."""
     rows = told_by_others(batch)
     if not rows:

@@ -30,7 +30,7 @@ EVERY_SECONDS: Final = 2.0
 
 
 async def void_once(db: Database, now: Now) -> int:
-    """Tell the rests of cancelled orders; of how many. 0 too when a batch was begun and left: then later."""
+    """Tell the rests of orders that ended; of how many. 0 too when a batch was begun and left: then later."""
     async with db.driver() as connection:
         if not await any_to_void(connection):
             return 0
@@ -52,8 +52,8 @@ async def keep_voiding(db: Database, now: Now, stopping: asyncio.Event) -> None:
         try:
             await void_once(db, now)
         except SiyuError as error:
-            log.warning("rests of cancelled orders wait", error=str(error))
+            log.warning("rests of foreign orders wait", error=str(error))
         except Exception:
-            log.exception("rests of cancelled orders wait")
+            log.exception("rests of foreign orders wait")
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), EVERY_SECONDS)

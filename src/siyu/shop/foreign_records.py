@@ -134,8 +134,8 @@ async def any_to_void(connection: Any) -> bool:
     return found
 
 
-class Cancelled(NamedTuple):
-    """A foreign order that is cancelled, or has the number of one that is."""
+class Ended(NamedTuple):
+    """A foreign order that ended (`foreign.rest_of`), or has the number of one that did."""
 
     about: About
     anchor: int
@@ -145,7 +145,7 @@ class Cancelled(NamedTuple):
     """What `order.voided` has told of it."""
 
 
-async def void(connection: Any, orders_max: int) -> list[Cancelled]:
+async def void(connection: Any, orders_max: int) -> list[Ended]:
     """Note that the rest of these orders is looked at."""
     rows = await connection.fetch(
         "UPDATE shop_orders o SET voided_fen = o.rest_fen FROM (SELECT number FROM shop_orders"
@@ -153,17 +153,17 @@ async def void(connection: Any, orders_max: int) -> list[Cancelled]:
         " WHERE o.number = n.number RETURNING o.source, o.order_id, o.anchor, o.created_at, o.steps, o.told_fen",
         orders_max,
     )
-    return [_cancelled(row) for row in rows]
+    return [_ended(row) for row in rows]
 
 
-async def numbered(connection: Any, order_ids: Sequence[str]) -> list[Cancelled]:
+async def numbered(connection: Any, order_ids: Sequence[str]) -> list[Ended]:
     """All foreign orders of these numbers."""
     rows = await connection.fetch(
         "SELECT source, order_id, anchor, created_at, steps, told_fen FROM shop_orders"
         " WHERE order_id = ANY($1::text[]) AND source <> 'shop'",
         list(order_ids),
     )
-    return [_cancelled(row) for row in rows]
+    return [_ended(row) for row in rows]
 
 
 async def add_told(connection: Any, told: Mapping[About, int]) -> None:
@@ -176,8 +176,8 @@ async def add_told(connection: Any, told: Mapping[About, int]) -> None:
     )  # fmt: skip
 
 
-def _cancelled(row: Any) -> Cancelled:
-    return Cancelled(About(row[0], row[1]), row[2], row[3], _told.decode(row[4]), row[5])
+def _ended(row: Any) -> Ended:
+    return Ended(About(row[0], row[1]), row[2], row[3], _told.decode(row[4]), row[5])
 
 
 async def write_orders(connection: Any, orders: Mapping[About, tuple[Order, Sequence[Told]]], at: datetime) -> None:

@@ -66,13 +66,13 @@ async def fold(connection: Any, now: datetime, steps_max: int | None) -> int:
 
 
 async def void_rests(connection: Any, orders_max: int) -> int:
-    """Tell what cancelled orders still count for in figures (`order.voided`); how many. The caller's transaction."""
+    """Tell what orders that ended still count for in figures (`order.voided`); how many. The caller's transaction."""
     orders = await records.void(connection, orders_max)
     if not orders:
         return 0
     known = await records.numbered(connection, sorted({one.about.order_id for one in orders}))
     persons = await _buyers(connection, known)
-    numbered: dict[str, list[records.Cancelled]] = {}
+    numbered: dict[str, list[records.Ended]] = {}
     for one in known:
         numbered.setdefault(one.about.order_id, []).append(one)
     told: dict[About, int] = {}
@@ -87,7 +87,7 @@ async def void_rests(connection: Any, orders_max: int) -> int:
     return len(orders)
 
 
-async def _buyers(connection: Any, orders: Sequence[records.Cancelled]) -> dict[About, object]:
+async def _buyers(connection: Any, orders: Sequence[records.Ended]) -> dict[About, object]:
     """The persons of orders; of who was erased the order stands for itself."""
     named = await named_by_anchor(connection, [(one.anchor, one.at) for one in orders])
     return {one.about: one.about if who is None else who.person for one, who in zip(orders, named, strict=True)}
