@@ -249,6 +249,9 @@ LINE_PROPERTIES: dict[str, tuple[Any, ...]] = {
     "quantity": (1, 2, "3", 1.5, 0, -1, "x", None, "1e400", [2]),
     "a": ({"b": 1}, {"b": "1"}),
     "a.b": (2,),
+    "item_id": ("milk", "tea"),
+    "present_price": (4, "x"),
+    "commodity_quantity": ("2", 3, "x"),
 }
 
 

@@ -22,7 +22,7 @@ def said(key: str, lang: Lang) -> str:
             "items_bought",
             "en",
             "[the sum of “quantity” or “qty” or “commodity_quantity” or “item_count” (of its lines)"
-            " of “Order paid” ever]",
+            " of “Order paid”, “Line of an order paid” ever]",
         ),
         (
             "largest_basket",

@@ -11,7 +11,8 @@ import pytest
 
 from siyu.analytics.question import Breakdown, check_breakdown
 from siyu.errors import InvalidQuestion
-from siyu.rules.condition import LINES_MAX, parse_condition
+from siyu.rules.commerce import LINES_MAX
+from siyu.rules.condition import parse_condition
 from siyu.rules.evaluate import holds, lines_of
 from siyu.rules.measure import measure
 from siyu.rules.parse import parse_rule
@@ -61,6 +62,26 @@ def test_lines_of_orders(asked: Mapping[str, Any], figure: int) -> None:
     rule = parse_rule({"event": "order.paid", "op": "gte", "value": 1, **asked}, WORDS)
     assert isinstance(rule, Measured)
     found = measure(rule.metric, HISTORY, Setting(NOW, ZoneInfo("Asia/Shanghai")), WORDS)
+    assert found == figure * rule.metric.scale
+
+
+@pytest.mark.parametrize(
+    ("asked", "figure"),
+    [
+        ({"metric": "sum", "of": "@line.quantity"}, 3),
+        ({"metric": "sum", "of": "@line.value_fen", "product": "C1"}, 2 * 1_250),
+        ({"metric": "sum", "of": "@line.value_fen", "product": "G1"}, 300),
+        ({"metric": "count", "product": "G1"}, 1),
+    ],
+)
+def test_lines_in_the_words_of_sensors_and_ga4(asked: Mapping[str, Any], figure: int) -> None:
+    history = [
+        event("PayOrderDetail", order_id="1", commodity_id="C1", present_price=12.5, commodity_quantity="2"),
+        event("purchase", 300, items=[{"item_id": "G1", "price": 3}]),
+    ]
+    rule = parse_rule({"event": ["order.paid", "order.line_paid"], "op": "gte", "value": 1, **asked}, WORDS)
+    assert isinstance(rule, Measured)
+    found = measure(rule.metric, history, Setting(NOW, ZoneInfo("Asia/Shanghai")), WORDS)
     assert found == figure * rule.metric.scale
 
 

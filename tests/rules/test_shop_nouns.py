@@ -169,6 +169,9 @@ def test_what_an_event_tells_of_an_order() -> None:
     about, step = told_of(row) or (None, None)
     assert about == About("tmall", "17")
     assert step is not None and (step.name, step.amount_fen, step.lines[0].sku) == ("order.paid", 1_990, "P")
+    said = {"order_id": 1, "items": [{"item_id": "G", "item_category": "茶", "price": "2.5", "quantity": "3"}]}
+    _, step = told_of(row | {"properties": json.dumps(said)}) or (None, None)
+    assert step is not None and step.lines == (Line("G", 3, 250, 750, "", category="茶"),)
     assert told_of(row | {"properties": "{}"}) is None
     assert told_of(row | {"properties": "no"}) is None
 
@@ -183,7 +186,7 @@ def test_a_shopify_delivery() -> None:
         {
             "id": 820982911946154500, "created_at": "2027-06-01T10:00:00+08:00", "total_price": "199.90",
             "currency": "CNY", "customer": {"id": 115310627314723950, "email": "Jo@Example.com"},
-            "line_items": [{"sku": "T1", "title": "Tea", "quantity": 2, "price": "99.95"}],
+            "line_items": [{"sku": "T1", "title": "Tea", "quantity": 2, "price": "99.95", "vendor": "Hill"}],
         }
     ).encode()  # fmt: skip
     delivery = shopify(body, "orders/paid")
@@ -192,6 +195,8 @@ def test_a_shopify_delivery() -> None:
     assert event is not None
     assert (event.event_id, event.name, event.value_fen) == ("order.paid/820982911946154500", "order.paid", 19_990)
     assert event.anchor == "openid:my-shop\x1f115310627314723950"
+    line = {"sku": "T1", "product": "Tea", "quantity": 2, "price_fen": 9_995, "brand": "Hill"}
+    assert json.loads(event.properties)["lines"] == [line]
     assert event.others == "email\x1fjo@example.com\x1eanonymous_id\x1forder:my-shop:820982911946154500"
     back = {"id": 5, "order_id": 820982911946154500, "created_at": "2027-06-02T10:00:00+08:00"}
     refund = event_of(SHOPIFY, shopify(json.dumps(back).encode(), "refunds/create"), "my-shop", ZONE)

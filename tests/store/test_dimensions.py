@@ -48,6 +48,8 @@ PROPERTIES = {
         [{"quantity": "two"}, 7], [], "[x]",
     ),
     "lines": ([{"sku": "cup", "qty": 4, "brand": "y"}], None),
+    "items": ([{"item_id": "tea", "item_name": "茶", "item_category": "cat", "quantity": 2}],),
+    "commodity_name": ("奶",), "commodity_quantity": ("2",),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal, DecimalException
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from siyu.rules.commerce import PRICE_FEN, PRICE_YUAN, QUANTITY
 from siyu.rules.evaluate import listed_lines
 
 FEN_MAX: Final = 10**13
@@ -105,6 +106,9 @@ CATALOGUE: Final[tuple[Entry, ...]] = (
     Entry("order.payment_info", "填写支付信息", "Payment info entered", "order", ("Payment Info Entered", "add_payment_info")),
     Entry("order.created", "提交订单", "Order created", "order", ("SubmitOrder", "Order Created", "Order Placed", "submitOrder")),
     Entry("order.paid", "支付订单", "Order paid", "order", ("Order Completed", "Order Paid", "PayOrder", "payOrder", "purchase", "order_completed", "Completed Order"), sign=1),
+    # Sensors tells of an order as a whole, then of each of its goods.
+    Entry("order.line_created", "提交订单商品", "Line of an order created", "order", ("SubmitOrderDetail",), behaviour=False),
+    Entry("order.line_paid", "支付订单商品", "Line of an order paid", "order", ("PayOrderDetail",), behaviour=False),
     _said("order.fulfilled", "发货", "Order shipped", "order", ("Order Fulfilled", "Order Shipped")),
     Entry("order.received", "确认收货", "Order received", "order", ("Order Delivered", "ReceiveOrder")),
     _said("order.completed", "订单完成", "Order closed", "order", ("Order Closed",)),
@@ -269,10 +273,15 @@ def _cost(lines: Sequence[Mapping[str, Any]]) -> int | None:
     """Exactly, unlike the figure `@line.value_fen` of rules, which SQL has to agree with."""
     total = Decimal(0)
     for line in lines:
-        price, units = _number(line.get("price_fen")), _number(line.get("quantity", 1))
-        if price is None and (yuan := _number(line.get("price"))) is not None:
+        price, units = _first(line, PRICE_FEN), _first(line, QUANTITY, Decimal(1))
+        if price is None and (yuan := _first(line, PRICE_YUAN)) is not None:
             price = yuan * 100
         if price is None or units is None:
             return None
         total += abs(price * units)
     return _whole_fen(total) if lines else None
+
+
+def _first(line: Mapping[str, Any], names: Sequence[str], otherwise: Decimal | None = None) -> Decimal | None:
+    """The number that the first of these properties says; None when it says none."""
+    return next((_number(line[name]) for name in names if line.get(name) is not None), otherwise)

@@ -6,8 +6,14 @@ import sys
 from typing import Final
 
 from siyu.collect.catalogue import CATALOGUE, GROUPS, Entry
+from siyu.rules import commerce
 
-_HEAD: Final = """# Events
+
+def _words(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+_HEAD: Final = f"""# Events
 
 Written from `siyu/collect/catalogue.py` by `python -m siyu.collect.catalogue_page`; a test holds the two together.
 
@@ -17,9 +23,25 @@ the money of a purchase or refund stands. Unknown names are welcome: they are st
 **Money.** A purchase or refund moves `amount_fen`, `payable_fen` or `total_fen` (whole fen), else `total`, `revenue`,
 `order_actual_amount`, `actual_amount`, `pay_amount`, `order_amount`, `amount` or `value` (yuan, converted exactly).
 For a refund `refund_fen`, `refund_amount` and `refund_total` come first, and the sign is negative. Where none of these
-is there, its lines (`products`, `lines`, `items`, `line_items`) say it, if each has a `price_fen` or `price`: times
-`quantity`, added up. A refund that says no amount at all gives back what is left of its order. An event with a
-`currency` other than renminbi moves no money: a dollar is not counted as a yuan.
+is there, its lines say it, if each has a price: times its quantity, added up. A refund that says no amount at all gives
+back what is left of its order. An event with a `currency` other than renminbi moves no money: a dollar is not counted
+as a yuan.
+
+**Orders and goods.** Each dialect has its words for them; the first that says something counts.
+
+| what | words |
+| --- | --- |
+| number of an order | {_words(*commerce.ORDER)} |
+| its lines, a list of objects | {_words(*commerce.LINE_LISTS)} |
+| product of a line, or of an event without lines | {_words(*commerce.PRODUCT)} |
+| its name | {_words(*commerce.PRODUCT_NAME)} |
+| category | {_words(*commerce.CATEGORY)} |
+| brand | {_words(*commerce.BRAND)} |
+| quantity (none: 1) | {_words(*commerce.QUANTITY)} |
+| price of one piece | {_words(*commerce.PRICE_FEN)} (fen), else {_words(*commerce.PRICE_YUAN)} (yuan) |
+
+Sensors (神策) has no lists of objects: its `PayOrder` tells of an order as a whole, and a `PayOrderDetail` of each of
+its goods. [Dimensions](dimensions.md) of what is bought read both; orders, money and points follow from `PayOrder`.
 
 **A way in.** On events marked so, `state` (渠道活码) and `scene` in the properties tell where the person came from.
 

@@ -5,12 +5,11 @@ A number is Int64, NULL where it is absent; a text is a String, '' where it is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from siyu.dimensions.dimension import HOUR, WEEKDAY, Aggregate
-from siyu.rules.clickhouse import field_text_sql, listed_lines_sql, numeric_sql
-from siyu.rules.condition import Field, line_field, parse_field
+from siyu.rules.clickhouse import first_text_sql, listed_lines_sql, numeric_sql
+from siyu.rules.condition import line_field, parse_field
 from siyu.rules.metric_sql import Compiling, counts_sql, day_sql, figure_sql, matches_sql
 from siyu.rules.metric_sql import piece_sql as metric_piece_sql
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
@@ -71,11 +70,11 @@ def _scaled(otherwise: str, compiling: Compiling) -> str:
 
 
 def _line_text(aggregate: Aggregate, compiling: Compiling) -> str:
-    return _first_text([line_field(name) for name in aggregate.fields], compiling)
+    return first_text_sql([line_field(name) for name in aggregate.fields], compiling.params)
 
 
 def _own_text(aggregate: Aggregate, compiling: Compiling) -> str:
-    return _first_text([parse_field(name) for name in aggregate.fields], compiling)
+    return first_text_sql([parse_field(name) for name in aggregate.fields], compiling.params)
 
 
 def _texts(aggregate: Aggregate, compiling: Compiling) -> str:
@@ -121,15 +120,6 @@ def _hour(compiling: Compiling) -> str:
 
 def _weekday(compiling: Compiling) -> str:
     return f"toDayOfWeek(occurred_at, 0, {compiling.params.add(compiling.setting.zone.key)})"
-
-
-def _first_text(fields: Sequence[Field], compiling: Compiling) -> str:
-    """The text of the first field that has one."""
-    texts = [field_text_sql(field, compiling.params) for field in fields]
-    if len(texts) == 1:
-        return texts[0]
-    tests = ", ".join(f"{text} != '', {text}" for text in texts[:-1])
-    return f"multiIf({tests}, {texts[-1]})"
 
 
 def _text_sql(aggregate: Aggregate, condition: str, value: str) -> str:

@@ -7,10 +7,8 @@ from typing import Final
 
 from siyu.dimensions.dimension import HOUR, WEEKDAY, Aggregate, Difference, Dimension, Ratio
 from siyu.dimensions.expressions import (
-    BRAND,
-    CATEGORY,
+    BOUGHT,
     PAID,
-    PRODUCT,
     PRODUCT_NAME,
     base,
     count,
@@ -27,11 +25,12 @@ from siyu.dimensions.expressions import (
     streak,
 )
 from siyu.dimensions.values import ENDS
+from siyu.rules.commerce import BRAND, CATEGORY, PRODUCT
 from siyu.rules.condition import parse_condition
 from siyu.rules.moments import WEEKDAYS
 
 _LOOKED = ("product.viewed", "product.clicked")
-_WANTED = ("product.viewed", "product.favourited", "cart.added", PAID)
+_WANTED = ("product.viewed", "product.favourited", "cart.added", *BOUGHT)
 _CART, _PAY = "cart.added", "order.checkout_started"
 
 
@@ -64,9 +63,9 @@ BEHAVIOUR: Final = (
     Dimension("product_views", "浏览商品次数", "Product views", "browse", "times", count("product.viewed"), "Products looked at.", "看过多少次商品。"),
     Dimension("product_views_7d", "近7天浏览商品次数", "Product views in 7 days", "browse", "times", count("product.viewed", last(7)), "Fresh interest in products.", "最近一周对商品的兴趣。"),
     Dimension("product_views_30d", "近30天浏览商品次数", "Product views in 30 days", "browse", "times", count("product.viewed", last(30)), "Products looked at in the last 30 days.", "最近30天看过多少次商品。"),
-    Dimension("products_viewed", "浏览商品款数", "Products viewed", "browse", "items", figure("different", _LOOKED, *PRODUCT), "Different products looked at.", "看过多少款不同商品。"),
-    Dimension("views_per_product", "每款商品浏览次数", "Views per product", "browse", "per_item", Ratio(count(_LOOKED), figure("different", _LOOKED, *PRODUCT), 10), "High: comes back to the same things before deciding.", "数值高表示反复看同样的商品才决定。", 1),
-    Dimension("categories_viewed", "浏览品类数", "Categories viewed", "browse", "kinds", figure("different", _LOOKED, *CATEGORY), "Different categories looked at.", "看过多少个品类。"),
+    Dimension("products_viewed", "浏览商品款数", "Products viewed", "browse", "items", of_lines("different", _LOOKED, *PRODUCT), "Different products looked at.", "看过多少款不同商品。"),
+    Dimension("views_per_product", "每款商品浏览次数", "Views per product", "browse", "per_item", Ratio(count(_LOOKED), of_lines("different", _LOOKED, *PRODUCT), 10), "High: comes back to the same things before deciding.", "数值高表示反复看同样的商品才决定。", 1),
+    Dimension("categories_viewed", "浏览品类数", "Categories viewed", "browse", "kinds", of_lines("different", _LOOKED, *CATEGORY), "Different categories looked at.", "看过多少个品类。"),
     Dimension("list_views", "浏览列表次数", "List views", "browse", "times", count("product.list_viewed"), "Lists of products looked through.", "翻看商品列表的次数。"),
     Dimension("searches", "搜索次数", "Searches", "browse", "times", count("product.searched"), "How often the person searched for products.", "搜索商品的次数。"),
     Dimension("searches_30d", "近30天搜索次数", "Searches in 30 days", "browse", "times", count("product.searched", last(30)), "Fresh searches.", "最近30天的搜索次数。"),
@@ -80,8 +79,8 @@ BEHAVIOUR: Final = (
     Dimension("clicks", "点击元素次数", "Clicks", "browse", "times", count("element.clicked"), "Clicks that were recorded.", "记录到的点击次数。"),
     Dimension("last_viewed_at", "最近浏览商品时间", "Product viewed last at", "browse", "", latest("product.viewed"), "When a product was looked at last.", "最近一次看商品的时间。"),
     Dimension("days_since_view", "距上次浏览商品天数", "Days since product view", "browse", "days", since("product.viewed"), "Local days without looking at a product.", "多少天没看商品了。"),
-    Dimension("last_viewed_product", "最近浏览商品", "Product viewed last", "browse", "", figure("latest", "product.viewed", *PRODUCT_NAME), "By name, else by number.", "名称，没有名称时为编号。"),
-    Dimension("most_viewed_product", "最常浏览商品", "Product viewed most", "browse", "", figure("commonest", "product.viewed", *PRODUCT_NAME), "The product the person looks at most.", "看得最多的商品。"),
+    Dimension("last_viewed_product", "最近浏览商品", "Product viewed last", "browse", "", of_lines("latest", "product.viewed", *PRODUCT_NAME), "By name, else by number.", "名称，没有名称时为编号。"),
+    Dimension("most_viewed_product", "最常浏览商品", "Product viewed most", "browse", "", of_lines("commonest", "product.viewed", *PRODUCT_NAME), "The product the person looks at most.", "看得最多的商品。"),
     Dimension("cart_adds", "加购次数", "Cart adds", "cart", "times", count(_CART), "How often something went into the cart.", "加入购物车的次数。"),
     Dimension("cart_adds_7d", "近7天加购次数", "Cart adds in 7 days", "cart", "times", count(_CART, last(7)), "Fresh wish to buy.", "最近一周的购买意向。"),
     Dimension("cart_adds_30d", "近30天加购次数", "Cart adds in 30 days", "cart", "times", count(_CART, last(30)), "Cart adds in the last 30 days.", "最近30天的加购次数。"),

@@ -45,7 +45,7 @@ class Aggregate(NamedTuple):
     weekdays: tuple[int, ...] = ()
     """Only events of these local weekdays."""
     lines: bool = False
-    """Whether the lines that an event lists (`condition.LINE_LISTS`) are looked into before the event itself. Each text
+    """Whether the lines that an event lists (`commerce.LINE_LISTS`) are looked into before the event itself. Each text
     of them counts once, for first and last the first one; figures of all of them are added, 1 where a line has none."""
 
 

@@ -26,8 +26,8 @@ from siyu.dimensions.dimension import (
     Since,
     Total,
 )
-from siyu.rules.condition import Field, line_field, parse_field
-from siyu.rules.evaluate import listed_lines, numeric, read_field, text_of
+from siyu.rules.condition import line_field, parse_field
+from siyu.rules.evaluate import first_text, listed_lines, numeric
 from siyu.rules.measure import counted_events, measure, names_of
 from siyu.rules.rule import MONEY, SUM_SCALE, SUMMAND_MAX
 from siyu.rules.vocabulary import Vocabulary
@@ -155,19 +155,14 @@ def _of_figures(kind: str, figures: Sequence[int]) -> int | None:
     return (max if kind == "largest" else min)(figures, default=None)
 
 
-def _text(event: Event, fields: Iterable[Field]) -> str:
-    """The text of the first field that has one."""
-    return next((text for field in fields if (text := text_of(read_field(field, event)))), "")
-
-
 def _own_text(event: Event, aggregate: Aggregate) -> str:
-    return _text(event, map(parse_field, aggregate.fields))
+    return first_text(map(parse_field, aggregate.fields), event)
 
 
 def _line_texts(event: Event, aggregate: Aggregate) -> list[str]:
     """Of each line that an event lists."""
     lines = listed_lines(event.get("properties") or {}) if aggregate.lines else ()
-    return [_text({"line": line}, map(line_field, aggregate.fields)) for line in lines]
+    return [first_text(map(line_field, aggregate.fields), {"line": line}) for line in lines]
 
 
 def _texts(event: Event, aggregate: Aggregate) -> list[str]:

@@ -16,16 +16,16 @@ from siyu.dimensions.dimension import (
     Regularity,
     Since,
 )
-from siyu.rules.condition import PRODUCT_PROPERTIES, Condition
+from siyu.rules import commerce
+from siyu.rules.condition import Condition
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, Metric, MetricKind
 from siyu.rules.window import Window
 
 PAID: Final = "order.paid"
-PRODUCT: Final = PRODUCT_PROPERTIES
-PRODUCT_NAME: Final = ("product", "product_name", "name", "commodity_name", *PRODUCT_PROPERTIES)
-CATEGORY: Final = ("category", "product_category", "commodity_category", "first_commodity", "first_category")
-BRAND: Final = ("brand", "product_brand", "commodity_brand")
-QUANTITY: Final = ("quantity", "qty", "commodity_quantity", "item_count")
+BOUGHT: Final = (PAID, "order.line_paid")
+"""What tells of goods that were bought: orders with their lines, and lines told one by one."""
+PRODUCT_NAME: Final = (*commerce.PRODUCT_NAME, *commerce.PRODUCT)
+QUANTITY: Final = (*commerce.QUANTITY, "item_count")
 Events = str | tuple[str, ...]
 EVER: Final = Window()
 
@@ -108,6 +108,11 @@ def of_lines(kind: AggregateKind, events: Events, *fields: str, window: Window =
     return Aggregate(kind, base(events, window), fields, lines=True)
 
 
+def items(events: Events) -> Ratio:
+    """The quantities of all lines together, to whole numbers."""
+    return Ratio(of_lines("sum", events, *QUANTITY), Const(SUM_SCALE), 1)
+
+
 def since(events: Events = (), kind: AggregateKind = "last_day") -> Since:
     """Local days since the last time."""
     return Since(figure(kind, events))
@@ -146,7 +151,3 @@ def next_after(events: Events) -> After:
 def ref(key: str) -> Ref:
     """Another dimension."""
     return Ref(key)
-
-
-ITEMS: Final = Ratio(of_lines("sum", PAID, *QUANTITY), Const(SUM_SCALE), 1)
-"""The items of all paid orders."""

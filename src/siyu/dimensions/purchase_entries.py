@@ -7,12 +7,9 @@ from typing import Final
 
 from siyu.dimensions.dimension import Aggregate, Band, Const, Difference, Dimension, Ratio, Total
 from siyu.dimensions.expressions import (
-    BRAND,
-    CATEGORY,
+    BOUGHT,
     EVER,
-    ITEMS,
     PAID,
-    PRODUCT,
     PRODUCT_NAME,
     QUANTITY,
     base,
@@ -21,6 +18,7 @@ from siyu.dimensions.expressions import (
     figure,
     first,
     gaps,
+    items,
     last,
     latest,
     mean_gap,
@@ -35,6 +33,7 @@ from siyu.dimensions.expressions import (
     this,
 )
 from siyu.dimensions.values import LEVELS
+from siyu.rules.commerce import BRAND, CATEGORY, PRODUCT
 from siyu.rules.condition import parse_condition
 from siyu.rules.rule import MONEY, SUM_SCALE
 from siyu.rules.window import Window
@@ -78,16 +77,16 @@ PURCHASE: Final = (
     Dimension("order_days", "下单天数", "Days with orders", "purchase", "days", days(PAID), "Local days with a paid order.", "有支付订单的自然日数。"),
     Dimension("first_order_at", "首单时间", "First order at", "purchase", "", first(PAID), "When the first order was paid.", "第一次支付订单的时间。"),
     Dimension("last_order_at", "最近下单时间", "Last order at", "purchase", "", latest(PAID), "When the last order was paid.", "最近一次支付订单的时间。"),
-    Dimension("items_bought", "购买件数", "Items bought", "purchase", "items", ITEMS, "The quantities of all paid orders together.", "所有支付订单的件数之和。"),
-    Dimension("basket_size", "平均每单件数", "Basket size", "purchase", "items", Ratio(ITEMS, of_lines("said", PAID, *QUANTITY), 10), "Items of an order, of the orders that say how many.", "注明件数的订单平均每单几件。", 1),
+    Dimension("items_bought", "购买件数", "Items bought", "purchase", "items", items(BOUGHT), "The quantities of all paid orders together.", "所有支付订单的件数之和。"),
+    Dimension("basket_size", "平均每单件数", "Basket size", "purchase", "items", Ratio(items(PAID), of_lines("said", PAID, *QUANTITY), 10), "Items of an order, of the orders that say how many.", "注明件数的订单平均每单几件。", 1),
     Dimension("largest_basket", "最大单件数", "Largest basket", "purchase", "items", Ratio(of_lines("largest", PAID, *QUANTITY), Const(SUM_SCALE), 1), "Most items of one order.", "一单最多买了几件。"),
-    Dimension("products_bought", "购买商品款数", "Products bought", "purchase", "items", of_lines("different", PAID, *PRODUCT), "Different products bought.", "买过多少款商品。"),
-    Dimension("categories_bought", "购买品类数", "Categories bought", "purchase", "kinds", of_lines("different", PAID, *CATEGORY), "Different categories bought: how much of the range is used.", "买过多少个品类，即品类渗透。"),
-    Dimension("first_product", "首购商品", "First product", "purchase", "", of_lines("earliest", PAID, *PRODUCT_NAME), "What was bought first.", "第一次买的商品。"),
-    Dimension("last_product", "最近购买商品", "Last product", "purchase", "", of_lines("latest", PAID, *PRODUCT_NAME), "What was bought last.", "最近一次买的商品。"),
-    Dimension("favourite_product", "最常购买商品", "Favourite product", "purchase", "", of_lines("commonest", PAID, *PRODUCT_NAME), "What was bought in most orders.", "在最多订单里出现的商品。"),
-    Dimension("bought_category", "最常购买品类", "Category bought most", "purchase", "", of_lines("commonest", PAID, *CATEGORY), "The category of most orders.", "订单最多的品类。"),
-    Dimension("bought_brand", "最常购买品牌", "Brand bought most", "purchase", "", of_lines("commonest", PAID, *BRAND), "The brand of most orders.", "订单最多的品牌。"),
+    Dimension("products_bought", "购买商品款数", "Products bought", "purchase", "items", of_lines("different", BOUGHT, *PRODUCT), "Different products bought.", "买过多少款商品。"),
+    Dimension("categories_bought", "购买品类数", "Categories bought", "purchase", "kinds", of_lines("different", BOUGHT, *CATEGORY), "Different categories bought: how much of the range is used.", "买过多少个品类，即品类渗透。"),
+    Dimension("first_product", "首购商品", "First product", "purchase", "", of_lines("earliest", BOUGHT, *PRODUCT_NAME), "What was bought first.", "第一次买的商品。"),
+    Dimension("last_product", "最近购买商品", "Last product", "purchase", "", of_lines("latest", BOUGHT, *PRODUCT_NAME), "What was bought last.", "最近一次买的商品。"),
+    Dimension("favourite_product", "最常购买商品", "Favourite product", "purchase", "", of_lines("commonest", BOUGHT, *PRODUCT_NAME), "What was bought in most orders.", "在最多订单里出现的商品。"),
+    Dimension("bought_category", "最常购买品类", "Category bought most", "purchase", "", of_lines("commonest", BOUGHT, *CATEGORY), "The category of most orders.", "订单最多的品类。"),
+    Dimension("bought_brand", "最常购买品牌", "Brand bought most", "purchase", "", of_lines("commonest", BOUGHT, *BRAND), "The brand of most orders.", "订单最多的品牌。"),
     Dimension("payment_method", "常用支付方式", "Payment method", "purchase", "", figure("commonest", PAID, "payment_method", "pay_method", "pay_type"), "How most orders are paid.", "最常用的支付方式。"),
     Dimension("purchase_store", "常去门店", "Store of orders", "purchase", "", figure("commonest", PAID, "store", "store_name", "shop", "store_id"), "The store of most orders.", "下单最多的门店。"),
     Dimension("spend_fen", "累计消费额", "Spend", "money", "fen", money(), "Paid for orders, before refunds.", "支付订单的总金额，未扣退款。"),
@@ -103,7 +102,7 @@ PURCHASE: Final = (
     Dimension("largest_order_fen", "最高单笔金额", "Largest order", "money", "fen", figure("largest", PAID, MONEY), "The dearest order.", "金额最高的一单。"),
     Dimension("smallest_order_fen", "最低单笔金额", "Smallest order", "money", "fen", figure("smallest", PAID, MONEY), "The cheapest order.", "金额最低的一单。"),
     Dimension("spend_per_day_fen", "下单日均消费额", "Spend per order day", "money", "fen", Ratio(money(), days(PAID), 1), "Spend per local day with an order.", "有订单的日子平均消费多少。"),
-    Dimension("spend_per_item_fen", "件单价", "Spend per item", "money", "fen", Ratio(money(), ITEMS, 1), "Spend divided by items: how dear the chosen goods are.", "消费额除以件数：平均一件多少钱。"),
+    Dimension("spend_per_item_fen", "件单价", "Spend per item", "money", "fen", Ratio(money(), items(BOUGHT), 1), "Spend divided by items: how dear the chosen goods are.", "消费额除以件数：平均一件多少钱。"),
     Dimension("spend_trend", "消费变化率", "Change of spend", "money", "percent", percent(ref("spend_90d_fen"), Difference(money(PAID, last(180)), ref("spend_90d_fen"))), "The last 90 days against the 90 before: 100 is no change.", "最近90天与之前90天之比，100表示没有变化。"),
     Dimension("recent_spend_share", "近90天消费占比", "Share of recent spend", "money", "percent", percent(ref("spend_90d_fen"), money(), 100), "How much of all spend fell into the last 90 days.", "最近90天消费占全部的比例。"),
     Dimension("days_to_first_order", "首单前天数", "Days to first order", "rhythm", "days", Difference(figure("first_day", PAID), figure("first_day"), 0), "From the first action to the first order: how long winning took.", "从第一次行为到首单的天数。"),

@@ -19,7 +19,7 @@ import msgspec
 from siyu.collect.catalogue import FEN_MAX, named_fen, spellings
 from siyu.ledger import derived_key
 from siyu.loyalty.request import GROWTH, POINTS
-from siyu.rules import Condition, InvalidCondition, parse_condition
+from siyu.rules import Condition, InvalidCondition, commerce, parse_condition
 from siyu.rules.condition import fields_of
 from siyu.rules.evaluate import holds
 from siyu.rules.parse import parse_rule
@@ -78,25 +78,23 @@ class EarnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     active: bool = True
 
 
-_ORDER: Final = ("order_id", "orderId", "orderID", "order_no", "order_sn", "order")
-
 DEFAULTS: Final = (
     EarnRule(
         id="sign-up", event="user.registered", label_zh="注册有礼", label_en="Sign-up", points=100, once_per=Once.PERSON
     ),
     EarnRule(
         id="order", event="order.paid", label_zh="消费 1 元积 1 分", label_en="1 yuan, 1 point", points_per_yuan=1,
-        subject=_ORDER, pending_days=7, post_on=("order.received", "order.completed"),
+        subject=commerce.ORDER, pending_days=7, post_on=("order.received", "order.completed"),
         take_back_on=("order.refunded", "order.cancelled"),
     ),
     EarnRule(
         id="growth", event="order.paid", label_zh="消费 1 元得 1 成长值", label_en="1 yuan, 1 growth",
-        points_per_yuan=1, subject=_ORDER, take_back_on=("order.refunded", "order.cancelled"),
+        points_per_yuan=1, subject=commerce.ORDER, take_back_on=("order.refunded", "order.cancelled"),
         currency=GROWTH, by_tier=False, within_days=730,
     ),
     EarnRule(
         id="review", event="order.reviewed", label_zh="评价商品", label_en="Product review", points=10,
-        once_per=Once.SUBJECT, subject=(*_ORDER, "sku", "product_id"),
+        once_per=Once.SUBJECT, subject=(*commerce.ORDER, "sku", "product_id"),
     ),
     EarnRule(
         id="share", event="share.engaged", label_zh="好友参与分享", label_en="A friend took part", points=5,
@@ -221,7 +219,7 @@ def cause_of(rule: EarnRule, one: Occurrence) -> str:
     subject = subject_of(rule, one)
     if subject is None:
         return f"event/{one.source}/{one.event_id}"[:_SUBJECT_CHARS_MAX].replace("\x00", "")
-    return f"{'order' if rule.subject[0] in _ORDER else 'subject'}/{subject}"
+    return f"{'order' if rule.subject[0] in commerce.ORDER else 'subject'}/{subject}"
 
 
 def keys_of(

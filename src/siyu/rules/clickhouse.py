@@ -3,13 +3,12 @@ parameter, property names too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from siyu.rules.commerce import LINE_LISTS, LINES_MAX, PRICE_FEN, PRICE_YUAN, PRODUCT, QUANTITY
 from siyu.rules.condition import (
     LINE_FIGURES,
-    LINE_LISTS,
-    LINES_MAX,
-    PRODUCT_PROPERTIES,
     All,
     AnyOf,
     Compare,
@@ -59,6 +58,15 @@ def field_text_sql(field: Field, params: Params) -> str:
     return _call("JSONExtractString", field, params)
 
 
+def first_text_sql(fields: Sequence[Field], params: Params) -> str:
+    """The text of the first field that has one (`evaluate.first_text`)."""
+    texts = [field_text_sql(field, params) for field in fields]
+    if len(texts) == 1:
+        return texts[0]
+    tests = ", ".join(f"{text} != '', {text}" for text in texts[:-1])
+    return f"multiIf({tests}, {texts[-1]})"
+
+
 def numeric_sql(text: str) -> str:
     """The number a text expression is, else NULL (`evaluate.numeric`)."""
     return f"if(match({text}, '{NUMBER.replace(chr(92), chr(92) * 2)}'), toFloat64OrNull({text}), NULL)"
@@ -71,10 +79,13 @@ def _line_figure(name: str) -> str:
         number = numeric_sql(f"JSONExtractString(line, '{key}')")
         return f"if(isFinite({number}), {number}, NULL)"
 
-    quantity = f"ifNull({finite('quantity')}, 1.)"
+    def said(keys: tuple[str, ...]) -> str:
+        return f"coalesce({', '.join(map(finite, keys))})"
+
+    quantity = f"ifNull({said(QUANTITY)}, 1.)"
     if name == "@line.quantity":
         return f"toString({quantity})"
-    money = f"(ifNull({finite('price_fen')}, {finite('price')} * 100) * {quantity})"
+    money = f"(coalesce({said(PRICE_FEN)}, {said(PRICE_YUAN)} * 100) * {quantity})"
     return f"ifNull(if(isFinite({money}), toString({money}), ''), '')"
 
 
@@ -93,7 +104,7 @@ def listed_lines_sql(params: Params) -> str:
 def lines_sql(params: Params) -> str:
     """The lines of an event (`evaluate.lines_of`): an array of JSON texts."""
     listed = listed_lines_sql(params)
-    named = " OR ".join(f"JSONExtractString(properties, {params.add(name)}) != ''" for name in PRODUCT_PROPERTIES)
+    named = " OR ".join(f"JSONExtractString(properties, {params.add(name)}) != ''" for name in PRODUCT)
     return f"multiIf(notEmpty({listed}), {listed}, {named}, [properties], emptyArrayString())"
 
 

@@ -9,10 +9,10 @@ false are those words, a list or an object is its JSON; missing and null are abs
 from whatever SDK they came. Order is of numbers where the condition names a number (numbers sent
 as text count), else of texts by code point.
 
-`@line.X` is X of a line of the event: an object of the first of the properties LINE_LISTS that is a list with objects;
+`@line.X` is X of a line of the event: an object of the first of `commerce.LINE_LISTS` that is a list with objects;
 where there is none and the event names a product, its properties are its only line. A condition that reads a line is of
-one line at a time, and true of an event that has such a line. Two figures are worked out of a line: `quantity`, 1 where
-it says none, and `value_fen`, price times quantity in fen (`price_fen`, else `price` in yuan).
+one line at a time, and true of an event that has such a line. Two figures are worked out of a line, in whatever words
+it says them: `quantity`, 1 where it says none, and `value_fen`, price times quantity in fen.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ VALUES_MAX: Final = 1_000
 TEXT_MAX: Final = 8_192
 KEYS_MAX: Final = 8
 LINE: Final = "@line."
-LINE_LISTS: Final = ("products", "lines", "items", "line_items")
-PRODUCT_PROPERTIES: Final = ("sku", "product_id", "commodity_id", "goods_id")
-"""Where SDKs put the product of a line, or of an event."""
-LINES_MAX: Final = 500
-"""Lines of an event beyond it do not count."""
 
 COLUMNS: Final = {"@end": "end", "@source": "source", "@name": "name", "@value_fen": "value_fen"}
 """Fields of the event itself; `@context.a.b` reads the context."""

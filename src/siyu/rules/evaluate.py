@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
+from siyu.rules.commerce import LINE_LISTS, LINES_MAX, PRICE_FEN, PRICE_YUAN, PRODUCT, QUANTITY
 from siyu.rules.condition import (
     LINE_FIGURES,
-    LINE_LISTS,
-    LINES_MAX,
-    PRODUCT_PROPERTIES,
     All,
     AnyOf,
     Compare,
@@ -90,6 +88,11 @@ def read_field(field: Field, event: Mapping[str, Any]) -> Any:
     return value
 
 
+def first_text(fields: Iterable[Field], event: Mapping[str, Any]) -> str:
+    """The text of the first field that has one, else ''."""
+    return next((text for field in fields if (text := text_of(read_field(field, event)))), "")
+
+
 def lines_of(event: Mapping[str, Any], condition: Condition | None = None) -> Iterator[Mapping[str, Any]]:
     """The event with each of its lines beside it, of which `condition` holds: what fields of a line are read from."""
     part = condition.part if isinstance(condition, OfALine) else condition
@@ -111,21 +114,22 @@ def listed_lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _lines(properties: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     if lines := listed_lines(properties):
         return lines
-    return [properties] if any(text_of(properties.get(name)) for name in PRODUCT_PROPERTIES) else []
+    return [properties] if any(text_of(properties.get(name)) for name in PRODUCT) else []
 
 
 def _line_figures(line: Mapping[str, Any]) -> dict[str, float | None]:
-    quantity, fen = _finite(line.get("quantity")), _finite(line.get("price_fen"))
+    quantity, fen = _said(line, QUANTITY), _said(line, PRICE_FEN)
     quantity = 1.0 if quantity is None else quantity
-    if fen is None and (yuan := _finite(line.get("price"))) is not None:
+    if fen is None and (yuan := _said(line, PRICE_YUAN)) is not None:
         fen = yuan * 100
     money = None if fen is None or not isfinite(fen * quantity) else fen * quantity
     return dict(zip(LINE_FIGURES.values(), (quantity, money), strict=True))
 
 
-def _finite(value: Any) -> float | None:
-    number = numeric(text_of(value))
-    return number if number is not None and isfinite(number) else None
+def _said(line: Mapping[str, Any], names: Iterable[str]) -> float | None:
+    """The number of the first of these properties that is one."""
+    numbers = (numeric(text_of(line.get(name))) for name in names)
+    return next((number for number in numbers if number is not None and isfinite(number)), None)
 
 
 def _equals(value: Any, wanted: Scalar) -> bool:

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from siyu.rules.commerce import ORDER
 from siyu.rules.condition import LINE, OfALine, parse_field
-from siyu.rules.evaluate import holds, lines_of, numeric, read_field, text_of
+from siyu.rules.evaluate import first_text, holds, lines_of, numeric, read_field, text_of
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, SUMMAND_MAX, Metric
 from siyu.rules.vocabulary import Vocabulary
 from siyu.rules.window import Setting, interval_of, local_day
@@ -16,7 +17,8 @@ Figure: TypeAlias = int | None
 """A number, a sum in `Metric.scale`, or epoch milliseconds; None: an instant that never was."""
 Event: TypeAlias = Mapping[str, Any]
 
-ORDER_ID: Final = "order_id"
+ORDER_FIELDS: Final = tuple(map(parse_field, ORDER))
+"""Where the number of an order stands."""
 
 
 def measure(metric: Metric, events: Sequence[Event], setting: Setting, words: Vocabulary) -> Figure:
@@ -87,9 +89,8 @@ def _by_order(events: Sequence[Event], words: Vocabulary) -> list[_Order]:
     fen: dict[str, int] = defaultdict(int)
     paid: dict[str, bool] = defaultdict(bool)
     refunded: dict[str, bool] = defaultdict(bool)
-    field = parse_field(ORDER_ID)
     for event in events:
-        order = text_of(read_field(field, event)) or event["event_id"]
+        order = first_text(ORDER_FIELDS, event) or event["event_id"]
         fen[order] += event["value_fen"]
         refund = event["name"] in words.refunds
         refunded[order] |= refund

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, lines_sql, numeric_sql
+from siyu.rules.clickhouse import Params, condition_sql, field_text_sql, first_text_sql, lines_sql, numeric_sql
 from siyu.rules.condition import LINE, OfALine, parse_field
-from siyu.rules.measure import ORDER_ID, names_of, refunds_follow
+from siyu.rules.measure import ORDER_FIELDS, names_of, refunds_follow
 from siyu.rules.pieces import reads_days
 from siyu.rules.rule import DAY, MONEY, SUM_SCALE, SUMMAND_MAX, Metric
 from siyu.rules.vocabulary import Vocabulary
@@ -157,7 +157,7 @@ def _orders_sql(condition: str, compiling: Compiling) -> str:
 
 
 def _order_sql(params: Params) -> str:
-    text = field_text_sql(parse_field(ORDER_ID), params)
+    text = first_text_sql(ORDER_FIELDS, params)
     return f"if({text} = '', event_id, {text})"
 
 

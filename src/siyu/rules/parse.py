@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from siyu.rules.commerce import PRODUCT
 from siyu.rules.condition import (
     LINE,
     MULTIPLE_MAX,
-    PRODUCT_PROPERTIES,
     VALUES_MAX,
     AnyOf,
     Compare,
@@ -302,7 +302,7 @@ def _where(data: Mapping[str, Any], path: str) -> Condition | None:
         parts.append(Compare(parse_field("@end"), "in", ends) if len(ends) != 1 else _equals("@end", ends[0]))
     if (product := data.get("product")) is not None:
         wanted = _text(product, f"{path}.product")
-        parts.append(AnyOf(tuple(_equals(LINE + name, wanted) for name in PRODUCT_PROPERTIES)))
+        parts.append(AnyOf(tuple(_equals(LINE + name, wanted) for name in PRODUCT)))
     if not parts:
         return None
     return of_a_line(parts[0] if len(parts) == 1 else AllConditions(tuple(parts)))

@@ -13,6 +13,8 @@ from siyu.collect.catalogue import canonical, fen, named_fen, spellings
 from siyu.collect.own_events import ORDER_VOIDED
 from siyu.identity.outbox import Told as Event
 from siyu.ledger import derived_key
+from siyu.rules import commerce
+from siyu.rules.evaluate import listed_lines
 from siyu.shop.events import SOURCE
 from siyu.shop.order import CHAIN, EVENT, Line, Order, State, Step, with_shares
 
@@ -28,12 +30,11 @@ MONEY: Final = frozenset(
 TOLD_MAX: Final = 200
 """Steps kept of one order."""
 LINES_MAX: Final = 200
+"""Lines kept of one order."""
 _CHARS_MAX: Final = 100
-_PRICE_MAX: Final = 10**11
-_ORDER: Final = ("order_id", "orderId", "orderID", "order_no", "order_sn", "order")
-_LINES: Final = ("lines", "products", "items", "line_items")
-_SKU: Final = ("sku", "product_id", "commodity_id", "goods_id", "id")
-_NAME: Final = ("product", "name", "title", "product_name")
+_QUANTITY_MAX: Final = 10_000
+_SKU: Final = (*commerce.PRODUCT, "id")
+_NAME: Final = (*commerce.PRODUCT_NAME, "title")
 
 HEARD: Final = pa.schema(
     [
@@ -97,7 +98,7 @@ class About(NamedTuple):
 
 def about_of(said: Mapping[str, Any]) -> About | None:
     """The order that the properties of an event name; None: they name none."""
-    order_id = _first(said, _ORDER)
+    order_id = _first(said, commerce.ORDER)
     return None if order_id is None else About(_first(said, ("shop",)) or UNNAMED, order_id)
 
 
@@ -127,8 +128,8 @@ def told_of(row: Mapping[str, Any]) -> tuple[About, Told] | None:
         amount_fen=abs(row["value_fen"]),
         ref=ref or "",
         end=row["end"],
-        list_fen=_money(said, "list_fen", "list_price"),
-        payable_fen=_money(said, "payable_fen", "total"),
+        list_fen=_money(said, ("list_fen",), ("list_price",)),
+        payable_fen=_money(said, ("payable_fen",), ("total",)),
         lines=_lines(said) if name in (EVENT[State.CREATED], EVENT[State.PAID]) else (),
         again=bool(row.get("again")),
         nothing=name == EVENT[State.REFUNDED] and named_fen(row["name"], said) == 0,
@@ -145,16 +146,18 @@ def _first(said: Mapping[str, Any], names: Iterable[str]) -> str | None:
     return None
 
 
-def _money(said: Mapping[str, Any], fen_name: str, yuan_name: str) -> int:
-    for name, unit in ((fen_name, 1), (yuan_name, 100)):
-        if name in said and (amount := fen(said[name], unit_fen=unit)) is not None:
-            return abs(amount)
-    return 0
+def _money(said: Mapping[str, Any], in_fen: Iterable[str], in_yuan: Iterable[str]) -> int:
+    amount = _number(said, in_fen, 1)
+    return abs((_number(said, in_yuan, 100) if amount is None else amount) or 0)
+
+
+def _number(said: Mapping[str, Any], names: Iterable[str], unit: int) -> int | None:
+    numbers = (fen(said.get(name), unit_fen=unit) for name in names)
+    return next((number for number in numbers if number is not None), None)
 
 
 def _lines(said: Mapping[str, Any]) -> tuple[Line, ...]:
-    listed = next((said[name] for name in _LINES if isinstance(said.get(name), list)), None)
-    items = [one for one in listed if isinstance(one, dict)] if listed is not None else [said]
+    items = listed_lines(said) or [said]
     return tuple(line for one in items[:LINES_MAX] if (line := _line(one)) is not None)
 
 
@@ -163,12 +166,11 @@ def _line(one: Mapping[str, Any]) -> Line | None:
     name = _first(one, _NAME)
     if sku is None and name is None:
         return None
-    quantity = one.get("quantity", one.get("qty", 1))
-    quantity = quantity if isinstance(quantity, int) and 0 < quantity <= 10_000 else 1
-    price = _money(one, "price_fen", "price")
-    return Line(
-        sku or name or "", quantity, price, price * quantity, name or "", category=_first(one, ("category",)) or ""
-    )
+    quantity = _number(one, commerce.QUANTITY, 1) or 0
+    quantity = quantity if 0 < quantity <= _QUANTITY_MAX else 1
+    price = _money(one, commerce.PRICE_FEN, commerce.PRICE_YUAN)
+    category = _first(one, commerce.CATEGORY) or ""
+    return Line(sku or name or "", quantity, price, price * quantity, name or "", category=category)
 
 
 def merged(known: Iterable[Told], more: Iterable[Told]) -> tuple[Told, ...]:

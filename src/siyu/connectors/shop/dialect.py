@@ -72,6 +72,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     line_name: _Paths = ("name",)
     line_quantity: _Paths = ("quantity",)
     line_price: _Paths = ("price",)
+    line_category: _Paths = ("category",)
+    line_brand: _Paths = ("brand",)
 
 
 YOUZAN: Final = Mapping(
@@ -134,6 +136,8 @@ SHOPIFY: Final = Mapping(
     line_name=("title", "name"),
     line_quantity=("quantity",),
     line_price=("price",),
+    line_category=("product_type",),
+    line_brand=("vendor",),
 )
 DIALECTS: Final = {"youzan": YOUZAN, "shopify": SHOPIFY}
 
@@ -237,12 +241,7 @@ def _properties(mapping: Mapping, said: Any, name: str, order_id: str) -> dict[s
         found["currency"] = currency
     listed = _first(said, mapping.lines)
     lines = [
-        {
-            "sku": _text(_first(one, mapping.line_sku)) or "",
-            "product": _text(_first(one, mapping.line_name)) or "",
-            "quantity": _whole(_first(one, mapping.line_quantity)),
-            "price_fen": fen(_first(one, mapping.line_price), unit_fen=unit) or 0,
-        }
+        _line(mapping, one, unit)
         for one in (listed if isinstance(listed, list) else [])[:LINES_MAX]
         if isinstance(one, dict)
     ]
@@ -251,6 +250,17 @@ def _properties(mapping: Mapping, said: Any, name: str, order_id: str) -> dict[s
         found |= {"lines": lines, "sku": first["sku"], "product": first["product"]}
         found["quantity"] = sum(line["quantity"] for line in lines)
     return found
+
+
+def _line(mapping: Mapping, said: Any, unit: int) -> dict[str, Any]:
+    line = {
+        "sku": _text(_first(said, mapping.line_sku)) or "",
+        "product": _text(_first(said, mapping.line_name)) or "",
+        "quantity": _whole(_first(said, mapping.line_quantity)),
+        "price_fen": fen(_first(said, mapping.line_price), unit_fen=unit) or 0,
+    }
+    kinds = {"category": mapping.line_category, "brand": mapping.line_brand}
+    return line | {name: text for name, paths in kinds.items() if (text := _text(_first(said, paths)))}
 
 
 def _at(said: Any, path: str) -> Any:
