@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from siyu.analytics.attribution import MODELS, AttributionAnswer, ChannelCredit
 from siyu.analytics.clv import ClvAnswer, ClvDecile
-from siyu.analytics.funnel import FunnelFigures
+from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.kinds import parse_question
-from siyu.analytics.retention import RetentionMatrix
+from siyu.analytics.retention import RetentionGroups, RetentionMatrix
+from siyu.analytics.trend import Line, TrendGroups
 from siyu.console.format import Format
 from siyu.console.question_form import KINDS, decode_question, encode_question, first_question, question_of
 from siyu.console.result import MODEL_NAMES, present
@@ -209,6 +210,29 @@ def test_funnel_bars() -> None:
     first, second = shown["funnels"][0].steps
     assert (first.name, first.persons, first.of_first, first.of_before) == ("浏览商品", 200, 1.0, None)
     assert (second.name, second.of_first, second.of_before, second.median_s) == ("自定义", 0.25, 0.25, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("breakdown", "group", "name"),
+    [
+        ({"event_prop": "@end"}, "mini_program", "小程序"),
+        ({"event_prop": "$scene"}, "wx-1007", "单聊中的小程序卡片"),
+        ({"person_prop": "dim.price_sensitivity"}, "high", "高"),
+        ({"person_prop": "city"}, "广州", "广州"),
+        ({"person_prop": "city"}, "", "（空）"),
+    ],
+)
+def test_values_of_a_breakdown_have_names(breakdown: dict[str, str], group: str, name: str) -> None:
+    question = {"kind": "funnel", "steps": [{"event": "a"}], "breakdown": breakdown, "series": [{"event": "a"}]}
+    funnel = FunnelFigures([1], [None], [None])
+    (shown,) = present("funnel", question, FunnelGroups({group: funnel}), FACE)["funnels"]
+    assert (shown.group, shown.name) == (group, name)
+    lines = TrendGroups(["2026-11-01"], {group: [Line("A", [1.0], 1.0)]})
+    (line,) = present("trend", question, lines, FACE)["table"]
+    assert (line["name"], line["cell"]["group"]) == (name, group)
+    triangle = RetentionGroups("2026-11-01", ["2026-11-01"], {group: [[1]]})
+    (heat,) = present("retention", question, triangle, FACE)["heats"]
+    assert (heat.group, heat.name) == (group, name)
 
 
 def test_an_empty_funnel_divides_by_nothing() -> None:

@@ -68,7 +68,12 @@ def test_labels_cover_every_kind_and_fall_back_to_the_name() -> None:
     assert label.end("kiosk") == "kiosk"
     assert label.event("order.paid") == "支付订单"
     assert label.event("自定义") == "自定义"
-    assert label.channel("scene:1006") == "场景值 1006"
+    assert label.channel("scene:1006") == "场景值 发现页小程序搜索"
+    assert label.channel("scene:my-scene") == "场景值 my-scene"
+    assert label.value("$scene", "wx-1047") == "扫描小程序码"
+    assert Labels("en").value("scene", "1047") == "Mini-program code scanned"
+    assert (label.value("@end", "web"), label.value("@name", "order.paid")) == ("网站", "支付订单")
+    assert (label.value("lifecycle", "lost"), label.value("city", "1047")) == ("流失", "1047")
     assert label.error(PersonNotFound("x")) == translate("zh_CN", ERRORS["PERSON_NOT_FOUND"])
     assert translations("en").ungettext("%(shown)s person", "%(shown)s persons", 1) == "%(shown)s person"
 

@@ -15,6 +15,7 @@ from siyu.profile.consent import ALL_CHANNELS, Decision, allows, fold_consent
 from siyu.profile.lifecycle import Figures, Thresholds, lifecycle
 from siyu.profile.mention import Wanted
 from siyu.profile.rfm import Cuts, rfm
+from siyu.profile.scenes import CHOICES
 from siyu.profile.tag import DEPTH_MAX, TagChange, TagOp, WrongTag, fold_tags, lineage, tag_path
 from siyu.profile.timeline import Cursor, cursor_text, parse_cursor
 from siyu.profile.touch import Touch, clean_fields, first_and_last
@@ -100,6 +101,26 @@ def test_first_and_last_touch_are_the_ends_of_the_order(touches: list[Touch], ra
 def test_only_known_fields_of_a_touch_are_kept() -> None:
     sent: dict[str, Any] = {"utm_source": " wx ", "utm_medium": "", "secret": "x", "scene": 1089, "state": "a\x00b"}
     assert clean_fields(sent) == {"utm_source": "wx", "state": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("wx-1047", "1047"),
+        ("1047", "1047"),
+        (" wx-1007 ", "1007"),
+        ("ali-1000", "ali-1000"),
+        ("wx-", "wx-"),
+        ("wx-a", "wx-a"),
+    ],
+)
+def test_a_scene_is_the_same_whichever_sdk_tells_it(sent: str, kept: str) -> None:
+    assert clean_fields({"scene": sent}) == {"scene": kept}
+
+
+def test_every_scene_has_a_name_of_its_own() -> None:
+    for names in ([one.zh for one in CHOICES], [one.en for one in CHOICES]):
+        assert len(set(names)) == len(names)
 
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

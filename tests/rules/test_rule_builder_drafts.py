@@ -101,6 +101,7 @@ def test_a_form_says_its_rule_in_either_way() -> None:
         ({"kind": "person", "name": "dim.orders", "op": ""}, "gte", "number"),
         ({"kind": "person", "name": "lifecycle", "op": ""}, "eq", "choice"),
         ({"kind": "person", "name": "lifecycle", "op": "in", "value": "lost"}, "in", "choices"),
+        ({"kind": "person", "name": "first_touch.scene", "op": ""}, "eq", "text"),
         ({"kind": "person", "name": "last_seen", "op": "eq"}, "within", "duration"),
         ({"kind": "person", "name": "tags", "op": ""}, "has_tag", "tag"),
         ({"kind": "person", "name": "trait.city", "op": "is_null"}, "is_null", "none"),

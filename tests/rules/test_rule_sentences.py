@@ -101,6 +101,15 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             "statutory holiday is one of [“Spring Festival”, “公司日”] or working day equals false",
         ),
         (
+            {"any": [
+                {"person": "first_touch.scene", "op": "in", "value": ["1047", "my-scene"]},
+                {"person": "last_touch.scene", "op": "eq", "value": "1131"},
+            ]},
+            "首次触点 “scene” 属于 [“扫描小程序码”, “my-scene”] 或 最近触点 “scene” 等于 “浮窗”",
+            "first touch “scene” is one of [“Mini-program code scanned”, “my-scene”]"
+            " or last touch “scene” equals “Floating window”",
+        ),
+        (
             {"metric": "streak", "event": "checkin", "op": "is_multiple_of", "value": 7},
             "累计“签到”的连续天数 是 7 的倍数",
             "the streak of days of “Checked in” ever is a multiple of 7",

@@ -45,6 +45,21 @@ async def test_a_database_behind_the_newest_version_is_brought_there(db: Databas
         assert version.scalar_one() == newest_version()
 
 
+async def test_scenes_of_stored_touches_become_numbers(db: Database) -> None:
+    await migrate(db)
+    async with db.begin() as connection:
+        await connection.exec_driver_sql(
+            """INSERT INTO touches (anchor, at, key, event_id, source, "end", fields) VALUES
+               (1, now(), 1, 'a', 's', '', '{"scene":"wx-1047","state":"x"}'),
+               (1, now(), 2, 'b', 's', '', '{"utm_source":"wx-1","scene":"ali-1000"}')"""
+        )
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0019'")
+    await migrate(db)
+    async with db.connect() as connection:
+        fields = (await connection.exec_driver_sql("SELECT fields FROM touches ORDER BY event_id")).scalars().all()
+    assert fields == ['{"scene":"1047","state":"x"}', '{"utm_source":"wx-1","scene":"ali-1000"}']
+
+
 async def test_a_migrated_database_has_the_triggers_that_the_tables_declare(db: Database) -> None:
     async def guards() -> list[tuple[str, ...]]:
         async with db.driver() as connection:

@@ -11,6 +11,7 @@ from litestar import Response, get
 from siyu.analytics import overview as reads
 from siyu.analytics.overview import SORTS, Column, Did, PersonRow, Sort, Wanted
 from siyu.console.i18n import mark as _
+from siyu.console.labels import Labels
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import MalformedRequest
@@ -166,7 +167,7 @@ async def _of_channel(visit: Visit, db: Database, asked: Asked, moment: Moment) 
     known = await portraits_of(db, numbers, moment)
     title = visit.face.text(_("Persons from the channel “%(text)s”"))
     found = [known[number] for number in numbers if number in known]
-    return Listing(listed(found, visit.locale), total, title % {"text": asked.channel})
+    return Listing(listed(found, visit.locale), total, title % {"text": Labels(visit.locale).channel(asked.channel)})
 
 
 async def _all(visit: Visit, db: Database, events: EventStore, asked: Asked, moment: Moment) -> Listing:

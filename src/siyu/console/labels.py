@@ -10,6 +10,9 @@ from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
 from siyu.errors import SiyuError
 from siyu.ids import base_kind
+from siyu.profile.scenes import CHOICES as SCENES
+from siyu.profile.scenes import bare_scene
+from siyu.segments.words import WORDS
 
 KINDS: Final = {
     "user_id": (_("User ID"), "user-circle"),
@@ -69,6 +72,7 @@ TOUCH_FIELDS: Final = {
     "click_id": _("Click ID"),
 }
 
+SCENE_FIELDS: Final = frozenset({"scene", "$scene", "$latest_scene"})
 CHANNELS: Final = {"code": _("Channel code"), "scene": _("Scene"), "invite": _("Invited by a friend")}
 
 RULES: Final = {
@@ -268,8 +272,18 @@ class Labels(NamedTuple):
         prefix, colon, rest = name.partition(":")
         if colon and prefix in CHANNELS:
             word = self.text(CHANNELS[prefix])
-            return f"{word} {rest}" if rest else word
+            return f"{word} {self.value(prefix, rest)}" if rest else word
         return name
+
+    def value(self, field: str, value: str) -> str:
+        """What a value of a property, a touch or a person's attribute is called; others stay as they are."""
+        if field == "@name":
+            return self.event(value)
+        scene = field in SCENE_FIELDS
+        choices = SCENES if scene else WORDS.choices_of(field)
+        wanted = bare_scene(value) if scene else value
+        named = next((one for one in choices if str(one.value) == wanted), None)
+        return value if named is None else named.zh if self.locale.startswith("zh") else named.en
 
     def rule(self, rule: str) -> str:
         """Why a link was made."""

@@ -65,9 +65,10 @@ class FunnelStep(NamedTuple):
 
 
 class FunnelBars(NamedTuple):
-    """One funnel; `group` None without a breakdown."""
+    """One funnel; `group` and `name` None without a breakdown."""
 
     group: str | None
+    name: str | None
     steps: list[FunnelStep]
 
 
@@ -90,9 +91,10 @@ class HeatRow(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """A triangle, with the average of each column weighted by cohort size."""
+    """A triangle, with the average of each column weighted by cohort size; `group` and `name` as of a funnel."""
 
     group: str | None
+    name: str | None
     rows: list[HeatRow]
     averages: list[float | None]
 
@@ -102,7 +104,7 @@ def present(kind: str, question: Mapping[str, Any], result: Any, face: Face) -> 
     if isinstance(result, FunnelFigures | FunnelGroups):
         return {"funnels": _funnels(question, result, face)}
     if isinstance(result, RetentionMatrix | RetentionGroups):
-        return {"heats": _heats(result, face)}
+        return {"heats": _heats(question, result, face)}
     if isinstance(result, TrendLines | TrendGroups):
         return _trend(question, result, face)
     if isinstance(result, LifecycleCounts):
@@ -128,11 +130,15 @@ def step_name(step: Mapping[str, Any], face: Face) -> str:
     return label(str(name), face.locale) if name else face.text(_("Any behaviour"))
 
 
-def group_name(group: str, face: Face) -> str:
-    """The value of a breakdown."""
+def group_name(question: Mapping[str, Any], group: str | None, face: Face) -> str | None:
+    """What the value of a breakdown is called; None without a breakdown."""
+    if group is None:
+        return None
     if group == OTHER:
         return face.text(_("All others"))
-    return group or face.text(_("(none)"))
+    asked = question.get("breakdown") or {}
+    field = str(asked.get("event_prop") or asked.get("person_prop") or "")
+    return Labels(face.locale).value(field, group) or face.text(_("(none)"))
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -156,14 +162,17 @@ def _funnels(question: Mapping[str, Any], result: FunnelFigures | FunnelGroups, 
                     figures.median_conversion_s[k],
                 )
             )
-        bars.append(FunnelBars(group, steps))
+        bars.append(FunnelBars(group, group_name(question, group, face), steps))
     return bars
 
 
-def _heats(result: RetentionMatrix | RetentionGroups, face: Face) -> list[Heat]:
+def _heats(question: Mapping[str, Any], result: RetentionMatrix | RetentionGroups, face: Face) -> list[Heat]:
     if isinstance(result, RetentionMatrix):
-        return [Heat(None, *_triangle(result.cohorts, result.matrix, face))]
-    return [Heat(group, *_triangle(result.cohorts, matrix, face)) for group, matrix in result.groups.items()]
+        return [Heat(None, None, *_triangle(result.cohorts, result.matrix, face))]
+    return [
+        Heat(group, group_name(question, group, face), *_triangle(result.cohorts, matrix, face))
+        for group, matrix in result.groups.items()
+    ]
 
 
 def _triangle(
@@ -215,8 +224,8 @@ def _trend(question: Mapping[str, Any], result: TrendLines | TrendGroups, face: 
     drawn, table = [], []
     for n, (group, line) in enumerate(lines):
         name = names[line.name]
-        if group is not None:
-            name = group_name(group, face) + (f" · {name}" if several else "")
+        if called := group_name(question, group, face):
+            name = f"{called} · {name}" if several else called
         cell = None if line.name == "formula" else {"series": line.name} | ({} if group is None else {"group": group})
         table.append({"name": name, "values": line.values, "total": line.total, "cell": cell})
         if n < GROUPS_DRAWN_MAX * (2 if several else 1):
@@ -319,7 +328,7 @@ def _attribution(question: Mapping[str, Any], result: AttributionAnswer, face: F
             )
             for n, (model, credit) in enumerate(line.conversions.items())
         ]
-        name = Labels(face.locale).end(line.channel) if question.get("channel") == "@end" else line.channel
+        name = Labels(face.locale).value(str(question.get("channel", "")), line.channel)
         channels.append(
             ChannelCredits(line.channel, name, line.journeys, credits, result.removal_effect.get(line.channel))
         )

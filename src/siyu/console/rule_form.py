@@ -49,6 +49,8 @@ _TEXT_OPS: Final = (
 _CHOICE_OPS: Final = ("eq", "ne", "in", "not_in", *PRESENCE)
 _NO_TAG_OPS: Final = tuple(op for op in LIST_OPERATORS if op != "has_tag")
 _TAG_OPS: Final = ("has_tag", *_NO_TAG_OPS)
+CHOICES_SHOWN_MAX: Final = 30
+"""With more of them the value is typed; the sentence says what it is called."""
 _SLOT: Final = re.compile(r"(\{\w+\} ?)+")
 PROFILE: Final = _("Profile")
 VOCABULARIES: Final[dict[str, Vocabulary]] = {"": WORDS, "coupons": COUPON_WORDS}
@@ -97,8 +99,10 @@ class Editor(NamedTuple):
         return self.words.label(name, self.lang)
 
     def choices(self, name: str) -> list[tuple[str, str]]:
-        """(value, label) of an attribute or property with few values."""
-        return [(str(one.value), one.zh if self.lang == "zh" else one.en) for one in self.words.choices_of(name)]
+        """(value, label) of an attribute or property with few values; of too many to look through, none."""
+        known = self.words.choices_of(name)
+        few = known if len(known) <= CHOICES_SHOWN_MAX else ()
+        return [(str(one.value), one.zh if self.lang == "zh" else one.en) for one in few]
 
     def operators(self, node: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(operator, words) that a node may have; the one it has is always among them."""
@@ -140,8 +144,7 @@ class Editor(NamedTuple):
             return ("within", *(op for op in TIME_OPERATORS if op != "within"))
         if kind.type == "list":
             return _TAG_OPS if kind.name == "tags" else _NO_TAG_OPS
-        choices = self.words.choices_of(str(node["name"]))
-        if choices:
+        if self.choices(str(node["name"])):
             return (*_CHOICE_OPS, *("gte", "lte")) if kind.number else _CHOICE_OPS
         return _NUMBER_OPS if kind.number else _TEXT_OPS
 

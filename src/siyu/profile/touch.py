@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from siyu.profile.scenes import bare_scene
+
 FIELDS: Final = (
     "utm_source",
     "utm_medium",
@@ -47,9 +49,10 @@ def first_and_last(touches: Iterable[Touch]) -> tuple[Touch | None, Touch | None
 
 
 def clean_fields(sent: dict[str, str]) -> dict[str, str]:
-    """The known, non-empty fields of a touch, cut to their limit, without NUL."""
-    return {
+    """The known, non-empty fields of a touch, cut to their limit, without NUL; a scene as `scenes` keeps it."""
+    fields = {
         name: text[:FIELD_CHARS_MAX]
         for name in FIELDS
         if isinstance(value := sent.get(name), str) and (text := value.replace("\x00", "").strip())
     }
+    return fields | {"scene": bare_scene(fields["scene"])} if "scene" in fields else fields

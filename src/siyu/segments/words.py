@@ -9,6 +9,7 @@ from siyu.dimensions.values import ENDS
 from siyu.dimensions.words import EVENT_WORDS
 from siyu.profile.attributes import ATTRIBUTES as PROFILE_ATTRIBUTES
 from siyu.profile.checkins import CYCLE_DAY
+from siyu.profile.scenes import CHOICES as SCENES
 from siyu.rules.moments import MOMENTS
 from siyu.rules.vocabulary import AttributeKind, Vocabulary
 
@@ -38,7 +39,8 @@ def words_with(dimensions: Catalogue) -> Vocabulary:
     """The vocabulary of an installation with these dimensions."""
     kinds = (*PROFILE_ATTRIBUTES, *SEGMENT_ATTRIBUTES, *MOMENTS, *dimensions.kinds)
     ends = dict.fromkeys(("@end", "first_touch.end", "last_touch.end"), ENDS)
-    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds}, values=ends)
+    scenes = dict.fromkeys(("first_touch.scene", "last_touch.scene"), SCENES)
+    return EVENT_WORDS._replace(attributes={kind.name: kind for kind in kinds}, values=ends | scenes)
 
 
 WORDS: Final = words_with(DIMENSIONS)
