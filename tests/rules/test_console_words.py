@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from siyu.console.about import about
 from siyu.console.format import Format, change
 from siyu.console.i18n import LOCALES, translate, translations
 from siyu.console.labels import ERRORS, KINDS, Labels
@@ -76,6 +78,37 @@ def test_labels_cover_every_kind_and_fall_back_to_the_name() -> None:
     assert (label.value("lifecycle", "lost"), label.value("city", "1047")) == ("流失", "1047")
     assert label.error(PersonNotFound("x")) == translate("zh_CN", ERRORS["PERSON_NOT_FOUND"])
     assert translations("en").ungettext("%(shown)s person", "%(shown)s persons", 1) == "%(shown)s person"
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({"commodity_name": "龙井", "commodity_id": "C1", "order_id": "1"}, "龙井"),
+        ({"order_id": "1", "products": [{"name": "龙井"}, {"name": "茶杯"}, {"sku": "C3"}]}, "龙井 +2"),
+        ({"order_id": "1", "product": "龙井", "lines": [{"product": "龙井"}, {"product": "茶杯"}]}, "龙井 +1"),
+        ({"transaction_id": "1", "items": [{"item_id": "G1"}]}, "G1"),
+        ({"order_id": 17, "total": 3, "products": []}, "17"),
+        ({"key_word": "茶", "name": True}, "茶"),
+        ({"path": "/", "title": "首页"}, "首页"),
+        ({"a": 1}, ""),
+        ([], ""),
+    ],
+)
+def test_what_an_event_was_about(properties: Any, said: str) -> None:
+    assert about(properties) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "icon"),
+    [
+        ("CommodityDetail", "eye"),
+        ("Order Refunded", "receipt-refund"),
+        ("PayOrder", "shopping-cart"),
+        ("自定义", "activity"),
+    ],
+)
+def test_icons_go_by_what_an_event_means(name: str, icon: str) -> None:
+    assert Labels("en").event_icon(name) == icon
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from siyu.analytics import overview as reads
 from siyu.analytics.overview import Day, Figures
 from siyu.collect.actions import list_keys
 from siyu.collect.loose_json import loads
+from siyu.console.about import about
 from siyu.console.drawing import sparkline
 from siyu.console.format import change
 from siyu.console.i18n import mark as _
@@ -155,24 +156,6 @@ async def live_events(visit: Visit, db: Database, events: EventStore, person: st
             )
         )
     return found
-
-
-_TELLING: Final = (
-    "product_name", "product", "name", "title", "page_title", "$title", "item_name", "coupon", "keyword", "query",
-    "channel", "campaign", "path", "$url_path", "$screen_name", "url", "$url", "sku", "order_id",
-)  # fmt: skip
-"""Properties that say best what an event was about."""
-
-
-def about(properties: Any) -> str:
-    """The one property that tells most of an event; empty when none does."""
-    if not isinstance(properties, dict):
-        return ""
-    for name in _TELLING:
-        value = properties.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-            return str(value)[:80]
-    return ""
 
 
 @get("/overview/live", include_in_schema=False)

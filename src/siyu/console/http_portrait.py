@@ -13,8 +13,8 @@ from litestar import Response, get
 
 from siyu.collect.actions import list_keys
 from siyu.collect.catalogue import value_fen
+from siyu.console.about import about
 from siyu.console.drawing import Graph, Identifier, Link, lay_out
-from siyu.console.http_overview import about
 from siyu.console.i18n import mark as _
 from siyu.console.people import display_name
 from siyu.console.visit import AnyRequest, Visit

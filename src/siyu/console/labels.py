@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from siyu.chinese import worded
+from siyu.collect.catalogue import canonical
 from siyu.collect.catalogue import label as event_label
 from siyu.console.i18n import mark as _
 from siyu.console.i18n import translate
@@ -169,9 +170,9 @@ ERRORS: Final = {
 }
 
 _EVENT_ICONS: Final = (
+    ("refund", "receipt-refund"),
     ("order", "shopping-cart"),
     ("purchase", "shopping-cart"),
-    ("refund", "receipt-refund"),
     ("pay", "wallet"),
     ("cart", "shopping-cart"),
     ("coupon", "ticket"),
@@ -211,7 +212,7 @@ _EVENT_ICONS: Final = (
 
 def event_icon(name: str) -> str:
     """The icon of an event by its name; a dot of activity for unknown ones."""
-    lowered = name.lower()
+    lowered = canonical(name).lower()
     return next((icon for part, icon in _EVENT_ICONS if part in lowered), "activity")
 
 
