@@ -23,7 +23,7 @@ WRITTEN = (
     "至少满足 2 项（生命周期 属于 [“活跃”, “流失”]；标签 带有 “广州”；"
     "本月“支付订单”，其中（“sku” 等于 “a”）的次数 至少 2）"
 )
-SENTENCE = "累计消费额 至少 5000 且 （最近 30 天内“浏览商品”的次数 至少 1 或 偏好渠道 等于 “小程序”）"
+SENTENCE = "累计消费额（元） 至少 50 且 （最近 30 天内“浏览商品”的次数 至少 1 或 偏好渠道 等于 “小程序”）"
 expect = sync_api.expect
 pytestmark = needs_chromium
 
@@ -49,7 +49,7 @@ def build(page: Any) -> None:
     choose(page, page.get_by_role("combobox", name="属性或维度").last, "累计消费额")
     leaf = root.locator("[data-node=person]").first
     leaf.locator("select[data-f=op]").select_option("gte")
-    leaf.locator("input[data-f=value]").fill("5000")
+    leaf.locator("input[data-f=value]").fill("50")
     root.locator(":scope > .rule-add").get_by_role("button", name="条件组").click()
     group = root.locator("[data-node=group]").first
     group.get_by_role("button", name="做过", exact=True).click()
@@ -107,13 +107,13 @@ def test_what_is_typed_while_the_server_draws_a_node_stays(browser: Any, server:
     page.route("**/console/rules/node", lambda request: held.append(request))
     for op in ("lt", "gte"):
         leaf.locator("select[data-f=op]").select_option(op)
-    leaf.locator("input[data-f=value]").press_sequentially("5000")
+    leaf.locator("input[data-f=value]").press_sequentially("50.50")
     while len(held) < 2:
         page.wait_for_timeout(20)
     for request in reversed(held):
         request.continue_()
         page.wait_for_timeout(300)
-    expect(page.locator("[data-rule-text]")).to_have_value("累计消费额 至少 5000")
+    expect(page.locator("[data-rule-text]")).to_have_value("累计消费额（元） 至少 50.5")
     expect(leaf.locator("input[data-f=value]")).to_be_focused()
     assert visitor.wrong == []
     visitor.context.close()

@@ -71,9 +71,9 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
                 "metric": "sum", "event": "order.paid", "net": True, "where": {"@end": "web"},
                 "window": {"this": "month"}, "op": "gte", "value": 20000,
             },
-            "本月“支付订单”，其中（全部满足（终端 等于 “网站”）），扣除退款的金额（分） 至少 20000",
-            "the money in fen of “Order paid” where (all of (end equals “Website”)) net of refunds this month"
-            " is at least 20000",
+            "本月“支付订单”，其中（全部满足（终端 等于 “网站”）），扣除退款的金额（元） 至少 200",
+            "the money in yuan of “Order paid” where (all of (end equals “Website”)) net of refunds this month"
+            " is at least 200",
         ),
         (
             {
@@ -99,6 +99,19 @@ def test_a_sentence_reads_back(data: Any, lang: Lang) -> None:
             ]},
             "节假日 属于 [“春节”, “公司日”] 或 工作日 等于 假",
             "statutory holiday is one of [“Spring Festival”, “公司日”] or working day equals false",
+        ),
+        (
+            {"all": [
+                {"person": "dim.spend_fen", "op": "between", "value": [12_345, 20_000.5]},
+                {"metric": "sum", "of": "@line.value_fen", "event": "order.paid", "op": "gte", "value": 1},
+                {"metric": "count", "event": "order.paid", "op": "gte", "value": 100,
+                 "where": {"property": "@value_fen", "op": "in", "value": [990, "x", True]}},
+            ]},
+            "累计消费额（元） 介于 123.45 与 200.005 之间 且 累计“支付订单”的商品行的金额（元）之和 至少 0.01"
+            " 且 累计“支付订单”，其中（金额（元） 属于 [9.9, “x”, 真]）的次数 至少 100",
+            "Spend (yuan) is between 123.45 and 200.005 and the sum of line amount in yuan of “Order paid” ever"
+            " is at least 0.01"
+            " and the number of “Order paid” where (amount in yuan is one of [9.9, “x”, true]) ever is at least 100",
         ),
         (
             {"any": [

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from siyu.rules.money import MONEY_FIELDS, fen_of, yuan_text
 from siyu.rules.rule import DAY, MONEY, InvalidRule
-from siyu.rules.vocabulary import Vocabulary
+from siyu.rules.vocabulary import AttributeKind, Vocabulary
 
 Draft = dict[str, Any]
 EMPTY: Final[Draft] = {"kind": "group", "word": "all", "n": "1", "parts": []}
@@ -132,12 +133,7 @@ def _leaf(draft: Mapping[str, Any], path: str, words: Vocabulary) -> dict[str, A
     if kind == "person":
         name = _text(draft.get("name"))
         known = words.kind_of(name)
-        how = (
-            "time"
-            if known is not None and known.type == "time"
-            else _how(draft, number=known is not None and known.number)
-        )
-        return {"person": name, "op": _text(draft.get("op"))} | _value(draft, how)
+        return {"person": name, "op": _text(draft.get("op"))} | _value(draft, _meant(draft, known))
     if kind == "metric":
         return _metric(draft)
     if kind == "trigger":
@@ -148,10 +144,16 @@ def _leaf(draft: Mapping[str, Any], path: str, words: Vocabulary) -> dict[str, A
     raise InvalidRule("This is no rule of the builder.", path=path)
 
 
-def _how(draft: Mapping[str, Any], *, number: bool) -> str:
+def _meant(draft: Mapping[str, Any], kind: AttributeKind | None) -> str:
+    """As what the value of an attribute is meant."""
+    if kind is None:
+        return _how(draft)
+    known = {"time": kind.type == "time", "money": kind.money, "number": kind.number}
+    return next((how for how, fits in known.items() if fits), "") or _how(draft)
+
+
+def _how(draft: Mapping[str, Any]) -> str:
     """As what a value is meant: text, number or truth."""
-    if number:
-        return "number"
     said = draft.get("as")
     if said in ("number", "truth"):
         return str(said)
@@ -177,6 +179,8 @@ def _typed(value: object, how: str) -> Any:
     text = _text(value)
     if how == "number" or (how == "either" and _NUMBER.match(text.strip())):
         return _number(text)
+    if how == "money":
+        return fen_of(text.strip()) if _is_number(text) else text
     return text == "true" if how == "truth" and text in ("true", "false") else text
 
 
@@ -187,10 +191,13 @@ def _text(value: object) -> str:
 def _number(value: object) -> Any:
     """The number a text is; a text that is none stays, and is refused where it stands."""
     text = _text(value).strip()
-    match = _NUMBER.match(text)
-    if match is None or len(text) > 40:
+    if not _is_number(text):
         return text
-    return float(text) if match[1] or match[2] else int(text)
+    return int(text) if text.lstrip("-+").isdigit() else float(text)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= 40 and _NUMBER.match(text.strip()) is not None
 
 
 def _metric(draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +212,9 @@ def _metric(draft: Mapping[str, Any]) -> dict[str, Any]:
         data["net"] = True
     if window := _window(draft):
         data["window"] = window
-    return data | {"op": _text(draft.get("op"))} | _value(draft, "time" if kind in ("first", "last") else "number")
+    money = kind == "sum" and data["of"] in MONEY_FIELDS
+    how = "time" if kind in ("first", "last") else "money" if money else "number"
+    return data | {"op": _text(draft.get("op"))} | _value(draft, how)
 
 
 def _window(draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +244,8 @@ def _happening(draft: Mapping[str, Any]) -> dict[str, Any]:
     for item in draft.get("filters") or []:
         if isinstance(item, Mapping) and _text(item.get("property")):
             test = {"property": item["property"], "op": _text(item.get("op"))}
-            compared.append(test | _value(item, _how(item, number=False)))
+            how = "money" if item["property"] in MONEY_FIELDS else _how(item)
+            compared.append(test | _value(item, how))
     if compared:
         joined = "any" if draft.get("join") == "any" else "all"
         data["where"] = compared[0] if len(compared) == 1 else {joined: compared}
@@ -269,14 +279,17 @@ def _draft(rule: Mapping[str, Any], words: Vocabulary) -> Draft:
 
 def _leaf_draft(rule: Mapping[str, Any], words: Vocabulary) -> Draft | None:
     if "person" in rule:
-        return {"kind": "person", "name": rule["person"]} | _test_draft(rule)
+        kind_of = words.kind_of(rule["person"])
+        money = kind_of is not None and kind_of.money
+        return {"kind": "person", "name": rule["person"]} | _test_draft(rule, money)
     if "trigger" in rule:
         return {"kind": "trigger"} | _happening_draft(rule["trigger"])
     kind, of = rule["metric"], rule.get("of", "")
     measure = "money" if (kind, of) == ("sum", MONEY) else "days" if (kind, of) == ("distinct", DAY) else kind
     draft = {"kind": "metric", "measure": measure, "of": of if measure in ("sum", "distinct") else ""}
     draft |= {"net": bool(rule.get("net"))}
-    return draft | _happening_draft(rule) | _window_draft(rule.get("window") or {}) | _test_draft(rule)
+    money = kind == "sum" and of in MONEY_FIELDS
+    return draft | _happening_draft(rule) | _window_draft(rule.get("window") or {}) | _test_draft(rule, money)
 
 
 def _window_draft(window: Mapping[str, Any]) -> Draft:
@@ -307,21 +320,25 @@ def _happening_draft(rule: Mapping[str, Any]) -> Draft:
     parts: Sequence[Any] = [where] if word is None else where[word]
     if not all("property" in part for part in parts):
         return draft | {"where": where}
-    filters = [{"property": part["property"]} | _test_draft(part) for part in parts]
+    filters = [{"property": part["property"]} | _test_draft(part, part["property"] in MONEY_FIELDS) for part in parts]
     return draft | {"join": word or "all", "filters": filters}
 
 
-def _test_draft(rule: Mapping[str, Any]) -> Draft:
+def _test_draft(rule: Mapping[str, Any], money: bool) -> Draft:
     op, value = rule["op"], rule.get("value")
+
+    def shown(one: object) -> str:
+        return yuan_text(one) if money and isinstance(one, int | float) and not isinstance(one, bool) else _shown(one)
+
     draft: Draft = {"op": op, "value": "", "value2": "", "unit": "day", "as": "text"}
     if isinstance(value, Mapping):
         return draft | {"value": str(value["n"]), "unit": value["unit"]}
     if isinstance(value, list):
         first: Any = value[0] if value else ""
         if op == "between":
-            return draft | {"value": _shown(value[0]), "value2": _shown(value[1]), "as": _as(first)}
-        return draft | {"value": [_shown(item) for item in value], "as": _as(first)}
-    return draft if value is None else draft | {"value": _shown(value), "as": _as(value)}
+            return draft | {"value": shown(value[0]), "value2": shown(value[1]), "as": _as(first)}
+        return draft | {"value": [shown(item) for item in value], "as": _as(first)}
+    return draft if value is None else draft | {"value": shown(value), "as": _as(value)}
 
 
 def _as(value: object) -> str:

@@ -30,6 +30,7 @@ from siyu.coupons.template import COUPON_WORDS, FIRST_PAID_ORDER
 from siyu.errors import MalformedRequest
 from siyu.rules.condition import OPERATORS
 from siyu.rules.moments import WORKDAY
+from siyu.rules.money import MONEY_FIELDS
 from siyu.rules.parse import parse_rule
 from siyu.rules.phrases import PHRASES
 from siyu.rules.possible import asked_rule, asked_sentence
@@ -83,7 +84,9 @@ class Editor(NamedTuple):
         if kind is None:
             return name
         label = kind.zh if self.lang == "zh" else kind.en
-        return f"{label}: {name.removeprefix(kind.name)}" if kind.open else label
+        if kind.open:
+            return f"{label}: {name.removeprefix(kind.name)}"
+        return label + PHRASES[self.lang].of_yuan if kind.money else label
 
     def note(self, name: str) -> str:
         """What an attribute tells."""
@@ -188,6 +191,8 @@ class Editor(NamedTuple):
             return "time"
         if kind is not None and kind.name in ("tags", "segments", "listed"):
             return "tag" if kind.name == "tags" else "segment"
+        if node.get("property") in MONEY_FIELDS:
+            return "number"
         if self.choices(str(node.get("name") or node.get("property") or "")):
             if op in LIST_OPS:
                 return "choices"

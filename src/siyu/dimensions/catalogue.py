@@ -65,6 +65,8 @@ UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "per_day": ("次/天", "times a day"),
     "per_item": ("次/款", "times a product"),
 }
+_YUAN: Final = ("元", "yuan")
+"""In which people write what is kept in fen."""
 PREFIX: Final = "dim."
 """Before a key: the name of the attribute in rules."""
 _NOBODY: Final = Setting(datetime(2000, 1, 1, tzinfo=UTC), ZoneInfo("UTC"))
@@ -135,7 +137,7 @@ def _written(expression: Expression, known: Mapping[str, Dimension], above: tupl
 
 def _kind(entry: Dimension) -> AttributeKind:
     type_ = value_type(entry.expression)
-    unit = UNITS[entry.unit]
+    unit = _YUAN if entry.unit == "fen" else UNITS[entry.unit]
     return AttributeKind(
         PREFIX + entry.key,
         entry.zh,
@@ -147,6 +149,7 @@ def _kind(entry: Dimension) -> AttributeKind:
         closed=entry.choices not in ((), ENDS),
         group=GROUPS[entry.group],
         number=type_ == "number",
+        money=entry.unit == "fen",
         note=(_with_unit(entry.note_zh, unit[0]), _with_unit(entry.note, unit[1])),
     )
 

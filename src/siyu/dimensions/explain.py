@@ -158,7 +158,7 @@ class _Teller:
 
     def _aggregate(self, aggregate: Aggregate) -> str:
         fields = [_FIELDS[self._lang].get(name) or quoted(name) for name in aggregate.fields]
-        measure = None
+        measure = _FIELDS[self._lang][MONEY] if aggregate.base.is_money else None
         if aggregate.kind != "metric":
             of = self._forms["or"].join(fields) + (self._forms["lines"] if aggregate.lines else "")
             measure = _KINDS[self._lang][aggregate.kind].format(of=of)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from siyu.rules.judge import Facts, compile_rule, value_of
+from siyu.rules.money import yuan_text
+from siyu.rules.phrases import PHRASES
 from siyu.rules.rule import Group, Measured, Negation, Person, Rule
 from siyu.rules.sentence import say
 from siyu.rules.vocabulary import Lang, Vocabulary, choice_label
@@ -35,11 +37,18 @@ class Part(NamedTuple):
     """The value looked at: times as ISO texts, money in fen; None for a group, and for what is absent."""
 
     def called(self, words: Vocabulary, lang: Lang) -> str | None:
-        """What people call the value that was seen, where it is one of a few."""
+        """What people call the value that was seen, where it is one of a few or money."""
         leaf = self.rule
         while isinstance(leaf, Negation):
             leaf = leaf.part
+        if isinstance(self.seen, int | float) and _is_money(leaf, words):
+            return PHRASES[lang].yuan.format(amount=yuan_text(self.seen))
         return choice_label(self.seen, words.choices_of(leaf.name), lang) if isinstance(leaf, Person) else None
+
+
+def _is_money(leaf: Rule, words: Vocabulary) -> bool:
+    kind = words.kind_of(leaf.name) if isinstance(leaf, Person) else None
+    return leaf.metric.is_money if isinstance(leaf, Measured) else kind is not None and kind.money
 
 
 def parts_held(rule: Rule, facts: Facts, setting: Setting, words: Vocabulary, depth: int = 0) -> Iterator[Part]:

@@ -30,6 +30,10 @@ class Phrases(NamedTuple):
     between_names: str
     true: str
     false: str
+    yuan: str
+    """After an amount."""
+    of_yuan: str
+    """After the name of an attribute that is one."""
     fields: Mapping[str, str]
     units: Mapping[str, str]
     one_unit: Mapping[str, str]
@@ -59,11 +63,13 @@ ZH: Final = Phrases(
     between_names="、",
     true="真",
     false="假",
+    yuan="{amount} 元",
+    of_yuan="（元）",
     fields={
         "@end": "终端",
         "@source": "来源",
         "@name": "事件名",
-        "@value_fen": "金额分",
+        "@value_fen": "金额（元）",
         "@line.sku": "商品行的SKU",
         "@line.product_id": "商品行的商品编号",
         "@line.name": "商品行的名称",
@@ -71,7 +77,7 @@ ZH: Final = Phrases(
         "@line.brand": "商品行的品牌",
         "@line.price": "商品行的单价",
         "@line.quantity": "商品行的件数",
-        "@line.value_fen": "商品行的金额分",
+        "@line.value_fen": "商品行的金额（元）",
     },
     units={"second": "秒", "minute": "分钟", "hour": "小时", "day": "天", "week": "周"},
     one_unit={"second": "秒", "minute": "分钟", "hour": "小时", "day": "天", "week": "周"},
@@ -89,7 +95,7 @@ ZH: Final = Phrases(
     },
     measures={
         "count": "次数",
-        "money": "金额（分）",
+        "money": "金额（元）",
         "sum": "{of}之和",
         "days": "天数",
         "distinct": "{of}的种类数",
@@ -139,11 +145,13 @@ EN: Final = Phrases(
     between_names=", ",
     true="true",
     false="false",
+    yuan="{amount} yuan",
+    of_yuan=" (yuan)",
     fields={
         "@end": "end",
         "@source": "source",
         "@name": "event name",
-        "@value_fen": "fen",
+        "@value_fen": "amount in yuan",
         "@line.sku": "line SKU",
         "@line.product_id": "line product",
         "@line.name": "line name",
@@ -151,7 +159,7 @@ EN: Final = Phrases(
         "@line.brand": "line brand",
         "@line.price": "line price",
         "@line.quantity": "line quantity",
-        "@line.value_fen": "line fen",
+        "@line.value_fen": "line amount in yuan",
     },
     units={"second": "seconds", "minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"},
     one_unit={"second": "second", "minute": "minute", "hour": "hour", "day": "day", "week": "week"},
@@ -176,7 +184,7 @@ EN: Final = Phrases(
     },
     measures={
         "count": "number",
-        "money": "money in fen",
+        "money": "money in yuan",
         "sum": "sum of {of}",
         "days": "number of days",
         "distinct": "number of different {of}",

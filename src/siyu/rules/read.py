@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
+from siyu.rules.money import MONEY_FIELDS, fen_of
 from siyu.rules.parse import parse_rule, refuse
 from siyu.rules.phrases import PHRASES, Phrases
 from siyu.rules.rule import DAY, MONEY, InvalidRule, Rule
@@ -18,6 +19,7 @@ from siyu.rules.vocabulary import Choice, Lang, Vocabulary, choice_value
 
 TEXT_MAX: Final = 20_000
 DEPTH_MAX: Final = 40
+WANTED_SHOWN_MAX: Final = 20
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 _WIDE: Final = str.maketrans("（）；，：", "();,:")
@@ -61,7 +63,7 @@ class _Reader:
             if self._at < len(self._text):
                 self._astray("")
         except _Astray:
-            wanted = "、".join(sorted(self._wanted - {""})[:12])
+            wanted = "、".join(sorted(self._wanted - {""})[:WANTED_SHOWN_MAX])
             raise InvalidRule(
                 f"This is not understood from character {self._far + 1} on: {self._text[self._far : self._far + 30]!r}."
                 + (f" Expected: {wanted}." if wanted else ""),
@@ -187,17 +189,25 @@ class _Reader:
         for label, kind in self._attributes:
             if self._said(label):
                 name = kind.name + self._quoted() if kind.open else kind.name
-                return {"person": name} | self._test(self._words.choices_of(name))
+                if kind.money:
+                    self._said(self._phrases.of_yuan)
+                return {"person": name} | self._test(self._words.choices_of(name), money=kind.money)
         raise _Astray
 
     def _metric(self) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+
+        def measure() -> dict[str, Any]:
+            said.update(self._measure())
+            return said
+
         slots = {
             "window": self._window,
             "events": self._events,
             "where": self._where,
             "net": self._net,
-            "measure": self._measure,
-            "test": self._test,
+            "measure": measure,
+            "test": lambda: self._test(money=said["metric"] == "sum" and said["of"] in MONEY_FIELDS),
         }
         found = self._follow(self._phrases.metric, slots)
         return {key: value for part in found.values() for key, value in part.items()}
@@ -222,7 +232,7 @@ class _Reader:
 
     def _condition(self) -> dict[str, Any]:
         name = self._field()
-        return {"property": name} | self._test(self._words.choices_of(name))
+        return {"property": name} | self._test(self._words.choices_of(name), money=name in MONEY_FIELDS)
 
     def _net(self) -> dict[str, Any]:
         return {"net": True} if self._said(self._phrases.net) else {}
@@ -255,8 +265,8 @@ class _Reader:
         window = windows[form]()
         return {"window": window} if window else {}
 
-    def _test(self, choices: Sequence[Choice] = ()) -> dict[str, Any]:
-        found = self._tested()
+    def _test(self, choices: Sequence[Choice] = (), *, money: bool = False) -> dict[str, Any]:
+        found = self._tested(money)
         value = found.get("value")
         if choices and found["op"] in NAMED_OPERATORS:
             if isinstance(value, str):
@@ -266,11 +276,11 @@ class _Reader:
                 found["value"] = named
         return found
 
-    def _tested(self) -> dict[str, Any]:
+    def _tested(self, money: bool) -> dict[str, Any]:
         slots = {
-            "value": self._value,
-            "value2": self._value,
-            "values": self._values,
+            "value": lambda: self._value(money),
+            "value2": lambda: self._value(money),
+            "values": lambda: self._values(money),
             "n": self._number,
             "unit": self._unit,
         }
@@ -327,6 +337,10 @@ class _Reader:
         return "".join(text)
 
     def _number(self) -> int | float:
+        text = self._digits()
+        return int(text) if text.removeprefix("-").isdigit() else float(text)
+
+    def _digits(self) -> str:
         self._space()
         match = _NUMBER.match(self._text, self._at)
         if match is None:
@@ -334,17 +348,18 @@ class _Reader:
         self._at = match.end()
         if len(match[0]) > 40:
             raise refuse("A number has at most 40 digits.", "text")
-        return float(match[0]) if match[1] or match[2] else int(match[0])
+        return match[0]
 
-    def _value(self) -> Any:
+    def _value(self, money: bool) -> Any:
         truth = {"true": self._phrases.true, "false": self._phrases.false}
-        return self._first((self._quoted, self._number, lambda: self._named(truth) == "true"))
+        number = (lambda: fen_of(self._digits())) if money else self._number
+        return self._first((self._quoted, number, lambda: self._named(truth) == "true"))
 
-    def _values(self) -> list[Any]:
+    def _values(self, money: bool) -> list[Any]:
         self._word("[")
         values: list[Any] = []
         while not self._said("]"):
             if values:
                 self._word(",")
-            values.append(self._value())
+            values.append(self._value(money))
         return values

@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from siyu.errors import MalformedRequest
 from siyu.rules.condition import Condition, Scalar
+from siyu.rules.money import MONEY_FIELDS
 from siyu.rules.window import Duration, Window
 
 DAY: Final = "@day"
@@ -59,6 +60,11 @@ class Metric(NamedTuple):
     def scale(self) -> int:
         """What a figure of 1 is kept as."""
         return SUM_SCALE if self.kind == "sum" and self.of != MONEY else 1
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the figure is fen."""
+        return self.kind == "sum" and self.of in MONEY_FIELDS
 
     @property
     def is_time(self) -> bool:

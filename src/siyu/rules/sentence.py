@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from siyu.rules.condition import All as AllConditions
 from siyu.rules.condition import AnyOf, Compare, Condition, OfALine
+from siyu.rules.money import MONEY_FIELDS, yuan_text
 from siyu.rules.phrases import PHRASES, Phrases
 from siyu.rules.rule import DAY, MONEY, Group, Measured, Metric, Negation, Person, Rule, Trigger
-from siyu.rules.vocabulary import Choice, Lang, Vocabulary, choice_label
+from siyu.rules.vocabulary import AttributeKind, Choice, Lang, Vocabulary, choice_label
 from siyu.rules.window import Duration, Window
 
 NAMED_OPERATORS: Final = frozenset({"eq", "ne", "in", "not_in", "contains", "not_contains"})
@@ -48,8 +49,10 @@ class _Writer:
         if isinstance(rule, Negation):
             return self._phrases.negation.format(part=self.rule(rule.part))
         if isinstance(rule, Person):
-            test = self._test(rule.op, rule.value, self._words.choices_of(rule.name))
-            return f"{self._attribute(rule.name)} {test}"
+            kind = self._words.kind_of(rule.name)
+            assert kind is not None, rule.name
+            test = self._test(rule.op, rule.value, self._words.choices_of(rule.name), money=kind.money)
+            return f"{self._attribute(rule.name, kind)} {test}"
         if isinstance(rule, Measured):
             return self._measured(rule)
         return self._trigger(rule)
@@ -64,14 +67,14 @@ class _Writer:
             return (self._phrases.all if word == "all" else self._phrases.any).format(parts="".join(bare))
         return f" {self._phrases.both if word == 'all' else self._phrases.either} ".join(wrapped)
 
-    def _attribute(self, name: str) -> str:
-        kind = self._words.kind_of(name)
-        assert kind is not None, name
+    def _attribute(self, name: str, kind: AttributeKind) -> str:
         label = kind.zh if self._lang == "zh" else kind.en
-        return f"{label} {quoted(name.removeprefix(kind.name))}" if kind.open else label
+        if kind.open:
+            return f"{label} {quoted(name.removeprefix(kind.name))}"
+        return label + self._phrases.of_yuan if kind.money else label
 
     def _measured(self, rule: Measured) -> str:
-        return self.metric(rule.metric, self._test(rule.op, rule.value))
+        return self.metric(rule.metric, self._test(rule.op, rule.value, money=rule.metric.is_money))
 
     def metric(self, metric: Metric, test: str, measure: str | None = None) -> str:
         return self._phrases.metric.format(
@@ -123,8 +126,9 @@ class _Writer:
         if isinstance(condition, OfALine):
             return self._condition(condition.part)
         if isinstance(condition, Compare):
-            test = self._test(condition.op, condition.value, self._words.choices_of(condition.field.name))
-            return f"{self._field(condition.field.name)} {test}"
+            name = condition.field.name
+            choices, money = self._words.choices_of(name), name in MONEY_FIELDS
+            return f"{self._field(name)} {self._test(condition.op, condition.value, choices, money=money)}"
         if isinstance(condition, AllConditions | AnyOf):
             bare = [self._condition(part) for part in condition.parts]
             wrapped = [
@@ -139,7 +143,7 @@ class _Writer:
     def _field(self, name: str) -> str:
         return self._phrases.fields.get(name) or quoted(name)
 
-    def _test(self, op: str, value: Any, choices: Sequence[Choice] = ()) -> str:
+    def _test(self, op: str, value: Any, choices: Sequence[Choice] = (), *, money: bool = False) -> str:
         template = self._phrases.operators[op]
         if choices and op in NAMED_OPERATORS:
             value = (
@@ -150,16 +154,18 @@ class _Writer:
         if isinstance(value, Duration):
             return template.format(n=value.n, unit=self._unit(value.unit, value.n))
         if op == "between":
-            return template.format(value=self._value(value[0]), value2=self._value(value[1]))
+            return template.format(value=self._value(value[0], money), value2=self._value(value[1], money))
         if isinstance(value, tuple):
-            return template.format(values=f"[{', '.join(self._value(item) for item in value)}]")
-        return template.format(value=self._value(value))
+            return template.format(values=f"[{', '.join(self._value(item, money) for item in value)}]")
+        return template.format(value=self._value(value, money))
 
     def _named(self, value: Any, choices: Sequence[Choice]) -> Any:
         label = choice_label(value, choices, self._lang)
         return value if label is None else label
 
-    def _value(self, value: Any) -> str:
+    def _value(self, value: Any, money: bool) -> str:
         if isinstance(value, bool):
             return self._phrases.true if value else self._phrases.false
-        return quoted(value) if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, str):
+            return quoted(value)
+        return yuan_text(value) if money and value is not None else json.dumps(value)

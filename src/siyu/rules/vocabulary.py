@@ -47,6 +47,8 @@ class AttributeKind(NamedTuple):
     """Under which heading it is offered, Chinese and English."""
     number: bool = False
     """Whether its values are numbers, where the type leaves it open."""
+    money: bool = False
+    """Whether they are fen: people read and write yuan."""
     note: tuple[str, str] = ("", "")
     """What it tells, and in which unit, Chinese and English."""
     moment: Callable[[Setting], int] | None = None
