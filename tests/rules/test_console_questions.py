@@ -14,7 +14,7 @@ from siyu.analytics.clv import ClvAnswer, ClvDecile
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.kinds import parse_question
 from siyu.analytics.retention import RetentionGroups, RetentionMatrix
-from siyu.analytics.trend import Line, TrendGroups
+from siyu.analytics.trend import Line, TrendGroups, TrendLines
 from siyu.console.format import Format
 from siyu.console.question_form import KINDS, decode_question, encode_question, first_question, question_of
 from siyu.console.result import MODEL_NAMES, present
@@ -233,6 +233,28 @@ def test_values_of_a_breakdown_have_names(breakdown: dict[str, str], group: str,
     triangle = RetentionGroups("2026-11-01", ["2026-11-01"], {group: [[1]]})
     (heat,) = present("retention", question, triangle, FACE)["heats"]
     assert (heat.group, heat.name) == (group, name)
+
+
+@pytest.mark.parametrize(
+    ("formula", "money"),
+    [
+        ("A / B", True), ("A - A / 2", True), ("2 * (A + A)", True), ("A * B / B", True), ("-A", True),
+        ("A / A", False), ("B", False), ("A + B", False), ("A * A", False), ("A - A", False), ("B / A", False),
+    ],
+)  # fmt: skip
+def test_amounts_of_a_trend_are_shown_as_money(formula: str, money: bool) -> None:
+    question = {
+        "kind": "trend", "formula": formula,
+        "series": [
+            {"event": "order.paid", "math": "sum", "property": "@value_fen"}, {"event": "order.paid", "math": "persons"}
+        ],
+    }  # fmt: skip
+    lines = [Line("A", [12_345, None], 12_345), Line("B", [3, 0], 3), Line("formula", [4_115.0, None], 4_115.0)]
+    shown = present("trend", question, TrendLines(["2026-11-01", "2026-11-02"], lines), FACE)
+    assert [line["money"] for line in shown["table"]] == [True, False, money]
+    assert shown["table"][0]["name"] == "支付订单 · 总和 金额（元）"
+    assert [line["values"] for line in shown["chart"]["series"][:2]] == [[123.45, None], [3, 0]]
+    assert shown["chart"]["series"][2]["values"] == [41.15 if money else 4_115.0, None]
 
 
 def test_an_empty_funnel_divides_by_nothing() -> None:

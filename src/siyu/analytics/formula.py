@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NoReturn, TypeAlias
 
 from siyu.analytics.question import refuse
@@ -14,6 +14,23 @@ Formula: TypeAlias = Callable[[Mapping[str, Number]], float | None]
 
 _TOKEN: Final = re.compile(r"\s*([A-Z](?![A-Za-z0-9_])|[0-9]+(?:\.[0-9]+)?|[-+*/()])")
 _DEPTH_MAX: Final = 20
+_PROBE: Final = 100.0
+
+
+def money_degree(formula: Formula, letters: str, money: Collection[str]) -> int | None:
+    """In which power money stands in what a formula yields, if the letters of `money` are amounts: 1 for amounts by
+    persons, 0 for a share of amounts. None where it adds amounts to other things. Found by trying: amounts that are
+    _PROBE times as much make the figure _PROBE to that power times as much."""
+    degrees = set()
+    for seed in (1, 2):
+        plain = {letter: 1 + math.sqrt(seed * 7 + n) for n, letter in enumerate(letters)}
+        more = {letter: value * _PROBE if letter in money else value for letter, value in plain.items()}
+        before, after = formula(plain), formula(more)
+        if not before or not after or before * after < 0:
+            return None
+        degrees.add(round(math.log(after / before, _PROBE), 6))
+    degree = degrees.pop()
+    return int(degree) if not degrees and degree.is_integer() else None
 
 
 def parse_formula(text: str, letters: str) -> Formula:

@@ -13,6 +13,7 @@ from siyu.errors import SiyuError
 from siyu.ids import base_kind
 from siyu.profile.scenes import CHOICES as SCENES
 from siyu.profile.scenes import bare_scene
+from siyu.rules.phrases import PHRASES
 from siyu.segments.words import WORDS
 
 KINDS: Final = {
@@ -275,6 +276,10 @@ class Labels(NamedTuple):
             word = self.text(CHANNELS[prefix])
             return f"{word} {self.value(prefix, rest)}" if rest else word
         return name
+
+    def property(self, name: str) -> str:
+        """A property of an event, where the language of rules has a word for it."""
+        return PHRASES["zh" if self.locale.startswith("zh") else "en"].fields.get(name, name)
 
     def value(self, field: str, value: str) -> str:
         """What a value of a property, a touch or a person's attribute is called; others stay as they are."""

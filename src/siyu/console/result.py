@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from siyu.analytics.activity import LifecycleCounts, StickinessCounts
 from siyu.analytics.attribution import AttributionAnswer
 from siyu.analytics.clv import ClvAnswer
+from siyu.analytics.formula import money_degree, parse_formula
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.paths import PathGraph
 from siyu.analytics.question import OTHER
@@ -205,15 +206,28 @@ def _short_day(text: str, face: Face) -> str:
 def _series_name(series: Mapping[str, Any], face: Face) -> str:
     math = str(series.get("math", "count"))
     word = face.text(MATHS.get(math, math))
-    of = f" {series['property']}" if series.get("property") else ""
+    of = f" {Labels(face.locale).property(str(series['property']))}" if series.get("property") else ""
     return f"{step_name(series, face)} · {word}{of}"
+
+
+def _is_money(series: Mapping[str, Any]) -> bool:
+    """Whether the figures of a series are fen."""
+    return str(series.get("property") or "").endswith("_fen")
+
+
+def _formula_is_money(text: str, letters: str, money: set[str]) -> bool:
+    return money_degree(parse_formula(text, letters), letters, money) == 1
 
 
 def _trend(question: Mapping[str, Any], result: TrendLines | TrendGroups, face: Face) -> dict[str, Any]:
     names = {
         letter: _series_name(series, face) for letter, series in zip("ABCDEFGHIJ", question["series"], strict=False)
     }
-    names["formula"] = str(question.get("formula", ""))
+    formula = str(question.get("formula") or "")
+    names["formula"] = formula
+    money = {letter for letter, one in zip(names, question["series"], strict=False) if _is_money(one)}
+    if formula and _formula_is_money(formula, "".join(names).removesuffix("formula"), money):
+        money.add("formula")
     lines: list[tuple[str | None, Line]]
     if isinstance(result, TrendGroups):
         shown = list(result.groups.items())
@@ -227,9 +241,11 @@ def _trend(question: Mapping[str, Any], result: TrendLines | TrendGroups, face: 
         if called := group_name(question, group, face):
             name = f"{called} · {name}" if several else called
         cell = None if line.name == "formula" else {"series": line.name} | ({} if group is None else {"group": group})
-        table.append({"name": name, "values": line.values, "total": line.total, "cell": cell})
+        amounts = line.name in money
+        table.append({"name": name, "values": line.values, "total": line.total, "cell": cell, "money": amounts})
         if n < GROUPS_DRAWN_MAX * (2 if several else 1):
-            drawn.append({"name": name, "values": line.values, "tone": TONES[n % len(TONES)], "cell": cell})
+            values = [value / 100 if amounts and value is not None else value for value in line.values]
+            drawn.append({"name": name, "values": values, "tone": TONES[n % len(TONES)], "cell": cell})
     labels = [text[:16].replace("T", " ") for text in result.labels]
     return {"chart": {"kind": "lines", "labels": labels, "series": drawn}, "table": table, "labels": labels,
             "totals": True, "index": "interval"}  # fmt: skip
