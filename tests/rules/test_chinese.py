@@ -125,3 +125,16 @@ def test_conditions_that_do_not_hold_are_said_in_their_own_words() -> None:
     error = Refused("NOT_ELIGIBLE", message, why=why)
     assert (worded(error, "en"), worded(error, "zh")) == (message, said_in_chinese(message, {"why": why}))
     assert said_in_chinese("Whatever.", {"detail_zh": "自己的话"}) == "自己的话"
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        ("1999 fen are to be paid.", "应付 ¥19.99。"),
+        ("Between 1 and -5 fen can be given back.", "可退 ¥0.01 到 -¥0.05。"),
+        ("tea-1 costs 100000 fen now.", "tea-1 现价 ¥1000.00。"),
+        ("The refund R7 was one of 5 fen.", "退款 R7 的金额是 ¥0.05。"),
+    ],
+)
+def test_money_is_said_in_yuan(english: str, chinese: str) -> None:
+    assert in_chinese(english) == chinese

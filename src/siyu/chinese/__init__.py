@@ -64,7 +64,8 @@ def _by_start() -> dict[str, list[tuple[re.Pattern[str], str]]]:
 
 
 _BY_START: Final = _by_start()
-_GROUP: Final = re.compile(r"\\(\d)")
+_GROUP: Final = re.compile(r"(¥?)\\(\d)")
+"""What stands in a sentence; after a ¥ it is fen."""
 
 
 def worded(error: SiyuError, lang: str) -> str:
@@ -88,9 +89,12 @@ def in_chinese(message: str) -> str | None:
     """The Chinese of a sentence; None for one that no table has."""
     for english, chinese in _BY_START.get(message[:_START], _BY_START[""]):
         if (found := english.fullmatch(message)) is not None:
-            return _GROUP.sub(lambda group: _word(found[int(group[1])]), chinese)
+            return _GROUP.sub(lambda group: _word(found[int(group[2])], money=bool(group[1])), chinese)
     return None
 
 
-def _word(text: str) -> str:
-    return WORDS.get(text, text)
+def _word(text: str, *, money: bool) -> str:
+    if not money:
+        return WORDS.get(text, text)
+    whole, rest = divmod(abs(int(text)), 100)
+    return f"{'-' if text.startswith('-') else ''}¥{whole}.{rest:02}"
