@@ -26,7 +26,7 @@ def money_degree(formula: Formula, letters: str, money: Collection[str]) -> int 
         plain = {letter: 1 + math.sqrt(seed * 7 + n) for n, letter in enumerate(letters)}
         more = {letter: value * _PROBE if letter in money else value for letter, value in plain.items()}
         before, after = formula(plain), formula(more)
-        if not before or not after or before * after < 0:
+        if not before or not after or not math.isfinite(after / before) or after / before <= 0:
             return None
         degrees.add(round(math.log(after / before, _PROBE), 6))
     degree = degrees.pop()
