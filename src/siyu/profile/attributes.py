@@ -58,7 +58,7 @@ ATTRIBUTES: Final = (
     AttributeKind("rfm.m", "RFM 的 M 分", "RFM money score", ages=True, number=True, limits=(1, 5)),
     AttributeKind("rfm.recency_days", "距上次购买天数", "days since last purchase", ages=True, number=True),
     AttributeKind("rfm.frequency", "购买天数", "purchase days", default=0, number=True),
-    AttributeKind("rfm.monetary_fen", "累计净消费", "net spend", default=0, number=True, money=True),
+    AttributeKind("rfm.monetary_fen", "累计净消费", "RFM net spend", default=0, number=True, money=True),
     AttributeKind("identities", "身份", "identities", "list", choices=IDENTIFIERS),
     AttributeKind("birthday_in_days", "距生日天数", "days to birthday", ages=True, number=True),
     AttributeKind("first_seen", "首次出现", "first seen", "time"),
