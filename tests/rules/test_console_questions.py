@@ -18,6 +18,7 @@ from siyu.analytics.trend import Line, TrendGroups, TrendLines
 from siyu.console.format import Format
 from siyu.console.question_form import KINDS, decode_question, encode_question, first_question, question_of
 from siyu.console.result import MODEL_NAMES, present
+from siyu.console.result_words import cell_words
 from siyu.console.visit import Face
 from siyu.errors import InvalidQuestion
 
@@ -233,6 +234,7 @@ def test_values_of_a_breakdown_have_names(breakdown: dict[str, str], group: str,
     triangle = RetentionGroups("2026-11-01", ["2026-11-01"], {group: [[1]]})
     (heat,) = present("retention", question, triangle, FACE)["heats"]
     assert (heat.group, heat.name) == (group, name)
+    assert list(cell_words(question, {"group": group, "step": 0}, FACE)) == [("分组", name), ("步骤", "1")]
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ def test_a_filter_of_the_builder_asks_for_yuan_too() -> None:
     assert Editor(draft, "", "zh", False).value_kind(one) == "number"
     assert rule_of(draft, WORDS).rule == full
     one["value"] = "much"
-    assert rule_of(draft, WORDS).rule["where"]["value"] == "much"  # type: ignore[index]  # it is there
+    changed = rule_of(draft, WORDS).rule
+    assert changed is not None and changed["where"]["value"] == "much"
 
 
 def test_what_was_seen_is_said_in_yuan() -> None:

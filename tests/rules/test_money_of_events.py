@@ -25,6 +25,7 @@ LINES = [{"sku": "T1", "price": 19.9, "quantity": 2}, {"sku": "T2", "price_fen":
         ("Order Completed", {"products": [], "lines": LINES[:1]}, 3_980, 3_980),
         ("purchase", {"items": [{"item_id": "T1", "price": 19.9, "quantity": 2}]}, 3_980, 3_980),
         ("PayOrder", {"items": [{"present_price": 5, "commodity_quantity": "3"}, {"unit_price": 1}]}, 1_600, 1_600),
+        ("Order Completed", {"items": [{"price": "?", "unit_price": 2}]}, 200, 200),
         ("PayOrderDetail", {"commodity_id": "T1", "total_price_of_commodity": 30, "amount": 30}, None, 0),
         ("Order Completed", {"total": 30, "currency": "USD"}, 3_000, 0),
         ("Order Refunded", {"products": LINES[:1]}, 3_980, -3_980),

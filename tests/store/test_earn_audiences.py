@@ -175,6 +175,7 @@ async def test_an_audience_that_cannot_be_is_refused_with_its_place(house: House
         ({"refund_fen": 7, "total": 0}, 0),
         ({"products": [{"sku": "gift", "price": "0.00"}]}, 4_000),
         ({"products": [{"sku": "gift", "price": 0}, {"sku": "tea"}]}, 0),
+        ({"items": [{"item_id": "gift", "unit_price": 0}, {"commodity_id": "cup", "present_price": "0"}]}, 4_000),
     ],
 )
 async def test_a_refund_that_names_no_money_takes_nothing_in_an_estimate_either(

@@ -283,5 +283,6 @@ def _cost(lines: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def _first(line: Mapping[str, Any], names: Sequence[str], otherwise: Decimal | None = None) -> Decimal | None:
-    """The number that the first of these properties says; None when it says none."""
-    return next((_number(line[name]) for name in names if line.get(name) is not None), otherwise)
+    """The number of the first of these properties that is one; None where there are only others."""
+    said = [line[name] for name in names if line.get(name) is not None]
+    return next((number for one in said if (number := _number(one)) is not None), None if said else otherwise)

@@ -30,6 +30,7 @@ from siyu.console.question_form import (
     question_of,
 )
 from siyu.console.result import MODEL_NAMES, present
+from siyu.console.result_words import cell_words
 from siyu.console.visit import AnyRequest, Visit
 from siyu.errors import InvalidQuestion, MalformedRequest, NotFound, SiyuError
 from siyu.profile.many import portraits_by_id
@@ -190,7 +191,7 @@ async def persons(
         kind=kind,
         card=card,
         encoded=encode_question(asked),
-        cell=cell,
+        cell=list(cell_words(asked, cell, visit.face)),
         cell_text=request.query_params.get("cell", ""),
         people=listed(portraits, visit.locale),
         total=found.count,

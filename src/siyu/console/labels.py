@@ -336,8 +336,6 @@ class Labels(NamedTuple):
         """A part of a cell; places count from 1 for people."""
         if name in ("name", "to"):
             return self.event(str(value))
-        if name == "channel":
-            return self.end(str(value))
         if isinstance(value, bool):
             return self.text(_("yes") if value else _("no"))
         if isinstance(value, int) and name in ("step", "cohort"):

@@ -9,34 +9,22 @@ from typing import Any, Final, NamedTuple
 from siyu.analytics.activity import LifecycleCounts, StickinessCounts
 from siyu.analytics.attribution import AttributionAnswer
 from siyu.analytics.clv import ClvAnswer
-from siyu.analytics.formula import money_degree, parse_formula
 from siyu.analytics.funnel import FunnelFigures, FunnelGroups
 from siyu.analytics.paths import PathGraph
 from siyu.analytics.question import OTHER
 from siyu.analytics.retention import RetentionGroups, RetentionMatrix
 from siyu.analytics.rfm import CELLS, RfmCounts
 from siyu.analytics.segment_size import SegmentCount
-from siyu.analytics.trend import Line, TrendGroups, TrendLines
+from siyu.analytics.trend import TrendGroups, TrendLines
 from siyu.collect.catalogue import label
 from siyu.console.i18n import mark as _
-from siyu.console.labels import Labels
+from siyu.console.result_trend import trend
+from siyu.console.result_words import GROUPS_DRAWN_MAX, TONES, amount, channel_name, group_name, in_fen, step_name
 from siyu.console.visit import Face
 
-TONES: Final = ("jade", "gold", "sky", "plum", "rose", "stone")
 DEEP_SHARE: Final = 0.8
 """From this share on a cell of a heat map is dark enough for white figures."""
-GROUPS_DRAWN_MAX: Final = 8
 
-MATHS: Final = {
-    "count": _("times"),
-    "persons": _("persons"),
-    "per_person": _("per person"),
-    "sum": _("sum"),
-    "avg": _("average"),
-    "min": _("smallest"),
-    "max": _("largest"),
-    "percentile": _("percentile"),
-}
 STATE_NAMES: Final = {
     "new": _("New"),
     "returning": _("Returning"),
@@ -107,7 +95,7 @@ def present(kind: str, question: Mapping[str, Any], result: Any, face: Face) -> 
     if isinstance(result, RetentionMatrix | RetentionGroups):
         return {"heats": _heats(question, result, face)}
     if isinstance(result, TrendLines | TrendGroups):
-        return _trend(question, result, face)
+        return trend(question, result, face)
     if isinstance(result, LifecycleCounts):
         return _lifecycle(result, face)
     if isinstance(result, StickinessCounts):
@@ -123,23 +111,6 @@ def present(kind: str, question: Mapping[str, Any], result: Any, face: Face) -> 
     if isinstance(result, SegmentCount):
         return {"count": result.count, "total": result.total}
     raise TypeError(f"There is no page for {kind}")
-
-
-def step_name(step: Mapping[str, Any], face: Face) -> str:
-    """An event as a reader knows it; any behaviour without one."""
-    name = step.get("event")
-    return label(str(name), face.locale) if name else face.text(_("Any behaviour"))
-
-
-def group_name(question: Mapping[str, Any], group: str | None, face: Face) -> str | None:
-    """What the value of a breakdown is called; None without a breakdown."""
-    if group is None:
-        return None
-    if group == OTHER:
-        return face.text(_("All others"))
-    asked = question.get("breakdown") or {}
-    field = str(asked.get("event_prop") or asked.get("person_prop") or "")
-    return Labels(face.locale).value(field, group) or face.text(_("(none)"))
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -201,54 +172,6 @@ def _short_day(text: str, face: Face) -> str:
     except ValueError:
         return text
     return f"{day.month}月{day.day}日" if face.locale.startswith("zh") else f"{day:%b} {day.day}"
-
-
-def _series_name(series: Mapping[str, Any], face: Face) -> str:
-    math = str(series.get("math", "count"))
-    word = face.text(MATHS.get(math, math))
-    of = f" {Labels(face.locale).property(str(series['property']))}" if series.get("property") else ""
-    return f"{step_name(series, face)} · {word}{of}"
-
-
-def _is_money(series: Mapping[str, Any]) -> bool:
-    """Whether the figures of a series are fen."""
-    return str(series.get("property") or "").endswith("_fen")
-
-
-def _formula_is_money(text: str, letters: str, money: set[str]) -> bool:
-    return money_degree(parse_formula(text, letters), letters, money) == 1
-
-
-def _trend(question: Mapping[str, Any], result: TrendLines | TrendGroups, face: Face) -> dict[str, Any]:
-    names = {
-        letter: _series_name(series, face) for letter, series in zip("ABCDEFGHIJ", question["series"], strict=False)
-    }
-    formula = str(question.get("formula") or "")
-    names["formula"] = formula
-    money = {letter for letter, one in zip(names, question["series"], strict=False) if _is_money(one)}
-    if formula and _formula_is_money(formula, "".join(names).removesuffix("formula"), money):
-        money.add("formula")
-    lines: list[tuple[str | None, Line]]
-    if isinstance(result, TrendGroups):
-        shown = list(result.groups.items())
-        lines = [(group, line) for group, its in shown for line in its]
-    else:
-        lines = [(None, line) for line in result.series]
-    several = len({line.name for _group, line in lines}) > 1
-    drawn, table = [], []
-    for n, (group, line) in enumerate(lines):
-        name = names[line.name]
-        if called := group_name(question, group, face):
-            name = f"{called} · {name}" if several else called
-        cell = None if line.name == "formula" else {"series": line.name} | ({} if group is None else {"group": group})
-        amounts = line.name in money
-        table.append({"name": name, "values": line.values, "total": line.total, "cell": cell, "money": amounts})
-        if n < GROUPS_DRAWN_MAX * (2 if several else 1):
-            values = [value / 100 if amounts and value is not None else value for value in line.values]
-            drawn.append({"name": name, "values": values, "tone": TONES[n % len(TONES)], "cell": cell})
-    labels = [text[:16].replace("T", " ") for text in result.labels]
-    return {"chart": {"kind": "lines", "labels": labels, "series": drawn}, "table": table, "labels": labels,
-            "totals": True, "index": "interval"}  # fmt: skip
 
 
 def _lifecycle(result: LifecycleCounts, face: Face) -> dict[str, Any]:
@@ -325,11 +248,6 @@ class ChannelCredits(NamedTuple):
     removal: float | None
 
 
-def _amount(number: float, field: object, face: Face) -> str:
-    """Money where the field holds fen, else a plain number."""
-    return face.format.money(number) if str(field).endswith("_fen") else face.format.number(number)
-
-
 def _attribution(question: Mapping[str, Any], result: AttributionAnswer, face: Face) -> dict[str, Any]:
     field, channels = question.get("value"), []
     attributed = (result.conversions - result.unattributed) or 1
@@ -340,18 +258,18 @@ def _attribution(question: Mapping[str, Any], result: AttributionAnswer, face: F
                 TONES[n % len(TONES)],
                 credit,
                 credit / attributed,
-                _amount(line.value[model], field, face) if field else None,
+                amount(line.value[model], field, face) if field else None,
             )
             for n, (model, credit) in enumerate(line.conversions.items())
         ]
-        name = Labels(face.locale).value(str(question.get("channel", "")), line.channel)
+        name = channel_name(question, line.channel, face)
         channels.append(
             ChannelCredits(line.channel, name, line.journeys, credits, result.removal_effect.get(line.channel))
         )
     return {
         "conversions": result.conversions,
         "unattributed": result.unattributed,
-        "value": _amount(result.value, field, face) if field else None,
+        "value": amount(result.value, field, face) if field else None,
         "channels": channels,
         "drawn": channels[:GROUPS_DRAWN_MAX],
         "removal": bool(result.removal_effect),
@@ -360,12 +278,12 @@ def _attribution(question: Mapping[str, Any], result: AttributionAnswer, face: F
 
 def _clv(question: Mapping[str, Any], result: ClvAnswer, face: Face) -> dict[str, Any]:
     field = question.get("value", "@value_fen")
-    scale = 100 if str(field).endswith("_fen") else 1
+    scale = 100 if in_fen(field) else 1
     tenths = [
         {
             "tenth": tenth,
-            "value": _amount(tenth.expected_value, field, face),
-            "each": _amount(tenth.expected_value / tenth.persons, field, face) if tenth.persons else "–",
+            "value": amount(tenth.expected_value, field, face),
+            "each": amount(tenth.expected_value / tenth.persons, field, face) if tenth.persons else "–",
             "share": _share(tenth.expected_value, result.expected_value),
         }
         for tenth in result.deciles
@@ -376,8 +294,8 @@ def _clv(question: Mapping[str, Any], result: ClvAnswer, face: Face) -> dict[str
     labels = [str(tenth.decile) for tenth in result.deciles]
     return {
         "clv": result,
-        "value": _amount(result.expected_value, field, face),
-        "each": _amount(result.expected_value / result.persons, field, face),
+        "value": amount(result.expected_value, field, face),
+        "each": amount(result.expected_value / result.persons, field, face),
         "tenths": tenths,
         "chart": {"kind": "bars", "labels": labels, "series": [series], "index": "decile", "first": 1},
     }

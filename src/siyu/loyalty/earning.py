@@ -94,7 +94,7 @@ DEFAULTS: Final = (
     ),
     EarnRule(
         id="review", event="order.reviewed", label_zh="评价商品", label_en="Product review", points=10,
-        once_per=Once.SUBJECT, subject=(*commerce.ORDER, "sku", "product_id"),
+        once_per=Once.SUBJECT, subject=(*commerce.ORDER, *commerce.PRODUCT),
     ),
     EarnRule(
         id="share", event="share.engaged", label_zh="好友参与分享", label_en="A friend took part", points=5,

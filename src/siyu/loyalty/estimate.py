@@ -21,6 +21,7 @@ from siyu.loyalty.audience import audiences_asked
 from siyu.loyalty.earning import EarnRule, Once, audience_of, check_rule, condition_of
 from siyu.rules import Params, condition_sql, field_text_sql, numeric_sql
 from siyu.rules.clickhouse import listed_lines_sql
+from siyu.rules.commerce import PRICE_FEN, PRICE_YUAN
 from siyu.rules.condition import line_field, parse_field
 from siyu.rules.metric_sql import during_sql
 from siyu.rules.rule import Rule
@@ -137,7 +138,7 @@ def _nothing_sql(params: Params) -> str:
     """Whether an event is a refund that names an amount of 0 (`catalogue.named_fen`)."""
     texts = [field_text_sql(parse_field(name), params) for name in REFUND_FIELDS]
     amounts = ", ".join(numeric_sql(f"replaceRegexpAll({text}, '[¥￥,元 ]', '')") for text in texts)
-    fields = [field_text_sql(line_field(name), params) for name in ("price_fen", "price")]
+    fields = [field_text_sql(line_field(name), params) for name in (*PRICE_FEN, *PRICE_YUAN)]
     price = f"coalesce({', '.join(map(numeric_sql, fields))})"
     lines = listed_lines_sql(params)
     free = f"notEmpty({lines}) AND arrayAll(line -> ifNull({price} = 0, 0), {lines})"
