@@ -326,6 +326,7 @@ def _worker(
         # Everything durable is durable before it is answered, so a lost supervisor needs no farewell.
         death_signal=signal.SIGKILL,
         descriptors=descriptors,
+        own_session=place.word == "web",
     )
     listens = address if "SIYU_LISTEN_FD" in descriptors else None
     return Keeper(

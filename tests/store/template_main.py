@@ -42,6 +42,7 @@ def main(role: str) -> None:
             "parent": os.getppid(),
             "threads of the template": threads,
             "session": os.getsid(0) == os.getpid(),
+            "group": os.getpgid(0) == os.getpid(),
             "name": Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode().strip(),
             "read": os.read(int(os.environ["PIPE_FD"]), 5).decode(),
         }

@@ -69,17 +69,19 @@ def await_end(pid: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_process_is_ours_and_has_what_it_was_given(template: Template) -> None:
+@pytest.mark.parametrize("own_session", [True, False])
+def test_a_process_is_ours_and_has_what_it_was_given(template: Template, own_session: bool) -> None:
     started(template, "wait").kill()
     reading, writing = os.pipe()
     os.write(writing, b"hello")
     env = {"TEMPLATE": str(pid_of(template))}
-    status, lines = outcome(template, "tell", env=env, descriptors={"PIPE_FD": [reading]})
+    status, lines = outcome(template, "tell", env=env, descriptors={"PIPE_FD": [reading]}, own_session=own_session)
     assert status == 3
     assert json.loads(lines[0]) == {
         "parent": os.getpid(),
         "threads of the template": 1,
-        "session": True,
+        "session": own_session,
+        "group": True,
         "name": f"{sys.executable} {MAIN} tell",
         "read": "hello",
     }

@@ -52,6 +52,9 @@ class Program(NamedTuple):
     cwd: Path | None = None
     descriptors: Mapping[str, Sequence[int]] = MappingProxyType({})
     """What it inherits, by the variable that tells it the numbers."""
+    own_session: bool = False
+    """Whether somebody waits for it: Linux may share processors by sessions before it looks at niceness, so what gives
+    way stays in one with us (decision 0531). Its process group is its own in any case: Ctrl-C is ours to pass on."""
 
 
 class Process(Protocol):
@@ -118,7 +121,8 @@ def start(program: Program) -> subprocess.Popen[bytes]:
             env=program.env if not numbers else {**(os.environ if program.env is None else program.env), **numbers},
             cwd=program.cwd,
             pass_fds=fds,
-            start_new_session=True,
+            start_new_session=program.own_session,
+            process_group=None if program.own_session else 0,
         )
 
 

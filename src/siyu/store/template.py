@@ -135,6 +135,7 @@ class Template:
                     "death_signal": int(program.death_signal),
                     "env": {name: value for name, value in (program.env or {}).items() if self._env.get(name) != value},
                     "has_output": output is not None,
+                    "own_session": program.own_session,
                     "descriptors": {variable: len(fds) for variable, fds in program.descriptors.items()},
                 }
                 passed += [fd for fds in program.descriptors.values() for fd in fds]
@@ -197,7 +198,10 @@ def forked_role(prepare: Callable[[str], object]) -> str:
 
 def _become(request: dict[str, Any], descriptors: Sequence[int], middle: int) -> None:
     """The process that was asked for: bound to its parent, with its output, its descriptors, its name."""
-    os.setsid()
+    if request["own_session"]:
+        os.setsid()
+    else:
+        os.setpgid(0, 0)
     while os.getppid() == middle:
         time.sleep(0.0005)
     bind_to(request["parent"], request["death_signal"])
