@@ -261,8 +261,8 @@ async def test_the_keeper_rests_as_long_as_events_flood_in(house: House, monkeyp
     stopping.set()
     wake.set()
     await running
-    # Once before there was a flood, and again if that look had taken what woke the keeper: thirty touches, never as many
-    # looks. Then, quiet again, for what the flood left.
+    # Once before there was a flood, and again if that look had taken what woke the keeper: thirty touches, never as
+    # many looks. Then, quiet again, for what the flood left.
     assert looked.count(True) in (1, 2)
 
 
