@@ -7,18 +7,22 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import formatdate
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class _Handler(BaseHTTPRequestHandler):
     """`/bucket/key`: GET, PUT, HEAD, DELETE with If-Match and If-None-Match, byte ranges, and ListObjectsV2."""
 
     protocol_version = "HTTP/1.1"
-    objects: dict[str, tuple[bytes, str]]
+    objects: dict[str, tuple[bytes, str, datetime]]
+    """Body, tag and when it was written, which is another time for each: the broker finds a topic's end by it."""
     lock: threading.Lock
 
     def do_PUT(self) -> None:
@@ -31,7 +35,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
                 return
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}-{len(self.objects)}"'
-            self.objects[key] = body, tag
+            newest = max((written for _, _, written in self.objects.values()), default=_BEGINNING)
+            self.objects[key] = body, tag, max(datetime.now(UTC), newest + timedelta(microseconds=1))
         self._answer(200, b"", {"ETag": tag})
 
     def do_GET(self) -> None:
@@ -55,8 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.objects.pop(self._key(), None)
         self._answer(204, b"")
 
-    def _object(self, body: bytes, tag: str) -> None:
-        facts = {"ETag": tag, "Last-Modified": formatdate(usegmt=True), "Accept-Ranges": "bytes"}
+    def _object(self, body: bytes, tag: str, written: datetime) -> None:
+        facts = {"ETag": tag, "Last-Modified": format_datetime(written, usegmt=True), "Accept-Ranges": "bytes"}
         span = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
         if span[0].isdigit():
             first, last = int(span[0]), min(int(span[2] or len(body) - 1), len(body) - 1)
@@ -70,13 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
         with self.lock:
             found = sorted((key, *held) for key, held in self.objects.items() if key.startswith(prefix))
         folders, parts = set(), []
-        for key, body, tag in found:
+        for key, body, tag, written in found:
             rest = key[len(prefix) :]
             if delimiter and delimiter in rest:
                 folders.add(prefix + rest.partition(delimiter)[0] + delimiter)
             else:
                 parts.append(
-                    f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+                    f"<Contents><Key>{escape(key)}</Key><LastModified>{written:%Y-%m-%dT%H:%M:%S.%fZ}</LastModified>"
                     f"<ETag>{escape(tag)}</ETag><Size>{len(body)}</Size></Contents>"
                 )
         parts += [f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in sorted(folders)]

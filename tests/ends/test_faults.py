@@ -68,6 +68,7 @@ def test_kafka_is_killed_and_comes_back(tmp_path: Path) -> None:
                     broker.start()
                     wait_until(lambda: server.unready() == set(), server.log)
                     wait_until(lambda: len(sender.acknowledged) >= told + 100, server.log)  # noqa: B023 - used at once
+            assert "made anew" not in server.log()  # the topic is the same
         finally:
             server.stop()
             remove_home(server.home)
